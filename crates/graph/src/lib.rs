@@ -1,0 +1,39 @@
+//! What a node is (typed inputs, typed outputs, one `run`), and the two JSON forms of a graph.
+//!
+//! ```
+//! use graph::{Context, Inputs, Node, Result};
+//!
+//! /// Adds two numbers.
+//! #[derive(Inputs)]
+//! struct Add {
+//!     /// The first number.
+//!     #[widget(number(0).range(0..=100))]
+//!     a: i64,
+//!     /// The second number.
+//!     #[widget(number(0).range(0..=100))]
+//!     b: i64,
+//! }
+//!
+//! impl Node for Add {
+//!     const CATEGORY: &str = "math";
+//!     type Output = i64;
+//!     fn run(self, _: &mut Context) -> Result<i64> {
+//!         Ok(self.a + self.b)
+//!     }
+//! }
+//! assert_eq!(graph::NodeType::of::<Add>().outputs[0].ty, "INT");
+//! ```
+
+mod context;
+mod node;
+mod value;
+pub mod widget;
+
+pub use context::{Context, Event, File, Host, Interrupted, Services};
+pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};
+pub use node_derive::Inputs;
+pub use value::{Args, Field, Value};
+pub use widget::Widget;
+
+pub use serde_json::Value as Json;
+pub type Result<T> = anyhow::Result<T>;

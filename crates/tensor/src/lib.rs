@@ -1,0 +1,23 @@
+//! Networks' arithmetic on a device.
+//!
+//! Model code calls ordinary functions on [`Tensor`]s; nothing is computed, each call is written
+//! down on a [`Tape`]. The finished [`Program`] has its elementwise operations folded into their
+//! producers and every intermediate value assigned to a memory slot, so the memory it needs is
+//! known before it runs. A [`Device`] compiles it once and replays it every step.
+//!
+//! Values are `f32`, row-major, channels last: pictures `[batch, height, width, channels]`,
+//! token sequences `[batch, tokens, channels]`; both are the same memory.
+
+mod device;
+pub mod ops;
+mod program;
+mod tape;
+mod weights;
+
+pub use device::{Device, Network};
+pub use ops::{Act, Epilogue, Op};
+pub use program::{Program, Step, Value, ValueId};
+pub use tape::{Tape, Tensor};
+pub use weights::{Checkpoint, Dtype, Weight, Weights};
+
+pub type Result<T> = anyhow::Result<T>;

@@ -1,0 +1,69 @@
+//! What a recording becomes: a list of operations over numbered values.
+
+use crate::ops::Op;
+
+/// The index of a value in [`Program::values`].
+pub type ValueId = usize;
+
+/// One intermediate array.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    pub shape: Vec<usize>,
+    /// The value whose memory this one is, seen in another shape.
+    pub view_of: Option<ValueId>,
+}
+
+impl Value {
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One operation and the value it makes.
+#[derive(Debug)]
+pub struct Step {
+    pub op: Box<dyn Op>,
+    pub inputs: Vec<ValueId>,
+    pub output: ValueId,
+}
+
+/// A network, written down: operations in order, over values, from inputs to outputs.
+#[derive(Debug, Default)]
+pub struct Program {
+    pub values: Vec<Value>,
+    pub steps: Vec<Step>,
+    /// Names and values to be given at each run, in order.
+    pub inputs: Vec<(String, ValueId)>,
+    /// What a run gives back, in order.
+    pub outputs: Vec<ValueId>,
+}
+
+impl Program {
+    pub fn shape(&self, id: ValueId) -> &[usize] {
+        &self.values[id].shape
+    }
+
+    /// The value that owns the memory of `id`.
+    pub fn owner(&self, mut id: ValueId) -> ValueId {
+        while let Some(base) = self.values[id].view_of {
+            id = base;
+        }
+        id
+    }
+
+    /// Floating-point operations of one run (a multiply-add counts two).
+    pub fn flops(&self) -> u64 {
+        self.steps
+            .iter()
+            .map(|step| step.op.flops(&self.shapes(step), self.shape(step.output)))
+            .sum()
+    }
+
+    /// Shapes of a step's inputs.
+    pub fn shapes(&self, step: &Step) -> Vec<&[usize]> {
+        step.inputs.iter().map(|id| self.shape(*id)).collect()
+    }
+}
