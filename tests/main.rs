@@ -1,1 +1,11 @@
+//! Tests of the whole program. Those that read `../shared` skip aloud where it is not there.
 
+mod common;
+
+mod bad_input;
+mod cli;
+mod corpus;
+mod goldens;
+mod graphs;
+mod pictures;
+mod tidy;

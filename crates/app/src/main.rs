@@ -1,1 +1,5 @@
-fn main() {}
+//! The `weft` program.
+
+fn main() -> std::process::ExitCode {
+    app::main()
+}

@@ -1,0 +1,91 @@
+//! The command line: the only crate that names both the nodes and the front ends.
+
+mod check;
+mod convert;
+mod devices;
+mod document;
+mod folders;
+mod inspect;
+mod menu;
+mod progress;
+mod run;
+
+pub use folders::{FolderArgs, Folders};
+
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// ComfyUI workflows in one program: no Python, no CUDA, any GPU, or the CPU.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a graph and write its pictures
+    Run(run::RunArgs),
+    /// Say everything that is wrong with a graph, and what running it would take
+    Check(check::CheckArgs),
+    /// Turn one JSON form of a graph into the other
+    Convert(convert::ConvertArgs),
+    /// The menu of nodes, or one node's documentation
+    Nodes(menu::NodesArgs),
+    /// What is in a .safetensors file, what it is for, and what is wrong with it
+    Inspect(inspect::InspectArgs),
+    /// The graphics adapters of this machine, and the one that would be taken
+    Devices,
+}
+
+/// Which device computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeviceChoice {
+    /// A real GPU if there is one, else the CPU
+    #[default]
+    Auto,
+    /// A GPU; a software one if there is no other
+    Gpu,
+    Cpu,
+}
+
+/// Where a graph comes from: a file, or `-` for standard input.
+#[derive(clap::Args, Clone, Debug)]
+pub struct GraphArg {
+    /// UI JSON, API JSON, a PNG that carries one, or - for standard input
+    #[arg(value_name = "GRAPH")]
+    pub graph: PathBuf,
+}
+
+/// The exit code of an interrupted program: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Convert(args) => convert::convert(&args),
+        Command::Nodes(args) => menu::nodes(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Devices => devices::devices(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<graph::Interrupted>() => {
+            eprintln!("interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the reader of our output has gone, as in `weft nodes | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
