@@ -1,0 +1,53 @@
+//! `weft convert`: one JSON form into the other.
+
+use crate::{GraphArg, document::read_bytes};
+use anyhow::{Context as _, Result};
+use graph::Contract;
+use std::{io::Write, path::{Path, PathBuf}};
+
+#[derive(clap::Args)]
+pub struct ConvertArgs {
+    #[command(flatten)]
+    graph: GraphArg,
+    /// The form wanted
+    #[arg(long, value_enum)]
+    to: Form,
+    /// Where to write [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Form {
+    /// What runs: node id to class and inputs
+    Api,
+    /// What editors open: nodes with places, links, widgets
+    Ui,
+}
+
+pub fn convert(args: &ConvertArgs) -> Result<()> {
+    let path = &args.graph.graph;
+    let text = converted(path, args.to).with_context(|| path.display().to_string())?;
+    match &args.output {
+        Some(file) => write_whole(file, text.as_bytes()).with_context(|| file.display().to_string()),
+        None => Ok(writeln!(std::io::stdout().lock(), "{text}")?),
+    }
+}
+
+fn converted(path: &Path, to: Form) -> Result<String> {
+    let contract = Contract::from_types(&nodes::all());
+    let document = graph::read(&read_bytes(path)?)?;
+    let json = match to {
+        Form::Api => graph::Json::Object(document.to_api(&contract)?),
+        Form::Ui => document.to_ui(&contract)?,
+    };
+    Ok(serde_json::to_string_pretty(&json)?)
+}
+
+/// Writes beside the file, then renames: there is never half a file.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let beside = path.with_extension(format!("{}.part", std::process::id()));
+    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! A graph from the command line: read, changed by `--set`, in API form.
+
+use anyhow::{Context as _, Result, bail};
+use graph::{Json, NodeType};
+use serde_json::Map;
+use std::{io::Read as _, path::Path};
+
+/// A graph in API form, and what else a picture made from it shall carry.
+pub struct Graph {
+    /// Node id to class and inputs.
+    pub prompt: Map<String, Json>,
+    /// `workflow`: the UI form, if the graph came in it.
+    pub extra: Map<String, Json>,
+}
+
+/// Larger than any graph with its picture; a guard against reading something else into memory.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Reads a file, or standard input for `-`.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_BYTES).read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
+    let file = std::fs::File::open(path)?;
+    anyhow::ensure!(!file.metadata()?.is_dir(), "it is a folder, not a graph");
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Graph {
+    pub fn open(path: &Path, types: &[NodeType]) -> Result<Self> {
+        Self::read(path, types).with_context(|| path.display().to_string())
+    }
+
+    fn read(path: &Path, types: &[NodeType]) -> Result<Self> {
+        let document = graph::read(&read_bytes(path)?)?;
+        let prompt = document.to_api(&graph::Contract::from_types(types))?;
+        let extra = document.workflow().map(|w| ("workflow".to_owned(), w)).into_iter().collect();
+        Ok(Self { prompt, extra })
+    }
+
+    /// Applies `ID.INPUT=VALUE`, where ID is an id, a title or a class that one node has.
+    pub fn set(&mut self, assignment: &str, types: &[NodeType]) -> Result<()> {
+        let (place, value) = assignment
+            .split_once('=')
+            .with_context(|| format!("--set {assignment}: expected ID.INPUT=VALUE"))?;
+        let (node, input) = place
+            .rsplit_once('.')
+            .with_context(|| format!("--set {assignment}: expected ID.INPUT before the ="))?;
+        let id = self.find(node)?;
+        let node = &mut self.prompt[&id];
+        let class = node["class_type"].as_str().unwrap_or_default().to_owned();
+        let ty = types.iter().find(|ty| ty.name == class);
+        let known = ty.and_then(|ty| ty.input(input));
+        if let (Some(ty), None) = (ty, known) {
+            let names: Vec<&str> = ty.inputs.iter().map(|i| i.name).collect();
+            bail!("--set {place}: {class} has no input `{input}`, only {}", names.join(", "));
+        }
+        let text = known.is_some_and(|i| matches!(i.ty, "STRING" | "COMBO"));
+        let value = match serde_json::from_str(value) {
+            Ok(json) if !text => json,
+            _ => Json::String(value.to_owned()),
+        };
+        let inputs = node.get_mut("inputs").and_then(Json::as_object_mut);
+        inputs.context("the node has no inputs")?.insert(input.to_owned(), value);
+        Ok(())
+    }
+
+    /// The one node with this id, title or class.
+    pub fn find(&self, name: &str) -> Result<String> {
+        if self.prompt.contains_key(name) {
+            return Ok(name.to_owned());
+        }
+        let titled = |n: &Json| n["_meta"]["title"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(name));
+        let classed = |n: &Json| n["class_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(name));
+        for matches in [&titled as &dyn Fn(&Json) -> bool, &classed] {
+            let ids: Vec<&String> = self.prompt.iter().filter(|(_, n)| matches(n)).map(|(id, _)| id).collect();
+            match ids.as_slice() {
+                [] => {}
+                [id] => return Ok((*id).clone()),
+                _ => bail!("several nodes are called {name}: {}; use an id", list(&ids)),
+            }
+        }
+        let all: Vec<String> = self.prompt.iter().map(|(id, n)| format!("{id} ({})", label(n))).collect();
+        bail!("no node is called {name}; there are {}", all.join(", "))
+    }
+
+    /// What people call a node: its title, else its class.
+    pub fn label(&self, id: &str) -> String {
+        self.prompt.get(id).map_or_else(|| id.to_owned(), label)
+    }
+
+    /// Raises every seed by `by`: what "run it again" means for a graph.
+    pub fn advance_seeds(&mut self, by: u64, types: &[NodeType]) {
+        for node in self.prompt.values_mut() {
+            let ty = types.iter().find(|ty| Some(ty.name) == node["class_type"].as_str());
+            let Some(inputs) = node.get_mut("inputs").and_then(Json::as_object_mut) else { continue };
+            for input in ty.iter().flat_map(|ty| &ty.inputs) {
+                let seed = input.options.contains_key("control_after_generate");
+                if let (true, Some(value)) = (seed, inputs.get_mut(input.name)) {
+                    if let Some(old) = value.as_u64() {
+                        *value = old.wrapping_add(by).into();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn label(node: &Json) -> String {
+    let title = node["_meta"]["title"].as_str().filter(|t| !t.is_empty());
+    title.or(node["class_type"].as_str()).unwrap_or("?").to_owned()
+}
+
+fn list(ids: &[&String]) -> String {
+    ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+}
