@@ -1,33 +1,53 @@
 //! Where programs run.
 
-use crate::{Program, Result};
+use crate::{
+    Program, Result,
+    cpu::{CpuDevice, CpuNetwork},
+};
+use anyhow::ensure;
 
 /// What runs programs: this machine's processor, or a GPU.
 pub enum Device {
-    Cpu,
-    Gpu,
+    Cpu(CpuDevice),
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
-pub struct Network {/* ... */}
+pub enum Network {
+    Cpu(CpuNetwork),
+}
 
 impl Device {
     pub fn cpu() -> Self {
-        Self::Cpu
+        Self::Cpu(CpuDevice::default())
     }
 
     /// Makes a program ready. Its weights become resident (shared with other networks that name
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
-        let _ = program;
-        todo!()
+        match self {
+            Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
+        }
     }
 }
 
 impl Network {
     /// Runs once: inputs in the program's order, row-major; outputs likewise.
     pub fn run(&mut self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        let _ = inputs;
-        todo!()
+        let program = self.program();
+        ensure!(inputs.len() == program.inputs.len(), "{} inputs expected", program.inputs.len());
+        for ((name, id), data) in program.inputs.iter().zip(inputs) {
+            let shape = program.shape(*id);
+            let len = program.values[*id].len();
+            ensure!(data.len() == len, "input {name}: {} numbers for {shape:?}", data.len());
+        }
+        match self {
+            Self::Cpu(cpu) => Ok(cpu.run(inputs)),
+        }
+    }
+
+    pub fn program(&self) -> &Program {
+        match self {
+            Self::Cpu(cpu) => &cpu.program,
+        }
     }
 }

@@ -8,14 +8,20 @@
 //! Values are `f32`, row-major, channels last: pictures `[batch, height, width, channels]`,
 //! token sequences `[batch, tokens, channels]`; both are the same memory.
 
+mod cpu;
 mod device;
+mod fold;
 pub mod ops;
+mod plan;
 mod program;
 mod tape;
+#[cfg(test)]
+mod testing;
 mod weights;
 
 pub use device::{Device, Network};
-pub use ops::{Act, Epilogue, Op};
+pub use ops::{Act, Conv, Epilogue, Op};
+pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
 pub use weights::{Checkpoint, Dtype, Weight, Weights};

@@ -1,7 +1,7 @@
 //! Elementwise sums and products of two values.
 
-use super::Op;
-use crate::Tensor;
+use super::{Fusable, Op};
+use crate::{Result, Tensor, cpu};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -22,6 +22,26 @@ impl Op for Binary {
     fn flops(&self, _: &[&[usize]], output: &[usize]) -> u64 {
         output.iter().product::<usize>() as u64
     }
+    fn fusable(&self) -> Option<Fusable> {
+        (self.kind == Kind::Add).then_some(Fusable::Add)
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let (kind, c) = (self.kind, cx.output.last().copied().unwrap_or(1));
+        // A row of `b` serves this many rows of `a`.
+        let share = cx.output.iter().product::<usize>() / cx.inputs[1].iter().product::<usize>();
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, c, |first, y| {
+                y.copy_from_slice(&inputs[0][first * c..][..y.len()]);
+                for (i, y) in y.chunks_exact_mut(c).enumerate() {
+                    let b = &inputs[1][(first + i) / share * c..][..c];
+                    match kind {
+                        Kind::Add => cpu::add(y, b),
+                        Kind::Mul => y.iter_mut().zip(b).for_each(|(y, b)| *y *= b),
+                    }
+                }
+            });
+        }))
+    }
 }
 
 impl Tensor {
@@ -41,5 +61,34 @@ impl Tensor {
         let fits = self.shape() == other.shape() || *other.shape() == rows;
         assert!(fits, "{kind:?} of {:?} and {:?}", self.shape(), other.shape());
         self.record(Binary { kind }, &[other], self.shape())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, Tensor, testing};
+
+    #[test]
+    fn sums_and_products_of_equals_and_of_rows() {
+        let (b, t, c) = (3, 17, 5);
+        let x = testing::numbers(b * t * c, 1);
+        for (other, same) in
+            [(testing::numbers(b * t * c, 2), true), (testing::numbers(b * c, 3), false)]
+        {
+            type Case = (fn(&Tensor, &Tensor) -> Tensor, fn(f64, f64) -> f64);
+            let cases: [Case; 2] = [(Tensor::add, |a, b| a + b), (Tensor::mul, |a, b| a * b)];
+            for (record, function) in cases {
+                let at = |i: usize| if same { i } else { i / (t * c) * c + i % c };
+                let expected =
+                    (0..x.len()).map(|i| function(f64::from(x[i]), f64::from(other[at(i)])));
+                let program = || {
+                    let tape = Tape::new();
+                    let shape: &[usize] = if same { &[b, t, c] } else { &[b, c] };
+                    let y = record(&tape.input("x", &[b, t, c]), &tape.input("b", shape));
+                    tape.finish(&[&y])
+                };
+                testing::check(program, &[&x, &other], &expected.collect::<Vec<_>>(), 1e-6);
+            }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Two-dimensional convolution, channels last.
 
-use super::{Epilogue, Op};
-use crate::{Tensor, Weight};
+use super::{Epilogue, Fusable, Op};
+use crate::{Result, Tensor, Weight, cpu};
+use rayon::prelude::*;
 
 /// How a convolution walks over its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,8 +40,34 @@ impl Op for Conv2d {
     fn weights(&self) -> Vec<&Weight> {
         [&self.weight].into_iter().chain(&self.epilogue.bias).collect()
     }
-    fn epilogue(&mut self) -> Option<&mut Epilogue> {
-        Some(&mut self.epilogue)
+    fn absorb(&mut self, kind: Fusable, next: usize, row: bool) -> bool {
+        if kind == Fusable::Upsample {
+            return !std::mem::replace(&mut self.conv.up2, true);
+        }
+        self.epilogue.absorb(kind, next, row)
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let &[n, c, kh, kw] = self.weight.shape() else { unreachable!("conv2d asserts it") };
+        let finish = cpu::Finish::new(cx, &self.epilogue)?;
+        if kh * kw == 1 && self.conv == Conv::same(1) {
+            let weight = cx.weight(&self.weight)?;
+            return Ok(Box::new(move |inputs, y| {
+                let product = cpu::Product { a: inputs[0], weight: &weight, n, k: c };
+                product.run(y, &|first, rows| finish.apply(inputs, first, rows));
+            }));
+        }
+        let weight = cx.packed(&self.weight, |w| taps_first(&w, c, kh * kw))?;
+        let patches = Patches::new(cx, [kh, kw], self.conv);
+        Ok(Box::new(move |inputs, y| {
+            let rows = patches.rows();
+            y.par_chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
+                cpu::with_scratch(y.len() / n * patches.len(), |a| {
+                    patches.gather(inputs[0], block * rows, a);
+                    cpu::product(a, &weight, y, n, patches.len());
+                });
+                finish.apply(inputs, block * rows, y);
+            });
+        }))
     }
 }
 
@@ -55,7 +82,135 @@ impl Tensor {
         let [top, bottom, left, right] = conv.pad;
         let size = |n: usize, pad: usize, k: usize| (n * up + pad - k) / conv.stride + 1;
         let shape = [b, size(h, top + bottom, kh), size(w, left + right, kw), o];
-        let epilogue = Epilogue { bias: bias.cloned(), ..Epilogue::default() };
+        let epilogue = Epilogue::new(bias);
         self.record(Conv2d { weight: weight.clone(), conv, epilogue }, &[], &shape)
+    }
+}
+
+/// `[O, I, taps]` to `[O, taps, I]`: the order in which a channels-last patch is gathered.
+fn taps_first(weight: &[f32], channels: usize, taps: usize) -> Vec<f32> {
+    let kernels = weight.chunks_exact(channels * taps);
+    kernels
+        .flat_map(|k| (0..taps).flat_map(move |t| (0..channels).map(move |c| k[c * taps + t])))
+        .collect()
+}
+
+/// The patches of a picture under a kernel, one row of numbers for each output pixel.
+struct Patches {
+    input: [usize; 4],
+    /// Height and width of the output.
+    size: [usize; 2],
+    kernel: [usize; 2],
+    conv: Conv,
+}
+
+impl Patches {
+    fn new(cx: &cpu::Compiler, kernel: [usize; 2], conv: Conv) -> Self {
+        let input = std::array::from_fn(|i| cx.inputs[0][i]);
+        Self { input, size: [cx.output[1], cx.output[2]], kernel, conv }
+    }
+
+    /// Numbers in one patch.
+    fn len(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.input[3]
+    }
+
+    /// Patches gathered at once: enough for the matrix product, few enough for the cache.
+    fn rows(&self) -> usize {
+        (cpu::CACHE / self.len()).clamp(48, 512)
+    }
+
+    /// Fills `a` with patches from output pixel `first` on.
+    fn gather(&self, x: &[f32], first: usize, a: &mut [f32]) {
+        let [_, h, w, c] = self.input;
+        let [oh, ow] = self.size;
+        let [kh, kw] = self.kernel;
+        let up = usize::from(self.conv.up2);
+        for (i, patch) in a.chunks_exact_mut(self.len()).enumerate() {
+            let (b, oy, ox) = ((first + i) / (oh * ow), (first + i) / ow % oh, (first + i) % ow);
+            let inside = |o: usize, k: usize, pad: usize, n: usize| {
+                (o * self.conv.stride + k)
+                    .checked_sub(pad)
+                    .filter(|p| *p < n << up)
+                    .map(|p| p >> up)
+            };
+            for (t, to) in patch.chunks_exact_mut(c).enumerate() {
+                let y = inside(oy, t / kw, self.conv.pad[0], h);
+                let x_at = inside(ox, t % kw, self.conv.pad[2], w);
+                match (y, x_at) {
+                    (Some(y), Some(x_at)) => {
+                        let from = ((b * h + y) * w + x_at) * c;
+                        to.copy_from_slice(&x[from..from + c]);
+                    }
+                    _ => to.fill(0.0),
+                }
+            }
+            debug_assert_eq!(kh * kw * c, patch.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tape, testing};
+
+    /// Shapes: batch, height, width, in, out, kernel; then the walk.
+    const CASES: &[([usize; 6], Conv)] = &[
+        ([1, 1, 1, 1, 1, 1], Conv { stride: 1, pad: [0; 4], up2: false }),
+        ([2, 5, 7, 3, 6, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        ([1, 16, 16, 4, 65, 3], Conv { stride: 1, pad: [1; 4], up2: true }),
+        ([1, 9, 7, 8, 5, 3], Conv { stride: 2, pad: [1; 4], up2: false }),
+        ([2, 8, 6, 5, 4, 3], Conv { stride: 2, pad: [0, 1, 0, 1], up2: false }),
+        ([1, 33, 17, 40, 130, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        ([1, 4, 4, 12, 20, 1], Conv { stride: 1, pad: [0; 4], up2: false }),
+    ];
+
+    /// The definition, in f64.
+    fn naive(
+        x: &[f32],
+        w: &[f32],
+        bias: &[f32],
+        [b, h, wd, c, o, k]: [usize; 6],
+        conv: Conv,
+    ) -> Vec<f64> {
+        let up = 1 + usize::from(conv.up2);
+        let size = |n: usize, pad: usize| (n * up + pad - k) / conv.stride + 1;
+        let (oh, ow) = (size(h, conv.pad[0] + conv.pad[1]), size(wd, conv.pad[2] + conv.pad[3]));
+        let at = |b: usize, y: isize, x_at: isize, i: usize| {
+            let inside = y >= 0 && x_at >= 0 && (y as usize) < h * up && (x_at as usize) < wd * up;
+            let index =
+                |y: isize, x: isize| ((b * h + y as usize / up) * wd + x as usize / up) * c + i;
+            if inside { f64::from(x[index(y, x_at)]) } else { 0.0 }
+        };
+        let mut y = Vec::new();
+        for (b, oy, ox, n) in testing::indices([b, oh, ow, o]) {
+            let taps = testing::indices([c, k, k, 1]).map(|(i, ky, kx, _)| {
+                let py = (oy * conv.stride + ky) as isize - conv.pad[0] as isize;
+                let px = (ox * conv.stride + kx) as isize - conv.pad[2] as isize;
+                at(b, py, px, i) * f64::from(w[((n * c + i) * k + ky) * k + kx])
+            });
+            y.push(f64::from(bias[n]) + taps.sum::<f64>());
+        }
+        y
+    }
+
+    #[test]
+    fn conv2d_is_its_definition() {
+        for &(shape, conv) in CASES {
+            let [b, h, w, c, o, k] = shape;
+            let weights = testing::weights(&[("w", &[o, c, k, k]), ("b", &[o])]);
+            let (weight, bias) = (weights.get("w").unwrap(), weights.get("b").unwrap());
+            let x = testing::numbers(b * h * w * c, 7);
+            let expected =
+                naive(&x, &weight.to_f32().unwrap(), &bias.to_f32().unwrap(), shape, conv);
+            let program = || {
+                let tape = Tape::new();
+                let y = tape.input("x", &[b, h, w, c]).conv2d(&weight, Some(&bias), conv);
+                tape.finish(&[&y])
+            };
+            // f32 sums of up to 360 products.
+            testing::check(program, &[&x], &expected, 1e-5);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Gated linear units: GEGLU (Shazeer 2020), `y = a gelu(b)` where `x = [a | b]`.
 
-use super::Op;
-use crate::Tensor;
+use super::{Op, gelu};
+use crate::{Result, Tensor, cpu};
 
 #[derive(Debug)]
 pub(crate) struct Geglu;
@@ -13,6 +13,18 @@ impl Op for Geglu {
     fn flops(&self, _: &[&[usize]], output: &[usize]) -> u64 {
         8 * output.iter().product::<usize>() as u64
     }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let c = cx.output.last().copied().unwrap_or(1);
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, c, |first, y| {
+                let x = inputs[0][first * 2 * c..].chunks_exact(2 * c);
+                for (y, x) in y.chunks_exact_mut(c).zip(x) {
+                    let (value, gate) = x.split_at(c);
+                    y.iter_mut().zip(value).zip(gate).for_each(|((y, v), g)| *y = v * gelu(*g));
+                }
+            });
+        }))
+    }
 }
 
 impl Tensor {
@@ -23,5 +35,28 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         *shape.last_mut().expect("a tensor has dimensions") /= 2;
         self.record(Geglu, &[], &shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, testing};
+
+    #[test]
+    fn geglu_is_a_product_with_gelu() {
+        let x: Vec<f32> = testing::numbers(9 * 2 * 33, 4).iter().map(|x| 4.0 * x).collect();
+        let run = |halves: bool| {
+            let tape = Tape::new();
+            let x_in = tape.input("x", &[9, 66]);
+            let y = if halves {
+                x_in.geglu()
+            } else {
+                x_in.slice(1, 0, 33).mul(&x_in.slice(1, 33, 33).gelu())
+            };
+            tape.finish(&[&y])
+        };
+        let expected = crate::Device::cpu().compile(run(false)).unwrap().run(&[&x]).unwrap();
+        let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
+        testing::check(|| run(true), &[&x], &expected, 1e-6);
     }
 }

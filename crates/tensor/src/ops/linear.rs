@@ -1,7 +1,7 @@
 //! Linear layers: `y[m, n] = sum_k x[m, k] w[n, k] + b[n]`.
 
-use super::{Epilogue, Op};
-use crate::{Tensor, Weight};
+use super::{Epilogue, Fusable, Op};
+use crate::{Result, Tensor, Weight, cpu};
 
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -20,8 +20,18 @@ impl Op for Linear {
     fn weights(&self) -> Vec<&Weight> {
         [&self.weight].into_iter().chain(&self.epilogue.bias).collect()
     }
-    fn epilogue(&mut self) -> Option<&mut Epilogue> {
-        Some(&mut self.epilogue)
+    fn absorb(&mut self, kind: Fusable, next: usize, row: bool) -> bool {
+        self.epilogue.absorb(kind, next, row)
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let weight = cx.weight(&self.weight)?;
+        let k = cx.inputs[0].last().copied().unwrap_or_default();
+        let n = self.weight.shape()[0];
+        let finish = cpu::Finish::new(cx, &self.epilogue)?;
+        Ok(Box::new(move |inputs, y| {
+            let product = cpu::Product { a: inputs[0], weight: &weight, n, k };
+            product.run(y, &|first, rows| finish.apply(inputs, first, rows));
+        }))
     }
 }
 
@@ -33,7 +43,35 @@ impl Tensor {
         assert_eq!(self.channels(), k, "linear {}: input channels", weight.key());
         let mut shape = self.shape().to_vec();
         *shape.last_mut().expect("a tensor has dimensions") = n;
-        let epilogue = Epilogue { bias: bias.cloned(), ..Epilogue::default() };
+        let epilogue = Epilogue::new(bias);
         self.record(Linear { weight: weight.clone(), epilogue }, &[], &shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, testing};
+
+    #[test]
+    fn linear_is_its_definition() {
+        for (m, n, k) in
+            [(1, 1, 1), (3, 5, 7), (77, 48, 192), (65, 130, 40), (300, 33, 64), (2, 320, 1280)]
+        {
+            let weights = testing::weights(&[("w", &[n, k]), ("b", &[n])]);
+            let (weight, bias) = (weights.get("w").unwrap(), weights.get("b").unwrap());
+            let (x, w, b) =
+                (testing::numbers(m * k, 3), weight.to_f32().unwrap(), bias.to_f32().unwrap());
+            let y = testing::indices([m, n, 1, 1]).map(|(i, j, _, _)| {
+                let products = (0..k).map(|l| f64::from(x[i * k + l]) * f64::from(w[j * k + l]));
+                f64::from(b[j]) + products.sum::<f64>()
+            });
+            let program = || {
+                let tape = Tape::new();
+                let y = tape.input("x", &[1, m, k]).linear(&weight, Some(&bias));
+                tape.finish(&[&y])
+            };
+            // f32 sums of up to 1280 products.
+            testing::check(program, &[&x], &y.collect::<Vec<_>>(), 1e-5);
+        }
     }
 }

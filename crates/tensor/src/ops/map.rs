@@ -1,7 +1,7 @@
 //! Elementwise functions of one value: `y = act(scale x + shift)`.
 
-use super::Op;
-use crate::{Act, Tensor};
+use super::{Fusable, Op};
+use crate::{Act, Result, Tensor, cpu};
 
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -16,6 +16,19 @@ impl Op for Map {
     }
     fn flops(&self, _: &[&[usize]], output: &[usize]) -> u64 {
         4 * output.iter().product::<usize>() as u64
+    }
+    fn fusable(&self) -> Option<Fusable> {
+        (self.scale == 1.0 && self.shift == 0.0).then_some(Fusable::Act(self.act))
+    }
+    fn cpu(&self, _: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let Self { scale, shift, act } = *self;
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, 1, |first, y| {
+                let x = &inputs[0][first..][..y.len()];
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = scale * x + shift);
+                act.apply(y);
+            });
+        }))
     }
 }
 
@@ -35,5 +48,44 @@ impl Tensor {
     }
     fn map(&self, scale: f32, shift: f32, act: Act) -> Tensor {
         self.record(Map { scale, shift, act }, &[], self.shape())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Tape, testing};
+
+    /// The error function by its Taylor series, in f64: enough terms for |x| < 6.
+    fn erf(x: f64) -> f64 {
+        let mut term = x;
+        let mut sum = x;
+        for n in 1..200 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        sum * std::f64::consts::FRAC_2_SQRT_PI
+    }
+
+    #[test]
+    fn functions_are_their_definitions() {
+        let x: Vec<f32> = testing::numbers(5000, 9).iter().map(|x| x * 5.0).collect();
+        type Case = (fn(&Tensor) -> Tensor, fn(f64) -> f64);
+        let cases: [Case; 4] = [
+            (Tensor::silu, |x| x / (1.0 + (-x).exp())),
+            (Tensor::gelu, |x| x * 0.5 * (1.0 + erf(x / 2f64.sqrt()))),
+            (Tensor::quick_gelu, |x| x / (1.0 + (-1.702 * x).exp())),
+            (|x| x.affine(2.0, -1.0), |x| 2.0 * x - 1.0),
+        ];
+        for (record, function) in cases {
+            let expected: Vec<f64> = x.iter().map(|x| function(f64::from(*x))).collect();
+            let program = || {
+                let tape = Tape::new();
+                let y = record(&tape.input("x", &[1, 5000]));
+                tape.finish(&[&y])
+            };
+            // erf to 1.5e-7 times x up to 5.
+            testing::check(program, &[&x], &expected, 1e-6);
+        }
     }
 }

@@ -14,7 +14,7 @@ mod softmax;
 
 pub use conv::Conv;
 
-use crate::Weight;
+use crate::{Result, Weight, cpu};
 use std::fmt::Debug;
 
 /// One kind of operation.
@@ -26,10 +26,26 @@ pub trait Op: Debug + Send + Sync {
     fn weights(&self) -> Vec<&Weight> {
         Vec::new()
     }
-    /// What is done to each result before it is stored, for operations that can do it.
-    fn epilogue(&mut self) -> Option<&mut Epilogue> {
+    /// What it is if another operation can do it on the way.
+    fn fusable(&self) -> Option<Fusable> {
         None
     }
+    /// Does `kind` too, if it can. `next` is the position the other operand of a sum would get among
+    /// the inputs; `row` says that it is `[B, C]`, one row for every picture.
+    fn absorb(&mut self, kind: Fusable, next: usize, row: bool) -> bool {
+        let _ = (kind, next, row);
+        false
+    }
+    /// Makes it ready on the CPU: weights in place, a function from inputs to output.
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel>;
+}
+
+/// An operation that its neighbour can do on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fusable {
+    Act(Act),
+    Add,
+    Upsample,
 }
 
 /// `y = act(x + bias[c] + row[batch, c]) + residual`, done where the result is made.
@@ -43,6 +59,23 @@ pub struct Epilogue {
     pub residual: Option<usize>,
 }
 
+impl Epilogue {
+    pub(crate) fn new(bias: Option<&Weight>) -> Self {
+        Self { bias: bias.cloned(), ..Self::default() }
+    }
+
+    fn absorb(&mut self, kind: Fusable, next: usize, row: bool) -> bool {
+        let bare = self.act == Act::Identity && self.residual.is_none();
+        match kind {
+            Fusable::Act(act) if bare => self.act = act,
+            Fusable::Add if row && bare && self.row.is_none() => self.row = Some(next),
+            Fusable::Add if !row && self.residual.is_none() => self.residual = Some(next),
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// An elementwise function.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Act {
@@ -54,4 +87,43 @@ pub enum Act {
     Gelu,
     /// `x / (1 + exp(-1.702 x))`, CLIP's.
     QuickGelu,
+}
+
+impl Act {
+    /// The function itself, over many numbers at once.
+    pub(crate) fn apply(self, xs: &mut [f32]) {
+        match self {
+            Self::Identity => {}
+            Self::Silu => xs.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
+            Self::Gelu => xs.iter_mut().for_each(|x| *x = gelu(*x)),
+            Self::QuickGelu => xs.iter_mut().for_each(|x| *x /= 1.0 + exp(-1.702 * *x)),
+        }
+    }
+}
+
+/// `e^x` to about one part in ten million (Cody and Waite's reduction, a polynomial of degree 6):
+/// no calls and no branches, so that loops over it run on vectors.
+#[inline]
+pub(crate) fn exp(x: f32) -> f32 {
+    // Adding and taking away 1.5 * 2^23 rounds to whole numbers.
+    const ROUND: f32 = 12_582_912.0;
+    let x = x.clamp(-87.0, 88.0);
+    let n = x * std::f32::consts::LOG2_E + ROUND - ROUND;
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = 1.0
+        + r * (1.0
+            + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
+    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+}
+
+/// `x Phi(x)`, the error function by Abramowitz and Stegun 7.1.26 (error below 1.5e-7).
+#[inline]
+pub(crate) fn gelu(x: f32) -> f32 {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let p = t
+        * (0.254_829_6
+            + t * (-0.284_496_74 + t * (1.421_413_7 + t * (-1.453_152 + t * 1.061_405_4))));
+    let tail = 0.5 * p * exp(-z * z);
+    x * if x < 0.0 { tail } else { 1.0 - tail }
 }

@@ -1,7 +1,7 @@
 //! Operations that only move numbers: concatenation, slices, permutation, upsampling.
 
-use super::Op;
-use crate::Tensor;
+use super::{Fusable, Op};
+use crate::{Result, Tensor, cpu};
 
 /// Inputs one after another along `axis`.
 #[derive(Debug)]
@@ -23,13 +23,113 @@ pub(crate) struct Permute {
 #[derive(Debug)]
 pub(crate) struct Upsample2x;
 
-macro_rules! moves { ($($op:ident = $name:literal),*) => {$(
-    impl Op for $op {
-        fn name(&self) -> &'static str { $name }
-        fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 { 0 }
+impl Op for Concat {
+    fn name(&self) -> &'static str {
+        "concat"
     }
-)*}}
-moves!(Concat = "concat", Slice = "slice", Permute = "permute", Upsample2x = "upsample2x");
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        0
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        // Each input gives this many numbers to each run of the output.
+        let runs: Vec<usize> = cx.inputs.iter().map(|s| s[self.axis..].iter().product()).collect();
+        let run = runs.iter().sum();
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, run, |first, y| {
+                for (i, mut y) in y.chunks_exact_mut(run).enumerate() {
+                    for (x, len) in inputs.iter().zip(&runs) {
+                        let (head, tail) = y.split_at_mut(*len);
+                        head.copy_from_slice(&x[(first + i) * len..][..*len]);
+                        y = tail;
+                    }
+                }
+            });
+        }))
+    }
+}
+
+impl Op for Slice {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        0
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let from: usize = cx.inputs[0][self.axis..].iter().product();
+        let to: usize = cx.output[self.axis..].iter().product();
+        let skip = self.start * cx.output[self.axis + 1..].iter().product::<usize>();
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, to, |first, y| {
+                for (i, y) in y.chunks_exact_mut(to).enumerate() {
+                    y.copy_from_slice(&inputs[0][(first + i) * from + skip..][..to]);
+                }
+            });
+        }))
+    }
+}
+
+impl Op for Permute {
+    fn name(&self) -> &'static str {
+        "permute"
+    }
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        0
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let strides = permuted_strides(cx.inputs[0], &self.order);
+        let shape = cx.output.to_vec();
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, 1, |first, y| {
+                for (i, y) in y.iter_mut().enumerate() {
+                    *y = inputs[0][source(first + i, &shape, &strides)];
+                }
+            });
+        }))
+    }
+}
+
+/// How far apart in the input neighbours along each output dimension are.
+fn permuted_strides(input: &[usize], order: &[usize]) -> Vec<usize> {
+    order.iter().map(|i| input[i + 1..].iter().product()).collect()
+}
+
+/// The input index of output index `i`.
+fn source(mut i: usize, shape: &[usize], strides: &[usize]) -> usize {
+    let mut at = 0;
+    for (size, stride) in shape.iter().zip(strides).rev() {
+        at += i % size * stride;
+        i /= size;
+    }
+    at
+}
+
+impl Op for Upsample2x {
+    fn name(&self) -> &'static str {
+        "upsample2x"
+    }
+    fn flops(&self, _: &[&[usize]], _: &[usize]) -> u64 {
+        0
+    }
+    fn fusable(&self) -> Option<Fusable> {
+        Some(Fusable::Upsample)
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let [w, c] = [cx.inputs[0][2], cx.inputs[0][3]];
+        Ok(Box::new(move |inputs, y| {
+            // One row of the output; rows of all pictures are halved alike.
+            cpu::rows(y, 2 * w * c, |first, y| {
+                for (i, y) in y.chunks_exact_mut(2 * w * c).enumerate() {
+                    let x = &inputs[0][(first + i) / 2 * w * c..][..w * c];
+                    for (y, x) in y.chunks_exact_mut(2 * c).zip(x.chunks_exact(c)) {
+                        y[..c].copy_from_slice(x);
+                        y[c..].copy_from_slice(x);
+                    }
+                }
+            });
+        }))
+    }
+}
 
 impl Tensor {
     /// `self`, then `others`, along `axis`.
@@ -66,5 +166,43 @@ impl Tensor {
     pub fn upsample2x(&self) -> Tensor {
         let shape = [self.dim(0), 2 * self.dim(1), 2 * self.dim(2), self.dim(3)];
         self.record(Upsample2x, &[], &shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, Tensor, testing};
+
+    /// Records one operation on `[2, 3, 4, 5]` and compares with where each number should come from.
+    #[track_caller]
+    fn check(
+        record: impl Fn(&Tensor) -> Tensor,
+        from: impl Fn(usize, usize, usize, usize) -> [usize; 4],
+    ) {
+        let x = testing::numbers(120, 6);
+        let program = || {
+            let tape = Tape::new();
+            let y = record(&tape.input("x", &[2, 3, 4, 5]));
+            tape.finish(&[&y])
+        };
+        let shape = program();
+        let shape: [usize; 4] = shape.shape(shape.outputs[0]).try_into().unwrap();
+        let expected = testing::indices(shape).map(|(i, j, k, l)| {
+            let [i, j, k, l] = from(i, j, k, l);
+            f64::from(x[((i * 3 + j) * 4 + k) * 5 + l])
+        });
+        testing::check(program, &[&x], &expected.collect::<Vec<_>>(), 0.0);
+    }
+
+    #[test]
+    fn numbers_move_where_they_should() {
+        check(|x| x.permute(&[0, 3, 1, 2]), |b, c, h, w| [b, h, w, c]);
+        check(|x| x.permute(&[3, 2, 1, 0]), |i, j, k, l| [l, k, j, i]);
+        check(|x| x.slice(2, 1, 2), |i, j, k, l| [i, j, k + 1, l]);
+        check(|x| x.slice(3, 4, 1), |i, j, k, l| [i, j, k, l + 4]);
+        check(Tensor::upsample2x, |i, j, k, l| [i, j / 2, k / 2, l]);
+        check(|x| x.concat(&[&x.slice(3, 0, 2)], 3), |i, j, k, l| [i, j, k, l % 5]);
+        check(|x| x.concat(&[x, x], 1), |i, j, k, l| [i, j % 3, k, l]);
+        check(|x| x.concat(&[x], 0), |i, j, k, l| [i % 2, j, k, l]);
     }
 }

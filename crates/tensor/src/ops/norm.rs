@@ -1,7 +1,9 @@
 //! Normalisation over groups of channels (Wu and He 2018) and over rows (Ba et al. 2016).
 
-use super::Op;
-use crate::{Act, Tensor, Weight};
+use super::{Fusable, Op};
+use crate::{Act, Result, Tensor, Weight, cpu};
+use rayon::prelude::*;
+use std::ops::Range;
 
 /// Over `groups` groups of channels of each picture; then `act`.
 #[derive(Debug)]
@@ -23,6 +25,34 @@ impl Op for GroupNorm {
     fn weights(&self) -> Vec<&Weight> {
         vec![&self.weight, &self.bias]
     }
+    fn absorb(&mut self, kind: Fusable, _: usize, _: bool) -> bool {
+        match kind {
+            Fusable::Act(act) if self.act == Act::Identity => self.act = act,
+            _ => return false,
+        }
+        true
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
+        let c = weight.len();
+        let norm = Groups { channels: c, size: c / self.groups, eps: f64::from(self.eps) };
+        let entry = cx.output[1..].iter().product();
+        let act = self.act;
+        Ok(Box::new(move |inputs, y| {
+            for (x, y) in inputs[0].chunks_exact(entry).zip(y.chunks_exact_mut(entry)) {
+                let (scale, shift) = norm.affine(x, &weight, &bias);
+                cpu::rows(y, c, |first, y| {
+                    let x = x[first * c..].chunks_exact(c);
+                    for (y, x) in y.chunks_exact_mut(c).zip(x) {
+                        for i in 0..c {
+                            y[i] = x[i] * scale[i] + shift[i];
+                        }
+                        act.apply(y);
+                    }
+                });
+            }
+        }))
+    }
 }
 
 /// Over the last dimension.
@@ -42,6 +72,23 @@ impl Op for LayerNorm {
     }
     fn weights(&self) -> Vec<&Weight> {
         vec![&self.weight, &self.bias]
+    }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
+        let (c, eps) = (weight.len(), self.eps);
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, c, |first, y| {
+                let x = inputs[0][first * c..].chunks_exact(c);
+                for (y, x) in y.chunks_exact_mut(c).zip(x) {
+                    let mean = sum(x, |x| x) / c as f64;
+                    let variance = sum(x, |x| (x - mean) * (x - mean)) / c as f64;
+                    let (mean, scale) = (mean as f32, 1.0 / (variance as f32 + eps).sqrt());
+                    for i in 0..c {
+                        y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
+                    }
+                }
+            });
+        }))
     }
 }
 
@@ -63,5 +110,129 @@ impl Tensor {
         assert_eq!([self.channels()], *weight.shape(), "layer_norm {}: channels", weight.key());
         let op = LayerNorm { weight: weight.clone(), bias: bias.clone(), eps };
         self.record(op, &[], self.shape())
+    }
+}
+
+fn sum(xs: &[f32], f: impl Fn(f64) -> f64) -> f64 {
+    xs.iter().map(|x| f(f64::from(*x))).sum()
+}
+
+/// Groups of channels that are normalised together.
+struct Groups {
+    channels: usize,
+    size: usize,
+    eps: f64,
+}
+
+impl Groups {
+    /// Per channel, the factor and the summand that normalise `x`, the rows of one batch entry.
+    ///
+    /// The mean first, then the squared differences from it: the square of a mean taken from the
+    /// mean of squares would lose the digits of groups whose values are large and alike.
+    fn affine(&self, x: &[f32], weight: &[f32], bias: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let count = (x.len() / self.channels * self.size) as f64;
+        let zeros = vec![0.0; self.channels / self.size];
+        let means = self.reduce(x, &zeros, |x, _| x).iter().map(|s| s / count).collect::<Vec<_>>();
+        let squares = self.reduce(x, &means, |x, mean| (x - mean) * (x - mean));
+        let channel = |c: usize| {
+            let group = c / self.size;
+            let scale = f64::from(weight[c]) / (squares[group] / count + self.eps).sqrt();
+            (scale as f32, (f64::from(bias[c]) - means[group] * scale) as f32)
+        };
+        (0..self.channels).map(channel).unzip()
+    }
+
+    /// Per group, the sum of `f(x, centre of the group)` over all rows.
+    fn reduce(&self, x: &[f32], centres: &[f64], f: impl Fn(f64, f64) -> f64 + Sync) -> Vec<f64> {
+        let block = (cpu::CACHE / self.channels).max(1) * self.channels;
+        let partial = |x: &[f32]| {
+            let mut sums = vec![0.0; self.channels];
+            for row in x.chunks_exact(self.channels) {
+                for (range, centre) in self.ranges().zip(centres) {
+                    sums[range.clone()]
+                        .iter_mut()
+                        .zip(&row[range])
+                        .for_each(|(s, x)| *s += f(f64::from(*x), *centre));
+                }
+            }
+            sums
+        };
+        // Partial sums are added in the order of the blocks, so that every run gives the same bits.
+        let partials: Vec<Vec<f64>> = x.par_chunks(block).map(partial).collect();
+        let group = |range: Range<usize>| partials.iter().flat_map(|p| &p[range.clone()]).sum();
+        self.ranges().map(group).collect()
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let size = self.size;
+        (0..self.channels / size).map(move |g| g * size..(g + 1) * size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, testing};
+
+    /// Normalises each set of indices that `set` tells apart, in f64.
+    fn naive(
+        x: &[f32],
+        c: usize,
+        eps: f64,
+        w: &[f32],
+        b: &[f32],
+        set: impl Fn(usize) -> usize,
+    ) -> Vec<f64> {
+        let sets = (0..x.len()).map(&set).max().unwrap_or(0) + 1;
+        let mean_of = |f: &dyn Fn(usize) -> f64| {
+            let (mut sums, mut counts) = (vec![0.0; sets], vec![0.0; sets]);
+            for i in 0..x.len() {
+                sums[set(i)] += f(i);
+                counts[set(i)] += 1.0;
+            }
+            sums.iter().zip(counts).map(|(s, n)| s / n).collect::<Vec<f64>>()
+        };
+        let means = mean_of(&|i| f64::from(x[i]));
+        let variances = mean_of(&|i| (f64::from(x[i]) - means[set(i)]).powi(2));
+        let y = |i: usize| (f64::from(x[i]) - means[set(i)]) / (variances[set(i)] + eps).sqrt();
+        (0..x.len()).map(|i| y(i) * f64::from(w[i % c]) + f64::from(b[i % c])).collect()
+    }
+
+    #[test]
+    fn group_norm_is_its_definition_even_far_from_zero() {
+        for (batch, rows, c, groups, offset) in
+            [(1, 1, 4, 2, 0.0), (2, 35, 32, 32, 0.0), (1, 4000, 96, 32, 64.0), (2, 63, 20, 5, -3.0)]
+        {
+            let weights = testing::weights(&[("w", &[c]), ("b", &[c])]);
+            let (weight, bias) = (weights.get("w").unwrap(), weights.get("b").unwrap());
+            let x: Vec<f32> =
+                testing::numbers(batch * rows * c, 8).iter().map(|x| x + offset).collect();
+            let (w, b) = (weight.to_f32().unwrap(), bias.to_f32().unwrap());
+            let set = |i: usize| i / (rows * c) * groups + i % c / (c / groups);
+            let expected = naive(&x, c, 1e-6, &w, &b, set);
+            let program = || {
+                let tape = Tape::new();
+                let y = tape.input("x", &[batch, rows, c]).group_norm(groups, &weight, &bias, 1e-6);
+                tape.finish(&[&y])
+            };
+            // x * scale + shift cancels the offset: 64 units lose six bits.
+            testing::check(program, &[&x], &expected, if offset == 0.0 { 2e-6 } else { 5e-5 });
+        }
+    }
+
+    #[test]
+    fn layer_norm_is_its_definition() {
+        for (rows, c) in [(1, 2), (77, 48), (5, 321)] {
+            let weights = testing::weights(&[("w", &[c]), ("b", &[c])]);
+            let (weight, bias) = (weights.get("w").unwrap(), weights.get("b").unwrap());
+            let x = testing::numbers(rows * c, 8);
+            let expected =
+                naive(&x, c, 1e-5, &weight.to_f32().unwrap(), &bias.to_f32().unwrap(), |i| i / c);
+            let program = || {
+                let tape = Tape::new();
+                let y = tape.input("x", &[1, rows, c]).layer_norm(&weight, &bias, 1e-5);
+                tape.finish(&[&y])
+            };
+            testing::check(program, &[&x], &expected, 2e-6);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Softmax over the last dimension: `y[r, c] = exp(x[r, c] - max x[r, :]) / sum` of the same.
 
-use super::Op;
-use crate::Tensor;
+use super::{Op, exp};
+use crate::{Result, Tensor, cpu};
 
 #[derive(Debug)]
 pub(crate) struct Softmax;
@@ -13,11 +13,61 @@ impl Op for Softmax {
     fn flops(&self, _: &[&[usize]], output: &[usize]) -> u64 {
         5 * output.iter().product::<usize>() as u64
     }
+    fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let c = cx.output.last().copied().unwrap_or(1);
+        Ok(Box::new(move |inputs, y| {
+            cpu::rows(y, c, |first, y| {
+                y.copy_from_slice(&inputs[0][first * c..][..y.len()]);
+                y.chunks_exact_mut(c).for_each(softmax_row);
+            });
+        }))
+    }
 }
 
 impl Tensor {
     /// `[.., C]`, each row of the last dimension made positive with sum 1.
     pub fn softmax(&self) -> Tensor {
         self.record(Softmax, &[], self.shape())
+    }
+}
+
+/// One row, in place.
+pub(super) fn softmax_row(row: &mut [f32]) {
+    let high = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter_mut().for_each(|x| *x = exp(*x - high));
+    let scale = 1.0 / lanes_sum(row);
+    row.iter_mut().for_each(|x| *x *= scale);
+}
+
+/// The sum, in eight partial sums: the order that vectors like, and more exact than one.
+fn lanes_sum(xs: &[f32]) -> f32 {
+    let (lanes, rest) = xs.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for lane in lanes {
+        cpu::add(&mut sums, lane);
+    }
+    sums.iter().chain(rest).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, testing};
+
+    #[test]
+    fn softmax_is_its_definition() {
+        for (rows, c) in [(1, 1), (3, 7), (65, 130), (2, 1000)] {
+            let x: Vec<f32> = testing::numbers(rows * c, 5).iter().map(|x| x * 20.0).collect();
+            let expected = x.chunks(c).flat_map(|row| {
+                let sum: f64 = row.iter().map(|x| f64::from(*x).exp()).sum();
+                row.iter().map(move |x| f64::from(*x).exp() / sum)
+            });
+            let program = || {
+                let tape = Tape::new();
+                let y = tape.input("x", &[rows, c]).softmax();
+                tape.finish(&[&y])
+            };
+            // One exp and one division.
+            testing::check(program, &[&x], &expected.collect::<Vec<_>>(), 1e-5);
+        }
     }
 }

@@ -1,0 +1,127 @@
+//! Elementwise operations done where their input is made, so that no pass over memory is spent on them.
+
+use crate::{
+    ops::Fusable,
+    program::{Program, Step, ValueId},
+};
+
+impl Program {
+    /// Moves activations, sums and upsampling into the operations that can do them on the way.
+    /// Results stay the same up to rounding.
+    #[must_use]
+    pub fn folded(mut self) -> Self {
+        let mut steps: Vec<Option<Step>> =
+            std::mem::take(&mut self.steps).into_iter().map(Some).collect();
+        for at in 0..steps.len() {
+            let Some(step) = &steps[at] else { continue };
+            let Some(kind) = step.op.fusable() else { continue };
+            match kind {
+                Fusable::Upsample => self.fold_into_reader(&mut steps, at),
+                Fusable::Act(_) => drop(self.fold_into_producer(&mut steps, at, 0, kind)),
+                Fusable::Add => {
+                    let producer = |i: usize| producer_of(&steps, steps[at].as_ref()?.inputs[i]);
+                    // The operand that is made last is the one whose result is still at hand.
+                    let order = if producer(1) > producer(0) { [1, 0] } else { [0, 1] };
+                    let _ = order.iter().any(|i| self.fold_into_producer(&mut steps, at, *i, kind));
+                }
+            }
+        }
+        self.steps = steps.into_iter().flatten().collect();
+        self
+    }
+
+    /// Lets the operation that makes input `i` of step `at` do the work of step `at` too.
+    fn fold_into_producer(
+        &self,
+        steps: &mut [Option<Step>],
+        at: usize,
+        i: usize,
+        kind: Fusable,
+    ) -> bool {
+        let Some(step) = &steps[at] else { return false };
+        let (value, output) = (step.inputs[i], step.output);
+        let other = step.inputs.get(1 - i.min(1)).copied().filter(|_| step.inputs.len() == 2);
+        let Some(from) = producer_of(steps, value) else { return false };
+        if self.uses(steps, value) != 1 {
+            return false;
+        }
+        let row = other.is_some_and(|o| self.shape(o) != self.shape(value));
+        // Only the second operand of a sum may be one row for every picture.
+        if row && i == 1 {
+            return false;
+        }
+        let Some(producer) = &mut steps[from] else { return false };
+        if !producer.op.absorb(kind, producer.inputs.len(), row) {
+            return false;
+        }
+        producer.inputs.extend(other);
+        producer.output = output;
+        steps[at] = steps[from].take();
+        true
+    }
+
+    /// Lets the one convolution that reads an upsampled picture upsample as it reads.
+    fn fold_into_reader(&self, steps: &mut [Option<Step>], at: usize) {
+        let Some(step) = &steps[at] else { return };
+        let (small, large) = (step.inputs[0], step.output);
+        let reads = |s: &Option<Step>| s.as_ref().is_some_and(|s| s.inputs.first() == Some(&large));
+        let Some(reader) = steps.iter().position(reads) else { return };
+        if self.uses(steps, large) != 1 {
+            return;
+        }
+        let Some(conv) = &mut steps[reader] else { return };
+        if conv.op.absorb(Fusable::Upsample, conv.inputs.len(), false) {
+            conv.inputs[0] = small;
+            steps[at] = None;
+        }
+    }
+
+    /// How often a value is read: by steps, through views, or as an output.
+    fn uses(&self, steps: &[Option<Step>], id: ValueId) -> usize {
+        let by_steps = steps.iter().flatten().flat_map(|s| &s.inputs).filter(|i| **i == id).count();
+        let by_views = self.values.iter().filter(|v| v.view_of == Some(id)).count();
+        by_steps + by_views + self.outputs.iter().filter(|o| **o == id).count()
+    }
+}
+
+fn producer_of(steps: &[Option<Step>], id: ValueId) -> Option<usize> {
+    steps.iter().position(|s| s.as_ref().is_some_and(|s| s.output == id))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Conv, Device, Tape, testing};
+
+    /// A ResBlock with everything that can be folded.
+    fn block() -> crate::Program {
+        let w = testing::weights(&[
+            ("conv", &[8, 8, 3, 3]),
+            ("b", &[8]),
+            ("skip", &[8, 8, 1, 1]),
+            ("g", &[8]),
+        ]);
+        let get = |key: &str| w.get(key).unwrap();
+        let tape = Tape::new();
+        let x = tape.input("x", &[2, 3, 4, 8]);
+        let row = tape.input("row", &[2, 8]);
+        let h = x.group_norm(4, &get("g"), &get("b"), 1e-5).silu();
+        let h = h.upsample2x().conv2d(&get("conv"), Some(&get("b")), Conv::same(3));
+        let h = h.add(&row).silu();
+        let skip = x.upsample2x().conv2d(&get("skip"), None, Conv::same(1));
+        let y = skip.add(&h);
+        tape.finish(&[&y, &row])
+    }
+
+    #[test]
+    fn folding_removes_steps_and_changes_nothing() {
+        let (plain, folded) = (block(), block().folded());
+        assert_eq!(plain.steps.len(), 9);
+        let names: Vec<_> = folded.steps.iter().map(|s| s.op.name()).collect();
+        assert_eq!(names, ["group_norm", "conv2d", "conv2d"]);
+        let inputs = [testing::numbers(2 * 3 * 4 * 8, 1), testing::numbers(16, 2)];
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let run = |p| Device::cpu().compile(p).unwrap().run(&inputs).unwrap();
+        // The same operations in the same order: only the additions' order may differ.
+        testing::assert_close(&run(plain)[0], &run(folded)[0], 1e-5);
+    }
+}

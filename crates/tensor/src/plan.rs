@@ -1,0 +1,108 @@
+//! Memory: which slot each value lives in.
+
+use crate::program::{Program, ValueId};
+
+/// Where values live while a program runs. Two values share a slot only if one is dead before the
+/// other is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The slot of each value; `None` for values nobody makes or reads. Views have their owner's.
+    pub slot_of: Vec<Option<usize>>,
+    /// Length of each slot, in numbers.
+    pub slots: Vec<usize>,
+}
+
+impl Plan {
+    /// Bytes of all slots: the peak of the activations.
+    pub fn bytes(&self) -> u64 {
+        4 * self.slots.iter().sum::<usize>() as u64
+    }
+}
+
+impl Program {
+    /// Assigns slots in the order of the steps, taking the free slot that fits best.
+    pub fn plan(&self) -> Plan {
+        let last = self.last_reads();
+        let mut plan = Plan { slot_of: vec![None; self.values.len()], slots: Vec::new() };
+        let mut free: Vec<usize> = Vec::new();
+        for (_, id) in &self.inputs {
+            plan.take_slot(self, *id, &mut free);
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            plan.take_slot(self, step.output, &mut free);
+            let mut read: Vec<ValueId> = step.inputs.iter().map(|id| self.owner(*id)).collect();
+            read.push(step.output);
+            read.sort_unstable();
+            read.dedup();
+            free.extend(
+                read.iter().filter(|id| last[**id] <= at).filter_map(|id| plan.slot_of[*id]),
+            );
+        }
+        for id in 0..self.values.len() {
+            plan.slot_of[id] = plan.slot_of[self.owner(id)];
+        }
+        plan
+    }
+
+    /// The last step that reads each value, itself or through a view; past the end for outputs and
+    /// inputs (which are written before every run).
+    fn last_reads(&self) -> Vec<usize> {
+        let mut last = vec![0; self.values.len()];
+        for (at, step) in self.steps.iter().enumerate() {
+            step.inputs.iter().for_each(|id| last[self.owner(*id)] = at);
+        }
+        let kept = self.outputs.iter().chain(self.inputs.iter().map(|(_, id)| id));
+        kept.for_each(|id| last[self.owner(*id)] = usize::MAX);
+        last
+    }
+}
+
+impl Plan {
+    fn take_slot(&mut self, program: &Program, id: ValueId, free: &mut Vec<usize>) {
+        let len = program.values[id].len();
+        // Wasted space if it is large enough, missing space if it is not.
+        let misfit = |slot: &usize| self.slots[*slot].abs_diff(len);
+        let best = (0..free.len()).min_by_key(|i| misfit(&free[*i]));
+        let slot = best.map(|i| free.swap_remove(i)).unwrap_or_else(|| {
+            self.slots.push(0);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = self.slots[slot].max(len);
+        self.slot_of[id] = Some(slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tape, testing::Random};
+
+    #[test]
+    fn values_that_live_at_once_have_slots_of_their_own() {
+        for seed in 0..50 {
+            let mut random = Random(seed);
+            let tape = Tape::new();
+            let mut values = vec![tape.input("x", &[1, 2, 4]), tape.input("y", &[1, 2, 4])];
+            for _ in 0..30 {
+                let a = values[random.below(values.len())].clone();
+                let b = values[random.below(values.len())].clone();
+                values.push(if random.below(4) == 0 { a.reshape(&[1, 2, 4]) } else { a.add(&b) });
+            }
+            let program = tape.finish(&[&values[31], &values[20]]);
+            let (plan, last) = (program.plan(), program.last_reads());
+            let mut owner_of_slot = vec![None; plan.slots.len()];
+            for (_, id) in &program.inputs {
+                owner_of_slot[plan.slot_of[*id].unwrap()] = Some(*id);
+            }
+            for (at, step) in program.steps.iter().enumerate() {
+                for id in &step.inputs {
+                    let slot = plan.slot_of[*id].unwrap();
+                    assert_eq!(owner_of_slot[slot], Some(program.owner(*id)), "step {at}");
+                }
+                let slot = plan.slot_of[step.output].unwrap();
+                let before: Option<usize> = owner_of_slot[slot];
+                assert!(before.is_none_or(|id| last[id] < at), "step {at} overwrites a live value");
+                owner_of_slot[slot] = Some(step.output);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the tests of operations share: random numbers, weights without a file, every device.
+
+use crate::{Device, Program, Weights};
+
+/// A small generator (Vigna's splitmix64): the same numbers on every machine.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+    /// Uniform in -1..1.
+    pub fn number(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+}
+
+pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
+    let mut random = Random(seed);
+    (0..len).map(|_| random.number()).collect()
+}
+
+/// Weights with random numbers under these names.
+pub fn weights(tensors: &[(&str, &[usize])]) -> Weights {
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    for (seed, (name, shape)) in tensors.iter().enumerate() {
+        let start = data.len();
+        let values = numbers(shape.iter().product(), 1000 + seed as u64);
+        data.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        let entry = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
+        header.insert((*name).to_owned(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(data);
+    Weights::from_parts("test", &[bytes.leak()]).unwrap()
+}
+
+/// Largest difference, relative to the standard deviation of what was expected.
+#[track_caller]
+pub fn assert_close(got: &[f32], expected: &[f32], tolerance: f64) {
+    assert_eq!(got.len(), expected.len());
+    let n = expected.len() as f64;
+    let mean = expected.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
+    let variance = expected.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
+    let scale = variance.sqrt().max(1e-3);
+    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
+        let off = f64::from((g - e).abs()) / scale;
+        assert!(off <= tolerance, "at {i}: {g}, expected {e} (off by {off:.2e} std)");
+    }
+}
+
+/// Runs the program on every device here and compares with `expected`, made in f64.
+#[track_caller]
+pub fn check(program: impl Fn() -> Program, inputs: &[&[f32]], expected: &[f64], tolerance: f64) {
+    let expected: Vec<f32> = expected.iter().map(|x| *x as f32).collect();
+    for device in devices() {
+        let out = device.compile(program()).unwrap().run(inputs).unwrap();
+        assert_close(&out[0], &expected, tolerance);
+    }
+}
+
+/// The CPU.
+pub fn devices() -> Vec<Device> {
+    vec![Device::cpu()]
+}
+
+/// All index tuples of a shape, in memory order.
+pub fn indices(shape: [usize; 4]) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    let [a, b, c, d] = shape;
+    (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
+}
