@@ -1,1 +1,13 @@
+//! Networks as in their papers, recorded with `tensor`; which of them a file holds; the tokenizer.
 
+mod clip;
+mod layers;
+mod networks;
+pub mod prompt;
+mod tokenizer;
+mod unet;
+mod vae;
+
+pub use clip::{Clip, Encoded};
+pub use unet::{Question, Size as UnetSize, Unet};
+pub use vae::{Size as VaeSize, Vae};

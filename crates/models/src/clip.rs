@@ -1,0 +1,151 @@
+//! CLIP's text encoder (Radford et al. 2021): a causal transformer over token embeddings.
+
+use crate::{
+    layers::{count, layer_norm, linear},
+    networks::Networks,
+    prompt::{self, CHUNK, Chunks, Embeddings, Token, Weighted},
+    tokenizer::{END, START},
+};
+use tensor::{Device, Program, Result, Tape, Tensor, Weight, Weights};
+
+/// A text encoder with its tokenizer. Cheap to clone.
+#[derive(Clone)]
+pub struct Clip {
+    /// At `...text_model.`
+    weights: Weights,
+    heads: usize,
+    pub channels: usize,
+    layers: usize,
+    token_embedding: Weight,
+    position_embedding: Weight,
+    networks: Networks<(usize, usize)>,
+}
+
+/// A prompt as a UNet reads it.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// `[tokens, channels]`; tokens is a multiple of 77.
+    pub tokens: Vec<f32>,
+    /// `[channels]`: the end token of the first chunk, after the last layer.
+    pub pooled: Vec<f32>,
+}
+
+impl Clip {
+    /// `heads` cannot be told from shapes; without it each head has 64 channels, as in every CLIP.
+    /// Numbers are rounded to f16, which is how the original keeps text encoders.
+    pub fn load(weights: &Weights, heads: Option<usize>) -> Result<Self> {
+        let weights = weights.rounded_to_f16();
+        let token_embedding = weights.get("embeddings.token_embedding.weight")?;
+        let position_embedding = weights.get("embeddings.position_embedding.weight")?;
+        let channels = token_embedding.shape()[1];
+        let needed = [END as usize + 1, CHUNK];
+        let found = [token_embedding.shape()[0], position_embedding.shape()[0]];
+        anyhow::ensure!(
+            found[0] >= needed[0] && found[1] >= needed[1],
+            "{}: {found:?} tokens and positions, expected {needed:?}",
+            weights.file()
+        );
+        let layers = count(&weights, "encoder.layers");
+        anyhow::ensure!(layers > 0, "{}: the text encoder has no layers", weights.file());
+        let heads = heads.unwrap_or((channels / 64).max(1));
+        let networks = Networks::default();
+        let this = Self { weights, heads, channels, layers, token_embedding, position_embedding, networks };
+        this.record(1, layers)?;
+        Ok(this)
+    }
+
+    /// Encodes a prompt with its weights. `layer` counts from the end: -1 is the last, -2 the one
+    /// before ("clip skip 2"). Weights move a token away from what the empty prompt has there:
+    /// `z = (z - z_empty) weight + z_empty`.
+    pub fn encode(&self, device: &Device, prompt: &Chunks, layer: i64) -> Result<Encoded> {
+        let weighted = prompt.chunks.iter().flatten().any(|t| t.weight != 1.0);
+        let empty: Vec<Weighted> = prompt::parse("", &|_| Ok(None))?.chunks.swap_remove(0);
+        let (mut tokens, mut pooled) = (Vec::new(), Vec::new());
+        // A few chunks at a time: a long prompt shall not need more memory than a short one.
+        for chunks in prompt.chunks.chunks(4) {
+            let [z, last] = self.hidden(device, chunks, layer)?;
+            if pooled.is_empty() {
+                let end = chunks[0].iter().position(|t| t.token == Token::Id(END)).unwrap_or(CHUNK - 1);
+                pooled = last[end * self.channels..][..self.channels].to_vec();
+            }
+            tokens.extend(z);
+        }
+        if weighted {
+            let [z_empty, _] = self.hidden(device, &[empty], layer)?;
+            let rows = tokens.chunks_exact_mut(self.channels);
+            for ((row, token), i) in rows.zip(prompt.chunks.iter().flatten()).zip(0..) {
+                let empty = &z_empty[i % CHUNK * self.channels..][..self.channels];
+                row.iter_mut().zip(empty).for_each(|(z, e)| *z = (*z - e) * token.weight + e);
+            }
+        }
+        Ok(Encoded { tokens, pooled })
+    }
+
+    /// Reads a prompt; embeddings of another width are reported and left out.
+    pub fn parse(&self, text: &str, embeddings: Embeddings) -> Result<Chunks> {
+        prompt::parse(text, embeddings)
+    }
+
+    /// What encoding one chunk takes, without running it.
+    pub fn program(&self) -> Result<Program> {
+        Ok(self.record(1, self.layers)?.folded())
+    }
+
+    /// Gives the memory of the compiled networks back.
+    pub fn unload(&self) {
+        self.networks.clear();
+    }
+
+    /// The state after `layer` and after the last one, both normalised: `[chunks, 77, channels]`.
+    fn hidden(&self, device: &Device, chunks: &[Vec<Weighted>], layer: i64) -> Result<[Vec<f32>; 2]> {
+        let x: Vec<f32> = chunks.iter().flat_map(|chunk| self.embed(chunk)).collect();
+        // The first layer is the least that can be asked for.
+        let stop = (self.layers as i64 + 1 + layer.min(-1)).clamp(1, self.layers as i64) as usize;
+        let size = (chunks.len(), stop);
+        let mut y = self.networks.run(device, size, || self.record(size.0, size.1), &[&x])?;
+        let last = y.pop().unwrap_or_default();
+        Ok([y.pop().unwrap_or_default(), last])
+    }
+
+    /// Token and position embeddings: `[77, channels]`. The tables stay in the file.
+    fn embed(&self, chunk: &[Weighted]) -> Vec<f32> {
+        let ids: Vec<u32> = chunk.iter().map(|t| if let Token::Id(id) = t.token { id } else { START }).collect();
+        let mut x = self.token_embedding.rows(&ids);
+        let positions = self.position_embedding.rows(&(0..CHUNK as u32).collect::<Vec<_>>());
+        let rows = x.chunks_exact_mut(self.channels).zip(positions.chunks_exact(self.channels));
+        for ((row, position), token) in rows.zip(chunk) {
+            if let Token::Vector(vector) = &token.token {
+                row.copy_from_slice(vector);
+            }
+            row.iter_mut().zip(position).for_each(|(x, p)| *x += p);
+        }
+        x
+    }
+
+    fn record(&self, chunks: usize, stop: usize) -> Result<Program> {
+        let w = &self.weights;
+        let tape = Tape::new();
+        let mut h = tape.input("embeddings", &[chunks, CHUNK, self.channels]);
+        let mut chosen = None;
+        for i in 0..self.layers {
+            h = self.layer(&h, &w.at("encoder.layers").at(i))?;
+            if i + 1 == stop {
+                chosen = Some(h.clone());
+            }
+        }
+        let last = layer_norm(&h, &w.at("final_layer_norm"))?;
+        let chosen = chosen.ok_or_else(|| anyhow::anyhow!("{}: no layer {stop}", w.file()))?;
+        let chosen = if stop == self.layers { last.clone() } else { layer_norm(&chosen, &w.at("final_layer_norm"))? };
+        Ok(tape.finish(&[&chosen, &last]))
+    }
+
+    fn layer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        let h = layer_norm(x, &w.at("layer_norm1"))?;
+        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
+        let h = q?.attention(&k?, &v?, self.heads, true);
+        let x = linear(&h, &w.at("self_attn.out_proj"))?.add(x);
+        let h = layer_norm(&x, &w.at("layer_norm2"))?;
+        let h = linear(&h, &w.at("mlp.fc1"))?.quick_gelu();
+        Ok(linear(&h, &w.at("mlp.fc2"))?.add(&x))
+    }
+}

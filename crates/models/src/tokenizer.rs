@@ -1,0 +1,65 @@
+//! CLIP's byte-pair tokenizer (Radford et al. 2021; Sennrich et al. 2016).
+
+use ahash::AHashMap;
+use std::sync::LazyLock;
+use tokenizers::{
+    AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerImpl,
+    decoders::DecoderWrapper,
+    models::bpe::BPE,
+    normalizers::{Lowercase, NFC, Sequence},
+    pre_tokenizers::{
+        byte_level::ByteLevel,
+        sequence::Sequence as PreSequence,
+        split::{Split, SplitPattern},
+    },
+    processors::PostProcessorWrapper,
+};
+
+pub const START: u32 = 49406;
+pub const END: u32 = 49407;
+
+type Bpe = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+
+/// Built at first use: it takes longer than starting the program.
+static CLIP: LazyLock<Bpe> = LazyLock::new(clip);
+
+/// Words, as CLIP cuts text: contractions, runs of letters, single digits, runs of anything else.
+const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+fn clip() -> Bpe {
+    let vocab = include_str!("../tokenizers/clip/vocab.json");
+    let vocab: AHashMap<String, u32> = serde_json::from_str(vocab).expect("it ships with the program");
+    let merges = include_str!("../tokenizers/clip/merges.txt").lines().filter(|l| !l.starts_with("#version"));
+    let pair = |line: &str| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let bpe = BPE::builder()
+        .vocab_and_merges(vocab, merges.filter_map(pair).collect::<Vec<_>>())
+        .unk_token("<|endoftext|>".into())
+        .end_of_word_suffix("</w>".into())
+        .build()
+        .expect("the vocabulary and the merges belong together");
+    let words = Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
+    let words = words.expect("the pattern is ours");
+    let mut clip = TokenizerImpl::new(bpe);
+    clip.with_normalizer(Some(Sequence::new(vec![NFC.into(), Lowercase.into()])));
+    let bytes = ByteLevel::new(false, false, false);
+    clip.with_pre_tokenizer(Some(PreSequence::new(vec![words.into(), bytes.into()])));
+    clip.add_special_tokens(&[AddedToken::from("<|startoftext|>", true), AddedToken::from("<|endoftext|>", true)]);
+    clip
+}
+
+/// Text to token ids, without start and end.
+pub fn tokenize(text: &str) -> anyhow::Result<Vec<u32>> {
+    let clean: String = text.chars().filter_map(clean).collect();
+    let encoding = CLIP.encode(clean, false).map_err(|e| anyhow::anyhow!("tokenizing the prompt: {e}"))?;
+    Ok(encoding.get_ids().to_vec())
+}
+
+/// Control characters are dropped, all white space is a blank.
+fn clean(c: char) -> Option<char> {
+    match c {
+        c if c.is_whitespace() => Some(' '),
+        '\0' | '\u{fffd}' => None,
+        c if c.is_control() => None,
+        c => Some(c),
+    }
+}

@@ -1,0 +1,219 @@
+//! The UNet of latent diffusion (Rombach et al. 2022; the blocks are Ho et al. 2020 and Dhariwal
+//! and Nichol 2021): which blocks there are, and their sizes, are read from the checkpoint's keys.
+
+use crate::{
+    layers::{conv2d, count, group_norm, layer_norm, linear},
+    networks::Networks,
+};
+use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
+
+/// A noise predictor. Cheap to clone.
+#[derive(Clone)]
+pub struct Unet {
+    /// At `model.diffusion_model.`
+    weights: Weights,
+    heads: usize,
+    pub in_channels: usize,
+    model_channels: usize,
+    pub context_channels: usize,
+    networks: Networks<Size>,
+}
+
+/// What a recording depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub batch: usize,
+    /// In latent pixels.
+    pub height: usize,
+    pub width: usize,
+    pub tokens: usize,
+}
+
+/// One batch of questions to a UNet.
+pub struct Question<'a> {
+    /// `[B, C, H, W]`, scaled to unit variance; `C` counts the extra channels of inpainting models.
+    pub x: &'a [f32],
+    /// `[B]`, 0 to 999.
+    pub timesteps: &'a [f32],
+    /// `[B, tokens, context_channels]`
+    pub context: &'a [f32],
+    pub size: Size,
+}
+
+const DOWN: Conv = Conv { stride: 2, pad: [1; 4], up2: false };
+
+impl Unet {
+    /// `heads` cannot be told from shapes: it stands in the family's row.
+    pub fn load(weights: Weights, heads: usize) -> Result<Self> {
+        let conv_in = weights.get("input_blocks.0.0.weight")?;
+        let keys = weights.keys();
+        let to_k = keys.iter().find(|k| k.ends_with("attn2.to_k.weight")).map(|k| (*k).to_owned());
+        let to_k = to_k.ok_or_else(|| anyhow::anyhow!("{}: the UNet reads no text", weights.file()))?;
+        let this = Self {
+            heads,
+            in_channels: conv_in.shape()[1],
+            model_channels: conv_in.shape()[0],
+            context_channels: weights.get(&to_k)?.shape()[1],
+            networks: Networks::default(),
+            weights,
+        };
+        // Every key is asked for once, so that a file with holes is refused before anything runs.
+        this.record(Size { batch: 1, height: 8, width: 8, tokens: 77 })?;
+        Ok(this)
+    }
+
+    /// Predicts `[B, 4, H, W]`: the noise, or the velocity, as the model was trained.
+    pub fn predict(&self, device: &Device, question: &Question) -> Result<Vec<f32>> {
+        let Size { batch, height, width, .. } = question.size;
+        let plane = height * width;
+        let x = channels_last(question.x, [batch, self.in_channels, plane]);
+        let time: Vec<f32> = question.timesteps.iter().flat_map(|t| self.sinusoid(*t)).collect();
+        let program = || self.record(question.size);
+        let y = self.networks.run(device, question.size, program, &[&x, &time, question.context])?;
+        let channels = y[0].len() / (batch * plane);
+        Ok(channels_first(&y[0], [batch, channels, plane]))
+    }
+
+    /// What one call takes, without running it.
+    pub fn program(&self, size: Size) -> Result<Program> {
+        Ok(self.record(size)?.folded())
+    }
+
+    /// Vaswani et al. 2017, section 3.5: cosines, then sines, of falling frequency.
+    fn sinusoid(&self, t: f32) -> Vec<f32> {
+        let half = self.model_channels / 2;
+        let frequency = |i: usize| (-(10_000f32.ln()) * i as f32 / half as f32).exp();
+        let angles = (0..half).map(|i| t * frequency(i));
+        angles.clone().map(f32::cos).chain(angles.map(f32::sin)).collect()
+    }
+
+    fn record(&self, size: Size) -> Result<Program> {
+        let w = &self.weights;
+        let tape = Tape::new();
+        let x = tape.input("x", &[size.batch, size.height, size.width, self.in_channels]);
+        let time = tape.input("time", &[size.batch, self.model_channels]);
+        let context = tape.input("context", &[size.batch, size.tokens, self.context_channels]);
+        // Every ResBlock begins with the SiLU of the embedding: done once for all.
+        let emb = linear(&time, &w.at("time_embed.0"))?.silu();
+        let emb = linear(&emb, &w.at("time_embed.2"))?.silu();
+        let blocks = Blocks { heads: self.heads, emb, context };
+
+        let mut h = conv2d(&x, &w.at("input_blocks.0.0"), Conv::same(3))?;
+        let mut skips = vec![h.clone()];
+        for i in 1..count(w, "input_blocks") {
+            h = blocks.input(&h, &w.at("input_blocks").at(i))?;
+            skips.push(h.clone());
+        }
+        h = blocks.res(&h, &w.at("middle_block.0"))?;
+        h = blocks.spatial_transformer(&h, &w.at("middle_block.1"))?;
+        h = blocks.res(&h, &w.at("middle_block.2"))?;
+        for i in 0..count(w, "output_blocks") {
+            let skip = skips.pop().ok_or_else(|| anyhow::anyhow!("{}: more output blocks than input blocks", w.file()))?;
+            h = blocks.output(&h.concat(&[&skip], 3), &w.at("output_blocks").at(i), skips.last())?;
+        }
+        h = group_norm(&h, &w.at("out.0"), 1e-5)?.silu();
+        h = conv2d(&h, &w.at("out.2"), Conv::same(3))?;
+        Ok(tape.finish(&[&h]))
+    }
+}
+
+/// What all blocks of a UNet share.
+struct Blocks {
+    heads: usize,
+    /// `[B, 4 model_channels]`
+    emb: Tensor,
+    context: Tensor,
+}
+
+impl Blocks {
+    fn input(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        if w.has("0.op") {
+            return conv2d(x, &w.at("0.op"), DOWN);
+        }
+        let h = self.res(x, &w.at(0))?;
+        if w.has("1") { self.spatial_transformer(&h, &w.at(1)) } else { Ok(h) }
+    }
+
+    /// `next` is the skip that the following block will read: upsampling must give its size.
+    fn output(&self, x: &Tensor, w: &Weights, next: Option<&Tensor>) -> Result<Tensor> {
+        let mut h = self.res(x, &w.at(0))?;
+        for part in ["1", "2"] {
+            if w.has(&format!("{part}.transformer_blocks")) {
+                h = self.spatial_transformer(&h, &w.at(part))?;
+            } else if w.has(&format!("{part}.conv")) {
+                h = conv2d(&upsample_to(&h, next), &w.at(part).at("conv"), Conv::same(3))?;
+            }
+        }
+        Ok(h)
+    }
+
+    /// Two convolutions with the time step added between them.
+    fn res(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        let h = group_norm(x, &w.at("in_layers.0"), 1e-5)?.silu();
+        let h = conv2d(&h, &w.at("in_layers.2"), Conv::same(3))?;
+        let h = h.add(&linear(&self.emb, &w.at("emb_layers.1"))?);
+        let h = group_norm(&h, &w.at("out_layers.0"), 1e-5)?.silu();
+        let h = conv2d(&h, &w.at("out_layers.3"), Conv::same(3))?;
+        if w.has("skip_connection") {
+            return Ok(linear(x, &w.at("skip_connection"))?.add(&h));
+        }
+        Ok(x.add(&h))
+    }
+
+    /// Transformer blocks over the pixels as tokens. `proj_in` and `proj_out` are stored as matrices
+    /// or as 1x1 kernels; with channels last both are the same product.
+    fn spatial_transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        let &[b, height, width, c] = x.shape() else { unreachable!("a picture has four dimensions") };
+        let h = group_norm(x, &w.at("norm"), 1e-6)?.reshape(&[b, height * width, c]);
+        let mut h = linear(&h, &w.at("proj_in"))?;
+        for i in 0..count(w, "transformer_blocks") {
+            h = self.transformer(&h, &w.at("transformer_blocks").at(i))?;
+        }
+        Ok(linear(&h, &w.at("proj_out"))?.reshape(x.shape()).add(x))
+    }
+
+    /// Attention to itself, attention to the text, and a gated MLP, each added to its input.
+    fn transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        let h = layer_norm(x, &w.at("norm1"))?;
+        let x = self.attention(&h, &h, &w.at("attn1"))?.add(x);
+        let h = layer_norm(&x, &w.at("norm2"))?;
+        let x = self.attention(&h, &self.context, &w.at("attn2"))?.add(&x);
+        let h = layer_norm(&x, &w.at("norm3"))?;
+        let h = linear(&h, &w.at("ff.net.0.proj"))?.geglu();
+        Ok(linear(&h, &w.at("ff.net.2"))?.add(&x))
+    }
+
+    fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {
+        let q = linear(x, &w.at("to_q"))?;
+        let (k, v) = (linear(context, &w.at("to_k"))?, linear(context, &w.at("to_v"))?);
+        linear(&q.attention(&k, &v, self.heads, false), &w.at("to_out.0"))
+    }
+}
+
+/// Nearest neighbour to twice the size, or to the size of `like`, which may be one pixel less.
+fn upsample_to(x: &Tensor, like: Option<&Tensor>) -> Tensor {
+    let up = x.upsample2x();
+    let Some(like) = like else { return up };
+    let cut = |t: Tensor, axis: usize| {
+        if t.dim(axis) == like.dim(axis) { t } else { t.slice(axis, 0, like.dim(axis)) }
+    };
+    cut(cut(up, 1), 2)
+}
+
+/// `[B, C, P]` to `[B, P, C]`.
+pub(crate) fn channels_last(x: &[f32], [b, c, p]: [usize; 3]) -> Vec<f32> {
+    let mut y = vec![0.0; b * c * p];
+    for (x, y) in x.chunks_exact(c * p).zip(y.chunks_exact_mut(c * p)) {
+        for i in 0..c {
+            for j in 0..p {
+                y[j * c + i] = x[i * p + j];
+            }
+        }
+    }
+    y
+}
+
+/// `[B, P, C]` to `[B, C, P]`.
+pub(crate) fn channels_first(x: &[f32], [b, c, p]: [usize; 3]) -> Vec<f32> {
+    channels_last(x, [b, p, c])
+}
