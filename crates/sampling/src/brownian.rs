@@ -64,15 +64,17 @@ impl BrownianTree {
 
     /// Unit noise for the step from `sigma` to `sigma_next`, which is lower.
     pub fn noise(&mut self, sigma: f32, sigma_next: f32) -> Latent {
-        let (low, high) = (sigma.min(sigma_next), sigma.max(sigma_next));
+        self.increment(sigma, sigma_next) / (sigma_next - sigma).abs().sqrt()
+    }
+
+    /// What the motion does between two sigmas: its variance is their distance.
+    fn increment(&mut self, sigma: f32, sigma_next: f32) -> Latent {
         let clamp = |t: f32| round(f64::from(t).clamp(self.root.start, self.root.end));
-        let (low, high) = (clamp(low), clamp(high));
-        let sign = if sigma > sigma_next { -1.0 } else { 1.0 };
+        let (low, high) = (clamp(sigma.min(sigma_next)), clamp(sigma.max(sigma_next)));
         let mut total = None;
         self.add(self.root, low, high, &mut total);
         let total = total.unwrap_or_else(|| Latent::zeros(self.shape));
-        let width = (sigma_next - sigma).abs().sqrt();
-        total.mapv_into(|w| w * sign / width)
+        if sigma > sigma_next { -total } else { total }
     }
 
     /// Adds, from left to right, the fewest nodes that tile [low, high] within `node`.
@@ -187,4 +189,76 @@ fn mix(x: u32, y: u32) -> u32 {
 fn words(n: u64) -> Vec<u32> {
     let (low, high) = (n as u32, (n >> 32) as u32);
     if high == 0 { vec![low] } else { vec![low, high] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::tests::{is_same, vectors};
+    use crate::testing::{bits, golden, tensor};
+    use safetensors::SafeTensors;
+    use serde_json::Value;
+
+    #[test]
+    fn seed_sequences_are_numpys() {
+        let Some(vectors) = vectors() else { return };
+        for (name, want) in vectors["seedsequence"].as_object().unwrap() {
+            let numbers: Vec<u64> = name
+                .trim_end_matches("pool24")
+                .split(|c: char| !c.is_ascii_digit())
+                .filter_map(|n| n.parse().ok())
+                .collect();
+            let key = (numbers.len() == 3).then(|| [numbers[1], numbers[2]]);
+            let want: [u32; 4] = serde_json::from_value(want.clone()).unwrap();
+            assert_eq!(SeedSequence::new(numbers[0], key).generate(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn increments_are_torchsdes_to_the_last_bit() {
+        let Some(vectors) = vectors() else { return };
+        for (name, steps) in vectors["brownian"].as_object().unwrap() {
+            let steps = steps.as_array().unwrap();
+            let sigma = |step: &Value, key: &str| {
+                f32::from_bits(u32::from_str_radix(step[key].as_str().unwrap(), 16).unwrap())
+            };
+            let ends = |step| [sigma(step, "sigma"), sigma(step, "sigma_next")];
+            let sigmas: Vec<f32> = steps.iter().flat_map(ends).collect();
+            let shape: [usize; 4] = serde_json::from_value(steps[0]["shape"].clone()).unwrap();
+            let seed = name.split(':').next().unwrap().parse().unwrap();
+            let mut tree = BrownianTree::new(shape, &sigmas, seed, Generator::cpu);
+            for step in steps {
+                let [sigma, next] = ends(step);
+                let increment = tree.increment(sigma, next);
+                // The original's square root came from a library that may round it down.
+                let width = (sigma - next).sqrt();
+                let equal = [width, width.next_down()]
+                    .map(|width| is_same((&increment / width).as_slice().unwrap(), step));
+                assert!(equal.contains(&true), "{name} {sigma} {next}");
+            }
+        }
+    }
+
+    #[test]
+    fn queries_in_any_order_are_those_of_the_original() {
+        let Some(bytes) = golden("random_tiny/noise.safetensors") else { return };
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let (pairs, _) = tensor(&file, "brownian_tree_pairs");
+        let (low, high) = (0.029_167_539, 14.614_643);
+        let mut tree = BrownianTree::new([1, 4, 8, 8], &[high, low], 42, Generator::cpu);
+        for (i, pair) in pairs.as_chunks::<2>().0.iter().enumerate() {
+            let (want, _) = tensor(&file, &format!("brownian_tree_seed42/{i}"));
+            let noise = tree.noise(pair[0], pair[1]);
+            assert_eq!(bits(noise.as_slice().unwrap()), bits(&want), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn increments_over_a_split_interval_add_up() {
+        let mut tree = BrownianTree::new([1, 4, 16, 16], &[10.0, 0.1], 3, Generator::cuda);
+        let whole = tree.noise(8.0, 1.0) * 7f32.sqrt();
+        let parts = tree.noise(8.0, 3.3) * 4.7f32.sqrt() + tree.noise(3.3, 1.0) * 2.3f32.sqrt();
+        // Sums of about 20 f32 values of size 3.
+        assert!((whole - parts).iter().all(|d| d.abs() < 1e-5));
+    }
 }

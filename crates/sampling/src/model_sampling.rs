@@ -16,7 +16,7 @@ pub enum Prediction {
 /// Larger than any noise level: where a range that starts at 0 percent begins.
 const ABOVE_ALL_SIGMAS: f64 = 999_999_999.9;
 /// Product of alphas at the last step of a zero-terminal-SNR schedule, in place of 0.
-const ZSNR_LAST_ALPHA_BAR: f64 = 4.897_345_189_085_343_5e-8;
+const ZSNR_LAST_ALPHA_BAR: f32 = 4.897_345_2e-8;
 
 /// The noise levels of a discrete diffusion model, and its kind of prediction.
 #[derive(Clone, Debug)]
@@ -141,8 +141,12 @@ fn scaled_linear_sigmas(beta_start: f64, beta_end: f64, steps: usize) -> Vec<f64
     (0..steps).map(sigma).collect()
 }
 
+/// In f32, as the original: the lowest levels depend on its roundings.
 fn rescale_zero_terminal_snr(sigmas: &[f64]) -> Vec<f64> {
-    let root = |sigma: &f64| (1.0 / (sigma * sigma + 1.0)).sqrt();
+    let root = |sigma: &f64| {
+        let sigma = *sigma as f32;
+        (1.0 / (sigma * sigma + 1.0)).sqrt()
+    };
     let last = sigmas.len() - 1;
     let (first_root, last_root) = (root(&sigmas[0]), root(&sigmas[last]));
     let stretch = first_root / (first_root - last_root);
@@ -151,7 +155,90 @@ fn rescale_zero_terminal_snr(sigmas: &[f64]) -> Vec<f64> {
             i if i == last => ZSNR_LAST_ALPHA_BAR,
             _ => ((root(sigma) - last_root) * stretch).powi(2),
         };
-        ((1.0 - alpha_bar) / alpha_bar).sqrt()
+        f64::from(((1.0 - alpha_bar) / alpha_bar).sqrt())
     };
     sigmas.iter().enumerate().map(rescale).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bits, golden, tensor};
+    use safetensors::SafeTensors;
+
+    pub fn families() -> [(&'static str, ModelSampling); 2] {
+        [
+            ("sd15_eps", ModelSampling::stable_diffusion(Prediction::Eps)),
+            ("sd21_vpred_zsnr", ModelSampling::zero_terminal_snr(Prediction::V)),
+        ]
+    }
+
+    /// Relative distance.
+    fn far(a: f32, b: f32) -> f32 {
+        if a == b { 0.0 } else { (a - b).abs() / a.abs().max(b.abs()) }
+    }
+
+    #[test]
+    fn noise_levels_are_those_of_the_original() {
+        let Some(bytes) = golden("random_tiny/sigmas.safetensors") else { return };
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        for (family, model) in families() {
+            let (want, _) = tensor(&file, &format!("{family}/table"));
+            if family == "sd15_eps" {
+                assert_eq!(bits(model.sigmas()), bits(&want));
+            }
+            // One ulp of an alpha_bar near 1 is 7e-5 of the lowest sigma.
+            assert!(model.sigmas().iter().zip(&want).all(|(a, b)| far(*a, *b) < 1e-4), "{family}");
+        }
+    }
+
+    #[test]
+    fn timesteps_and_sigmas_convert_as_in_the_original() {
+        let Some(bytes) = golden("random_tiny/sigmas.safetensors") else { return };
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        for (family, model) in families() {
+            let get = |key: &str| tensor(&file, &format!("{family}/{key}")).0;
+            for (t, want) in get("sigma_of_t/t").into_iter().zip(get("sigma_of_t")) {
+                // A few ulp of exp, and the table's own distance from the original's.
+                let bound = if family == "sd15_eps" { 5e-7 } else { 1e-4 };
+                assert!(far(model.sigma(t), want) <= bound, "{family} t {t}: {want}");
+            }
+            for (sigma, want) in get("t_of_sigma/sigma").into_iter().zip(get("t_of_sigma")) {
+                assert_eq!(model.timestep(sigma), want, "{family} sigma {sigma}");
+            }
+            for (i, want) in get("percent_to_sigma").into_iter().enumerate() {
+                let sigma = model.percent_to_sigma(i as f64 / 20.0) as f32;
+                let bound = if family == "sd15_eps" { 5e-7 } else { 1e-4 };
+                assert!(far(sigma, want) <= bound, "{family} {i}/20: {sigma} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_predictions_of_a_perfect_network_mean_the_clean_latent() {
+        let clean = Latent::from_shape_fn((1, 4, 3, 5), |(_, c, y, x)| (c + 2 * y + x) as f32);
+        let noise = crate::noise::Generator::cpu(1).latent([1, 4, 3, 5]);
+        for (prediction, sigma) in [Prediction::Eps, Prediction::V]
+            .into_iter()
+            .zip([3.0f32, 0.3])
+            .chain([(Prediction::V, 9.0)])
+        {
+            let model = ModelSampling::stable_diffusion(prediction);
+            let x = &clean + &(&noise * sigma);
+            let norm = (1.0 + sigma * sigma).sqrt();
+            let output = match prediction {
+                Prediction::Eps => noise.clone(),
+                Prediction::V => (&noise - &(&clean * sigma)) / norm,
+            };
+            let error = model.denoised(&x, &output, sigma) - &clean;
+            // Values up to 40 in f32.
+            assert!(error.iter().all(|e| e.abs() < 2e-5), "{prediction:?} {sigma}");
+        }
+    }
+
+    #[test]
+    fn levels_that_do_not_rise_are_refused() {
+        assert!(ModelSampling::new(Prediction::Eps, &[0.1, 0.1]).is_err());
+        assert!(ModelSampling::new(Prediction::Eps, &[]).is_err());
+    }
 }

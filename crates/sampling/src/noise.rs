@@ -49,7 +49,11 @@ impl Generator {
 /// Without `batch_index` the whole batch is one draw. With it, images are drawn one after another
 /// from the same generator, and image `i` of the batch gets the noise numbered `batch_index[i]`;
 /// so a picture taken out of a batch can be made again alone.
-pub fn prepare_noise(shape: [usize; 4], seed: u64, batch_index: Option<&[usize]>) -> Result<Latent> {
+pub fn prepare_noise(
+    shape: [usize; 4],
+    seed: u64,
+    batch_index: Option<&[usize]>,
+) -> Result<Latent> {
     let mut generator = Generator::cpu(seed);
     let Some(wanted) = batch_index else { return Ok(generator.latent(shape)) };
     let [n, c, h, w] = shape;
@@ -244,3 +248,6 @@ fn philox(mut c: [u32; 4], seed: u64) -> [u32; 4] {
     }
     c
 }
+
+#[cfg(test)]
+pub mod tests;

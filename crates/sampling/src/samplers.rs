@@ -7,8 +7,8 @@
 
 mod ancestral;
 mod multistep;
-mod single_step;
 mod sde;
+mod single_step;
 #[cfg(test)]
 mod tests;
 mod uni_pc;

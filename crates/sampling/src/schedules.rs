@@ -64,7 +64,9 @@ fn karras(model: &ModelSampling, steps: usize) -> Vec<f32> {
     let root = |sigma: f32| f64::from(sigma).powf(1.0 / RHO);
     let (min, max) = (root(model.sigma_min()), root(model.sigma_max()));
     let (slope, max) = ((min - max) as f32, max as f32);
-    ending_in_zero(linspace(0.0, 1.0, steps).into_iter().map(|r| (max + r * slope).powf(RHO as f32)))
+    ending_in_zero(
+        linspace(0.0, 1.0, steps).into_iter().map(|r| (max + r * slope).powf(RHO as f32)),
+    )
 }
 
 /// Evenly spaced logarithms.
@@ -139,7 +141,75 @@ fn ending_in_zero(sigmas: impl Iterator<Item = f32>) -> Vec<f32> {
 fn linspace(start: f32, end: f32, n: usize) -> Vec<f32> {
     let step = if n > 1 { (end - start) / (n - 1) as f32 } else { 0.0 };
     let value = |i: usize| {
-        if i < n.div_ceil(2) { step.mul_add(i as f32, start) } else { step.mul_add(-((n - 1 - i) as f32), end) }
+        if i < n.div_ceil(2) {
+            step.mul_add(i as f32, start)
+        } else {
+            step.mul_add(-((n - 1 - i) as f32), end)
+        }
     };
     (0..n).map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Prediction;
+    use crate::testing::{golden, tensor};
+    use safetensors::SafeTensors;
+
+    fn model() -> ModelSampling {
+        ModelSampling::stable_diffusion(Prediction::Eps)
+    }
+
+    #[test]
+    fn schedules_are_those_of_the_original() {
+        let Some(bytes) = golden("random_tiny/sigmas.safetensors") else { return };
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let zsnr = ModelSampling::zero_terminal_snr(Prediction::V);
+        // powf, exp and tan differ by a few ulp between libraries; for zsnr see its own test.
+        for (family, model, bound) in [("sd15_eps", model(), 1e-6), ("sd21_vpred_zsnr", zsnr, 1e-4)]
+        {
+            for scheduler in SCHEDULERS {
+                for steps in [1, 2, 4, 9, 20, 30] {
+                    let key = format!("{family}/{}/{steps}", scheduler.name);
+                    assert_near(
+                        &scheduler.sigmas(&model, steps).unwrap(),
+                        &tensor(&file, &key).0,
+                        bound,
+                        &key,
+                    );
+                }
+            }
+        }
+    }
+
+    fn assert_near(sigmas: &[f32], want: &[f32], bound: f32, key: &str) {
+        let near =
+            |(a, b): (&f32, &f32)| (a.is_nan() && b.is_nan()) || (a - b).abs() <= bound * b.abs();
+        let same = sigmas.len() == want.len() && sigmas.iter().zip(want).all(near);
+        assert!(same, "{key}\n got {sigmas:?}\nwant {want:?}");
+    }
+
+    #[test]
+    fn all_fall_strictly_to_zero_within_the_models_range() {
+        let model = model();
+        for scheduler in SCHEDULERS {
+            for steps in [2, 3, 7, 50, 500] {
+                let sigmas = scheduler.sigmas(&model, steps).unwrap();
+                let name = scheduler.name;
+                assert!(sigmas.windows(2).all(|pair| pair[0] > pair[1]), "{name} {steps}");
+                assert_eq!(sigmas.last(), Some(&0.0), "{name} {steps}");
+                assert!(sigmas[0] <= model.sigma_max() * 1.000_001, "{name} {steps}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_steps_and_too_many_are_errors() {
+        for scheduler in SCHEDULERS {
+            assert!(scheduler.sigmas(&model(), 0).is_err());
+            assert!(scheduler.sigmas(&model(), MAX_STEPS + 1).is_err());
+        }
+        assert!(Scheduler::named("Karras").err().unwrap().to_string().contains("karras"));
+    }
 }

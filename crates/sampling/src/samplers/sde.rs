@@ -28,7 +28,13 @@ pub fn dpmpp_sde(
 }
 
 /// One exponential step from -log sigma `t` towards `t_next`, made up to there with noise.
-fn ancestral_exponential(x: &Latent, denoised: &Latent, t: f32, t_next: f32, noise: &Latent) -> Latent {
+fn ancestral_exponential(
+    x: &Latent,
+    denoised: &Latent,
+    t: f32,
+    t_next: f32,
+    noise: &Latent,
+) -> Latent {
     let (down, up) = ancestral_step((-t).exp(), (-t_next).exp());
     let h = -down.ln() - t;
     let mut x = blend((-h).exp(), x, -(-h).exp_m1(), denoised);

@@ -149,7 +149,8 @@ impl<'a> Update<'a> {
     fn weights(&self, n: usize) -> Vec<f64> {
         let r = self.differences.iter().map(|(_, r)| f64::from(*r)).chain([1.0]);
         let r: Vec<f64> = r.take(n).collect();
-        let row = |i: usize| r.iter().map(|r| r.powi(i as i32)).chain([self.conditions[i]]).collect();
+        let row =
+            |i: usize| r.iter().map(|r| r.powi(i as i32)).chain([self.conditions[i]]).collect();
         solve((0..n).map(row).collect())
     }
 }
