@@ -16,7 +16,7 @@ pub enum Prediction {
 /// Larger than any noise level: where a range that starts at 0 percent begins.
 const ABOVE_ALL_SIGMAS: f64 = 999_999_999.9;
 /// Product of alphas at the last step of a zero-terminal-SNR schedule, in place of 0.
-const ZSNR_LAST_ALPHA_BAR: f32 = 4.897_345_2e-8;
+const ZSNR_LAST_ALPHA_BAR: f32 = 4.897_345e-8;
 
 /// The noise levels of a discrete diffusion model, and its kind of prediction.
 #[derive(Clone, Debug)]

@@ -134,7 +134,7 @@ impl Mt19937 {
         }
         let mut values: Vec<f32> = (0..n).map(|_| self.uniform()).collect();
         values.as_chunks_mut::<16>().0.iter_mut().for_each(box_muller);
-        if n % 16 != 0 {
+        if !n.is_multiple_of(16) {
             // PyTorch draws anew for the last 16, over results that were already there.
             let tail = values.last_chunk_mut::<16>().expect("at least 16 values");
             *tail = std::array::from_fn(|_| self.uniform());

@@ -3,8 +3,8 @@
 use crate::{ModelSampling, beta};
 use anyhow::{Context as _, Result, ensure};
 
-/// The most steps that a run may have, as in the node's widget.
-const MAX_STEPS: usize = 10_000;
+/// The longest schedule: 10 000 steps at a denoise of 0.01, and one to drop.
+const MAX_STEPS: usize = 1_000_001;
 
 /// One entry of the scheduler menu.
 pub struct Scheduler {

@@ -61,8 +61,9 @@ fn error_shrinks_with_the_order_of_the_method() {
         ("dpm_2", 32, 2.0),
         ("dpmpp_2m", 32, 2.0),
         ("lms", 24, 3.0),
-        ("uni_pc", 16, 3.0),
-        ("uni_pc_bh2", 16, 3.0),
+        // Of order 3 but for the last step, which is of order 1 and has an error of order 2.
+        ("uni_pc", 32, 2.0),
+        ("uni_pc_bh2", 32, 2.0),
     ] {
         let measured = (error(name, n) / error(name, 2 * n)).log2();
         assert!(measured > order - 0.4, "{name} has order {measured}");

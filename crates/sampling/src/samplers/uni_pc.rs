@@ -13,12 +13,12 @@ const LAST_SIGMA: f32 = 0.001;
 
 /// B(h) = h, equation 11 of the paper.
 pub fn bh1(denoiser: &mut Denoiser, _: &mut Noise, x: Latent, sigmas: &[f32]) -> Result<Latent> {
-    uni_pc(denoiser, |h| h, &x, sigmas)
+    uni_pc(denoiser, |h| h, x, sigmas)
 }
 
 /// B(h) = e^h - 1.
 pub fn bh2(denoiser: &mut Denoiser, _: &mut Noise, x: Latent, sigmas: &[f32]) -> Result<Latent> {
-    uni_pc(denoiser, f32::exp_m1, &x, sigmas)
+    uni_pc(denoiser, f32::exp_m1, x, sigmas)
 }
 
 /// A noise level in the paper's terms.
@@ -42,17 +42,12 @@ impl Level {
 
 /// Algorithms 1 (UniC) and 2 (UniP) in multistep form. The order rises with the steps done and
 /// falls again before the end; the last step is not corrected, which would cost one more call.
-fn uni_pc(
-    denoiser: &mut Denoiser,
-    b: fn(f32) -> f32,
-    x: &Latent,
-    sigmas: &[f32],
-) -> Result<Latent> {
+fn uni_pc(denoiser: &mut Denoiser, b: fn(f32) -> f32, x: Latent, sigmas: &[f32]) -> Result<Latent> {
     let last = sigmas.len() - 1;
     let level = |i: usize| Level::new(if sigmas[i] == 0.0 { LAST_SIGMA } else { sigmas[i] });
     let first = level(0);
     let norm = (1.0 + first.sigma * first.sigma).sqrt();
-    let mut x = x.mapv(|x| x / norm);
+    let mut x = x / norm;
     let max_order = ORDER.min(last - 1).max(1);
     let mut history = VecDeque::from([(first, data(denoiser, &x, first)?)]);
     denoiser.report(0, &history[0].1)?;
