@@ -1,0 +1,385 @@
+//! Guidance: from what a network predicts under several conditions to one denoised latent.
+
+use crate::{Latent, ModelSampling, mask};
+use anyhow::{Result, ensure};
+use ndarray::{Array3, Array4, Axis, Slice, Zip, concatenate};
+
+/// Part of a latent, in latent units (pixels / 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    pub height: usize,
+    pub width: usize,
+    pub y: usize,
+    pub x: usize,
+}
+
+/// Where a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Region {
+    Area(Area),
+    /// Parts (0..=1) of the latent's height and width.
+    Percent {
+        height: f64,
+        width: f64,
+        y: f64,
+        x: f64,
+    },
+}
+
+/// One entry of a conditioning: what the network is told, and where, when and how strongly.
+#[derive(Clone, Debug)]
+pub struct Cond<C> {
+    pub payload: C,
+    pub strength: f32,
+    /// `None` is the whole latent.
+    pub region: Option<Region>,
+    /// `[batch, height, width]` of any size.
+    pub mask: Option<Array3<f32>>,
+    pub mask_strength: f32,
+    /// Restricts the network to the smallest area that holds the mask.
+    pub set_area_to_bounds: bool,
+    /// Parts (0..=1) of the run between which it holds.
+    pub start_percent: f64,
+    pub end_percent: f64,
+}
+
+impl<C> Cond<C> {
+    /// Holds everywhere and always.
+    pub fn new(payload: C) -> Self {
+        Self {
+            payload,
+            strength: 1.0,
+            region: None,
+            mask: None,
+            mask_strength: 1.0,
+            set_area_to_bounds: false,
+            start_percent: 0.0,
+            end_percent: 1.0,
+        }
+    }
+}
+
+/// One condition of a batch, and the part of the latent that it is asked for.
+pub struct Call<'a, C> {
+    pub cond: &'a C,
+    /// What was cut out of the latent, so that pictures which go with the condition can be cut
+    /// alike. `None` is the whole.
+    pub area: Option<Area>,
+}
+
+/// A diffusion network.
+pub trait Network {
+    /// What it is told: token vectors, pooled vectors, pictures.
+    type Cond;
+
+    /// The raw output (eps or v) for a batch.
+    ///
+    /// `x` `[calls.len() * n, c, h, w]` is scaled to unit variance; rows `i * n .. (i + 1) * n`
+    /// belong to `calls[i]`. All have the same `sigma` and `timestep`. A network that cannot take
+    /// so many rows at once may split them; token lists of different lengths are its own to repeat.
+    fn predict(
+        &mut self,
+        x: &Latent,
+        sigma: f32,
+        timestep: f32,
+        calls: &[Call<Self::Cond>],
+    ) -> Result<Latent>;
+
+    /// Whether two conditions may share a batch; their latents have the same shape.
+    fn can_batch(&self, a: &Self::Cond, b: &Self::Cond) -> bool;
+}
+
+/// A positive and a negative conditioning, made ready for latents of one size.
+pub struct Guidance<'a, C> {
+    entries: Vec<Entry<'a, C>>,
+    cfg: f64,
+}
+
+/// A condition whose place and time are resolved.
+struct Entry<'a, C> {
+    cond: &'a C,
+    /// 0 positive, 1 negative.
+    side: usize,
+    shape: EntryShape,
+}
+
+#[derive(Clone)]
+struct EntryShape {
+    area: Option<Area>,
+    mask: Option<Array3<f32>>,
+    strength: f32,
+    /// Holds for sigmas in end..=start.
+    start: f64,
+    end: f64,
+}
+
+impl<'a, C> Guidance<'a, C> {
+    /// For latents of `height` x `width`. With a `cfg` of 1 the negative is never asked.
+    pub fn new(
+        model: &ModelSampling,
+        [positive, negative]: [&'a [Cond<C>]; 2],
+        cfg: f64,
+        (height, width): (usize, usize),
+    ) -> Result<Self> {
+        let ready = |side: usize, conds: &'a [Cond<C>]| -> Result<Vec<Entry<'a, C>>> {
+            let shape = |cond| EntryShape::new(model, cond, height, width);
+            let entry =
+                |cond: &'a Cond<C>| Ok(Entry { cond: &cond.payload, side, shape: shape(cond)? });
+            conds.iter().map(entry).collect()
+        };
+        let (mut positive, mut negative) = (ready(0, positive)?, ready(1, negative)?);
+        mirror_areas(&positive, &mut negative);
+        mirror_areas(&negative, &mut positive);
+        if (cfg - 1.0).abs() <= 1e-9 * cfg.abs().max(1.0) {
+            negative.clear();
+        }
+        positive.append(&mut negative);
+        Ok(Self { entries: positive, cfg })
+    }
+
+    /// uncond + (cond - uncond) cfg (Ho and Salimans 2022).
+    pub fn denoise<N: Network<Cond = C>>(
+        &self,
+        network: &mut N,
+        model: &ModelSampling,
+        x: &Latent,
+        sigma: f32,
+    ) -> Result<Latent> {
+        let [cond, uncond] = self.denoise_sides(network, model, x, sigma)?;
+        let cfg = self.cfg as f32;
+        Ok(Zip::from(&cond).and(&uncond).map_collect(|cond, uncond| uncond + (cond - uncond) * cfg))
+    }
+
+    /// The positive's and the negative's own denoised latents; zeros where no entry holds.
+    fn denoise_sides<N: Network<Cond = C>>(
+        &self,
+        network: &mut N,
+        model: &ModelSampling,
+        x: &Latent,
+        sigma: f32,
+    ) -> Result<[Latent; 2]> {
+        let mut sums = [(); 2].map(|()| WeightedSum::new(x.raw_dim()));
+        let mut waiting: Vec<&Entry<C>> =
+            self.entries.iter().filter(|entry| entry.shape.holds_at(sigma)).collect();
+        while let Some(first) = waiting.first().copied() {
+            let shares = |entry: &Entry<C>| {
+                entry.shape.crop_of(x).dim() == first.shape.crop_of(x).dim()
+                    && network.can_batch(entry.cond, first.cond)
+            };
+            let (mut batch, rest): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|entry| std::ptr::eq(*entry, first) || shares(entry));
+            waiting = rest;
+            batch.reverse();
+            let outputs = predict_batch(network, model, x, sigma, &batch)?;
+            for (entry, denoised) in batch.iter().zip(outputs) {
+                let weights = entry.shape.weights(x);
+                sums[entry.side].add(entry.shape.area, &denoised, &weights);
+            }
+        }
+        Ok(sums.map(WeightedSum::mean))
+    }
+}
+
+/// The denoised latent of each entry, from one call of the network.
+fn predict_batch<N: Network>(
+    network: &mut N,
+    model: &ModelSampling,
+    x: &Latent,
+    sigma: f32,
+    batch: &[&Entry<N::Cond>],
+) -> Result<Vec<Latent>> {
+    let crops: Vec<_> = batch.iter().map(|entry| entry.shape.crop_of(x)).collect();
+    let x = concatenate(Axis(0), &crops)?;
+    let calls: Vec<_> =
+        batch.iter().map(|entry| Call { cond: entry.cond, area: entry.shape.area }).collect();
+    let scaled = model.scale_input(&x, sigma);
+    let output = network.predict(&scaled, sigma, model.timestep(sigma), &calls)?;
+    ensure!(
+        output.dim() == x.dim(),
+        "the network answered with shape {:?} where {:?} was expected",
+        output.shape(),
+        x.shape()
+    );
+    let denoised = model.denoised(&x, &output, sigma);
+    let rows = crops[0].len_of(Axis(0)).max(1);
+    Ok(denoised.axis_chunks_iter(Axis(0), rows).map(|chunk| chunk.to_owned()).collect())
+}
+
+/// A mean of latents weighted per element, where each may cover only a part.
+struct WeightedSum {
+    sum: Latent,
+    weight: Latent,
+}
+
+impl WeightedSum {
+    fn new(shape: ndarray::Dim<[usize; 4]>) -> Self {
+        // Not zero, so that what nothing covers becomes 0 and not NaN.
+        Self { sum: Latent::zeros(shape), weight: Latent::from_elem(shape, 1e-37) }
+    }
+
+    fn add(&mut self, area: Option<Area>, values: &Latent, weights: &Latent) {
+        let (mut sum, mut weight) = (self.sum.view_mut(), self.weight.view_mut());
+        if let Some(area) = area {
+            sum.slice_axis_inplace(Axis(2), area.rows());
+            sum.slice_axis_inplace(Axis(3), area.columns());
+            weight.slice_axis_inplace(Axis(2), area.rows());
+            weight.slice_axis_inplace(Axis(3), area.columns());
+        }
+        Zip::from(&mut sum).and(&mut weight).and(values).and(weights).for_each(
+            |sum, weight, v, w| {
+                *sum += v * w;
+                *weight += w;
+            },
+        );
+    }
+
+    fn mean(self) -> Latent {
+        self.sum / self.weight
+    }
+}
+
+impl Area {
+    fn rows(self) -> Slice {
+        Slice::from(self.y..self.y + self.height)
+    }
+
+    fn columns(self) -> Slice {
+        Slice::from(self.x..self.x + self.width)
+    }
+
+    fn is_inside(self, other: Area) -> bool {
+        self.y >= other.y
+            && self.x >= other.x
+            && self.y + self.height <= other.y + other.height
+            && self.x + self.width <= other.x + other.width
+    }
+
+    /// Without what lies beyond a latent of this size.
+    fn clipped(self, height: usize, width: usize) -> Result<Area> {
+        let clipped = Area {
+            height: self.height.min(height.saturating_sub(self.y)),
+            width: self.width.min(width.saturating_sub(self.x)),
+            ..self
+        };
+        ensure!(
+            clipped.height > 0 && clipped.width > 0,
+            "a conditioning's area (height {}, width {}, y {}, x {}; in pixels, 8 times that) lies \
+             outside the latent, which is {height} high and {width} wide",
+            self.height,
+            self.width,
+            self.y,
+            self.x
+        );
+        Ok(clipped)
+    }
+}
+
+impl Region {
+    /// In units of a latent of this size, rounded to even as Python does.
+    fn resolve(self, latent_height: usize, latent_width: usize) -> Area {
+        let part = |part: f64, of: usize| (part * of as f64).round_ties_even() as usize;
+        match self {
+            Region::Area(area) => area,
+            Region::Percent { height, width, y, x } => Area {
+                height: part(height, latent_height).max(1),
+                width: part(width, latent_width).max(1),
+                y: part(y, latent_height),
+                x: part(x, latent_width),
+            },
+        }
+    }
+}
+
+/// Gives every area of one side an entry with the same place on the other, so that both are asked
+/// about the same crop. The words are those of the smallest entry that the area lies in.
+fn mirror_areas<'a, C>(from: &[Entry<'a, C>], onto: &mut Vec<Entry<'a, C>>) {
+    for entry in from {
+        let Some(area) = entry.shape.area else { continue };
+        let around = |other: &&Entry<C>| other.shape.area.is_none_or(|other| area.is_inside(other));
+        let size = |other: &&Entry<C>| other.shape.area.map_or(usize::MAX, |a| a.height * a.width);
+        let Some(smallest) = onto.iter().filter(around).min_by_key(size) else { continue };
+        if smallest.shape.area != Some(area) {
+            let (cond, side) = (smallest.cond, smallest.side);
+            onto.push(Entry { cond, side, shape: entry.shape.clone() });
+        }
+    }
+}
+
+/// The smallest area, of at least 8 x 8, that holds all of a mask.
+fn bounds(mask: &Array3<f32>) -> Area {
+    let mut corners: Option<[usize; 4]> = None;
+    for ((_, y, x), _) in mask.indexed_iter().filter(|(_, m)| **m != 0.0) {
+        let [top, left, bottom, right] = corners.unwrap_or([y, x, y, x]);
+        corners = Some([top.min(y), left.min(x), bottom.max(y), right.max(x)]);
+    }
+    let [top, left, bottom, right] = corners.unwrap_or_default();
+    Area { height: (bottom - top + 1).max(8), width: (right - left + 1).max(8), y: top, x: left }
+}
+
+/// Ramps down towards the edges of an area that are not edges of the picture.
+fn feather(weights: &mut Array4<f32>, axis: Axis, at_start: bool, at_end: bool) {
+    let size = weights.len_of(axis);
+    let ramp = (size / 4).min(8);
+    for t in 0..ramp {
+        let weight = (1.0 / ramp as f64 * (t + 1) as f64) as f32;
+        if at_start {
+            weights.index_axis_mut(axis, t).mapv_inplace(|w| w * weight);
+        }
+        if at_end {
+            weights.index_axis_mut(axis, size - 1 - t).mapv_inplace(|w| w * weight);
+        }
+    }
+}
+
+impl EntryShape {
+    fn new<C>(model: &ModelSampling, cond: &Cond<C>, height: usize, width: usize) -> Result<Self> {
+        let mask = cond.mask.as_ref().filter(|mask| !mask.is_empty());
+        let mask = mask.map(|mask| mask::resize(mask, height, width));
+        let area = match &mask {
+            Some(mask) if cond.set_area_to_bounds => Some(bounds(mask)),
+            _ => cond.region.map(|region| region.resolve(height, width)),
+        };
+        Ok(Self {
+            area: area.map(|area| area.clipped(height, width)).transpose()?,
+            mask: mask.map(|mask| mask * cond.mask_strength),
+            strength: cond.strength,
+            start: model.percent_to_sigma(cond.start_percent),
+            end: model.percent_to_sigma(cond.end_percent),
+        })
+    }
+
+    fn holds_at(&self, sigma: f32) -> bool {
+        (self.end..=self.start).contains(&f64::from(sigma))
+    }
+
+    fn crop_of<'x>(&self, x: &'x Latent) -> ndarray::ArrayView4<'x, f32> {
+        let mut crop = x.view();
+        if let Some(area) = self.area {
+            crop.slice_axis_inplace(Axis(2), area.rows());
+            crop.slice_axis_inplace(Axis(3), area.columns());
+        }
+        crop
+    }
+
+    /// How much each element of the crop counts.
+    fn weights(&self, x: &Latent) -> Array4<f32> {
+        let (n, c, height, width) = self.crop_of(x).dim();
+        let Some(mask) = &self.mask else {
+            let mut weights = Array4::from_elem((n, c, height, width), self.strength);
+            if let Some(area) = self.area {
+                feather(&mut weights, Axis(2), area.y > 0, area.y + height < x.dim().2);
+                feather(&mut weights, Axis(3), area.x > 0, area.x + width < x.dim().3);
+            }
+            return weights;
+        };
+        let mut mask = mask.view();
+        if let Some(area) = self.area {
+            mask.slice_axis_inplace(Axis(1), area.rows());
+            mask.slice_axis_inplace(Axis(2), area.columns());
+        }
+        mask::for_latent(&mask.mapv(|m| m * self.strength), [n, c, height, width])
+    }
+}
+
+#[cfg(test)]
+mod tests;
