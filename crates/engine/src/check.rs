@@ -33,21 +33,23 @@ pub(crate) struct Checker<'c, 'p, 'a> {
 
 impl Checker<'_, '_, '_> {
     /// What feeds `input`; `Ok(None)` if nothing does and nothing need.
-    pub fn given(&self, input: &Input, json: Option<&Json>) -> Result<Option<Given>, Problem> {
+    pub fn given(&self, input: &Input, json: Option<&Json>) -> Result<Option<Given>, Box<Problem>> {
         match json {
             None if input.optional => Ok(None),
-            None => Err(missing(input)),
+            None => Err(missing(input).into()),
             Some(Json::Null) if input.optional && input.read.is_none() => Ok(None),
             Some(json @ Json::Array(_)) => self.linked(input, json).map(Some),
             Some(json) => self.literal(input, unwrapped(json)).map(Some),
         }
     }
 
-    fn linked(&self, input: &Input, json: &Json) -> Result<Given, Problem> {
-        let Some((from, output)) = link(json) else { return Err(self.bad_link(input, json)) };
+    fn linked(&self, input: &Input, json: &Json) -> Result<Given, Box<Problem>> {
+        let Some((from, output)) = link(json) else {
+            return Err(self.bad_link(input, json).into());
+        };
         let Some(node) = self.wiring.numbers.get(from).copied() else {
             let details = format!("node {from}, which the graph does not have");
-            return Err(self.dangling(input, json, "KeyError", &details));
+            return Err(self.dangling(input, json, "KeyError", &details).into());
         };
         let Some(ty) = self.wiring.nodes[node].ty else {
             return Ok(Given::Link { node, output });
@@ -57,7 +59,7 @@ impl Checker<'_, '_, '_> {
             let has: Vec<&str> = ty.outputs.iter().map(|o| o.ty).collect();
             let has = if has.is_empty() { "none".into() } else { has.join(", ") };
             let details = format!("output {output} of {source}, whose outputs are: {has}");
-            return Err(self.dangling(input, json, "IndexError", &details));
+            return Err(self.dangling(input, json, "IndexError", &details).into());
         };
         if fits(got.ty, input.ty) {
             return Ok(Given::Link { node, output });
@@ -72,20 +74,20 @@ impl Checker<'_, '_, '_> {
             input.name, input.ty, got.ty
         );
         let message = "Return type mismatch between linked nodes".into();
-        Err(Problem { kind: "return_type_mismatch", message, details, extra_info, help })
+        Err(Box::new(Problem { kind: "return_type_mismatch", message, details, extra_info, help }))
     }
 
-    fn literal(&self, input: &Input, json: &Json) -> Result<Given, Problem> {
-        let Some(read) = input.read else { return Err(self.bad_link(input, json)) };
+    fn literal(&self, input: &Input, json: &Json) -> Result<Given, Box<Problem>> {
+        let Some(read) = input.read else { return Err(self.bad_link(input, json).into()) };
         let number = match Number::read(input.ty, json) {
             Some(number) => Some(number.map_err(|e| self.unreadable(input, json, &e))?),
             None => None,
         };
         if let Some((number, broken)) = number.and_then(|n| Some((n, n.breaks(&input.options)?))) {
-            return Err(self.out_of_range(input, number, &broken));
+            return Err(self.out_of_range(input, number, &broken).into());
         }
         if input.choices.is_some() && !json.as_str().is_some_and(|s| self.files.offers(input, s)) {
-            return Err(self.not_in_list(input, json));
+            return Err(self.not_in_list(input, json).into());
         }
         let settled = number.map_or_else(|| json.clone(), Number::json);
         let value = read(&settled).map_err(|e| self.unreadable(input, json, &format!("{e:#}")))?;

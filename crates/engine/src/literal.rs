@@ -1,4 +1,4 @@
-//! Literals as Python sees them: conversion of numbers, limits, and how values are written in errors.
+//! Literals as Python sees them: conversion of numbers, limits, how errors write values.
 
 use graph::Json;
 use serde_json::{Map, Number as JsonNumber};

@@ -221,7 +221,7 @@ fn check_node(
                 upstream &= !matches!(source, Given::Link { node, .. } if checked[node].is_none());
                 inputs.push((input.name, source));
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         }
     }
     if !problems.is_empty() {

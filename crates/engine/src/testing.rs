@@ -300,11 +300,13 @@ pub fn run(engine: &mut Engine, prompt: &Json, targets: Targets) -> (Outcome, Ve
 
 /// The nodes that began to run, in order.
 pub fn started(events: &[RunEvent]) -> Vec<&str> {
-    let id = |event| match event {
-        &RunEvent::Started { ref id, .. } => Some(&**id),
-        _ => None,
-    };
-    events.iter().filter_map(id).collect()
+    let mut ids = Vec::new();
+    for event in events {
+        if let RunEvent::Started { id, .. } = event {
+            ids.push(&**id);
+        }
+    }
+    ids
 }
 
 /// A node in API form.

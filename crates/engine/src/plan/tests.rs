@@ -19,11 +19,13 @@ const VALUES: &str = r#"{"error": {"type": "prompt_outputs_failed_validation", "
 const NO_FILE: &str = r#"{"type": "value_not_in_list", "message": "Value not in list", "details": "ckpt_name: 'none.safetensors' not in ['sd15_random_fp16.safetensors', 'tiny_sd15.safetensors']", "extra_info": {"input_name": "ckpt_name", "input_config": [["sd15_random_fp16.safetensors", "tiny_sd15.safetensors"], {"tooltip": "The name of the checkpoint (model) to load."}], "received_value": "none.safetensors"}}"#;
 
 #[track_caller]
+#[allow(clippy::needless_pass_by_value)]
 fn answers(prompt: Json, expected: &str) {
     let expected: Json = serde_json::from_str(expected).unwrap();
     assert_eq!(rejected(&prompt).json(), expected);
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn save_image(images: Json) -> Json {
     node("SaveImage", json!({"images": images, "filename_prefix": "x"}))
 }
