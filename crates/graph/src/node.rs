@@ -79,7 +79,8 @@ impl Input {
         }
     }
 
-    fn object_info(&self, host: &dyn Host) -> Json {
+    /// The input as `/object_info` shows it: `[type or names, options]`.
+    pub fn object_info(&self, host: &dyn Host) -> Json {
         let mut options = self.options.clone();
         if !self.doc.is_empty() {
             options.insert("tooltip".into(), self.doc.into());
