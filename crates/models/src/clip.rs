@@ -31,7 +31,8 @@ pub struct Encoded {
 }
 
 impl Clip {
-    /// `heads` cannot be told from shapes; without it each head has 64 channels, as in every CLIP.
+    /// `heads` cannot be told from shapes; without it each head has 64 channels, as in every CLIP
+    /// (16 in the miniature ones that tests are made with).
     /// Numbers are rounded to f16, which is how the original keeps text encoders.
     pub fn load(weights: &Weights, heads: Option<usize>) -> Result<Self> {
         let weights = weights.rounded_to_f16();
@@ -47,9 +48,18 @@ impl Clip {
         );
         let layers = count(&weights, "encoder.layers");
         anyhow::ensure!(layers > 0, "{}: the text encoder has no layers", weights.file());
-        let heads = heads.unwrap_or((channels / 64).max(1));
+        let head = if channels < 512 { 16 } else { 64 };
+        let heads = heads.unwrap_or((channels / head).max(1));
         let networks = Networks::default();
-        let this = Self { weights, heads, channels, layers, token_embedding, position_embedding, networks };
+        let this = Self {
+            weights,
+            heads,
+            channels,
+            layers,
+            token_embedding,
+            position_embedding,
+            networks,
+        };
         this.record(1, layers)?;
         Ok(this)
     }
@@ -65,7 +75,8 @@ impl Clip {
         for chunks in prompt.chunks.chunks(4) {
             let [z, last] = self.hidden(device, chunks, layer)?;
             if pooled.is_empty() {
-                let end = chunks[0].iter().position(|t| t.token == Token::Id(END)).unwrap_or(CHUNK - 1);
+                let end =
+                    chunks[0].iter().position(|t| t.token == Token::Id(END)).unwrap_or(CHUNK - 1);
                 pooled = last[end * self.channels..][..self.channels].to_vec();
             }
             tokens.extend(z);
@@ -97,7 +108,12 @@ impl Clip {
     }
 
     /// The state after `layer` and after the last one, both normalised: `[chunks, 77, channels]`.
-    fn hidden(&self, device: &Device, chunks: &[Vec<Weighted>], layer: i64) -> Result<[Vec<f32>; 2]> {
+    fn hidden(
+        &self,
+        device: &Device,
+        chunks: &[Vec<Weighted>],
+        layer: i64,
+    ) -> Result<[Vec<f32>; 2]> {
         let x: Vec<f32> = chunks.iter().flat_map(|chunk| self.embed(chunk)).collect();
         // The first layer is the least that can be asked for.
         let stop = (self.layers as i64 + 1 + layer.min(-1)).clamp(1, self.layers as i64) as usize;
@@ -109,7 +125,8 @@ impl Clip {
 
     /// Token and position embeddings: `[77, channels]`. The tables stay in the file.
     fn embed(&self, chunk: &[Weighted]) -> Vec<f32> {
-        let ids: Vec<u32> = chunk.iter().map(|t| if let Token::Id(id) = t.token { id } else { START }).collect();
+        let ids: Vec<u32> =
+            chunk.iter().map(|t| if let Token::Id(id) = t.token { id } else { START }).collect();
         let mut x = self.token_embedding.rows(&ids);
         let positions = self.position_embedding.rows(&(0..CHUNK as u32).collect::<Vec<_>>());
         let rows = x.chunks_exact_mut(self.channels).zip(positions.chunks_exact(self.channels));
@@ -135,13 +152,18 @@ impl Clip {
         }
         let last = layer_norm(&h, &w.at("final_layer_norm"))?;
         let chosen = chosen.ok_or_else(|| anyhow::anyhow!("{}: no layer {stop}", w.file()))?;
-        let chosen = if stop == self.layers { last.clone() } else { layer_norm(&chosen, &w.at("final_layer_norm"))? };
+        let chosen = if stop == self.layers {
+            last.clone()
+        } else {
+            layer_norm(&chosen, &w.at("final_layer_norm"))?
+        };
         Ok(tape.finish(&[&chosen, &last]))
     }
 
     fn layer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
         let h = layer_norm(x, &w.at("layer_norm1"))?;
-        let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
+        let [q, k, v] =
+            ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
         let h = q?.attention(&k?, &v?, self.heads, true);
         let x = linear(&h, &w.at("self_attn.out_proj"))?.add(x);
         let h = layer_norm(&x, &w.at("layer_norm2"))?;

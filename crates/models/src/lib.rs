@@ -1,6 +1,9 @@
 //! Networks as in their papers, recorded with `tensor`; which of them a file holds; the tokenizer.
 
 mod clip;
+#[cfg(test)]
+mod goldens;
+mod families;
 mod layers;
 mod networks;
 pub mod prompt;
@@ -9,5 +12,6 @@ mod unet;
 mod vae;
 
 pub use clip::{Clip, Encoded};
+pub use families::{Checkpoint, Concat, FAMILIES, Family, KINDS, Kind, identify};
 pub use unet::{Question, Size as UnetSize, Unet};
 pub use vae::{Size as VaeSize, Vae};

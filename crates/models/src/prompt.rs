@@ -58,18 +58,28 @@ pub fn parse(text: &str, embeddings: Embeddings) -> Result<Chunks> {
 
 type Group = Vec<(Token, f32)>;
 
-fn add_groups(part: &str, weight: f32, embeddings: Embeddings, groups: &mut Vec<Group>, missing: &mut Vec<String>) -> Result<()> {
+fn add_groups(
+    part: &str,
+    weight: f32,
+    embeddings: Embeddings,
+    groups: &mut Vec<Group>,
+    missing: &mut Vec<String>,
+) -> Result<()> {
     if let Some(named) = part.strip_prefix(EMBEDDING) {
         let end = named.find(char::is_whitespace).unwrap_or(named.len());
         let (name, rest) = named.split_at(end);
         let bare = name.trim_end_matches(',');
         let (vectors, after) = match embeddings(name)? {
             Some(vectors) => (Some(vectors), rest.to_owned()),
-            None if bare.len() < name.len() => (embeddings(bare)?, format!("{}{rest}", &name[bare.len()..])),
+            None if bare.len() < name.len() => {
+                (embeddings(bare)?, format!("{}{rest}", &name[bare.len()..]))
+            }
             None => (None, rest.to_owned()),
         };
         match vectors {
-            Some(vectors) => groups.push(vectors.into_iter().map(|v| (Token::Vector(v), weight)).collect()),
+            Some(vectors) => {
+                groups.push(vectors.into_iter().map(|v| (Token::Vector(v), weight)).collect())
+            }
             None => missing.push(name.to_owned()),
         }
         return if after.is_empty() { Ok(()) } else { add_words(&after, weight, groups) };
@@ -90,9 +100,9 @@ fn split_embeddings(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let next = text.char_indices().find(|(i, c)| {
-            matches!(c, ' ' | '\n') && text[i + 1..].starts_with(EMBEDDING)
-        });
+        let next = text
+            .char_indices()
+            .find(|(i, c)| matches!(c, ' ' | '\n') && text[i + 1..].starts_with(EMBEDDING));
         let (part, after) = match next {
             Some((i, _)) => (&text[..i], Some(&text[i + 1..])),
             None => (text, None),
@@ -166,10 +176,15 @@ fn chunk(groups: Vec<Group>) -> Result<Vec<Vec<Weighted>>> {
     let special = |id| Weighted { token: Token::Id(id), weight: 1.0, group: 0 };
     let mut chunks = vec![vec![special(START)]];
     for (number, group) in groups.into_iter().enumerate() {
-        let mut group = group.into_iter().map(|(token, weight)| Weighted { token, weight, group: number + 1 });
+        let mut group =
+            group.into_iter().map(|(token, weight)| Weighted { token, weight, group: number + 1 });
         let long = group.len() >= LONG_GROUP;
         while group.len() > 0 {
-            ensure!(chunks.len() <= MAX_CHUNKS, "the prompt is longer than {} tokens", MAX_CHUNKS * (CHUNK - 2));
+            ensure!(
+                chunks.len() <= MAX_CHUNKS,
+                "the prompt is longer than {} tokens",
+                MAX_CHUNKS * (CHUNK - 2)
+            );
             let now = chunks.last_mut().expect("there is always a chunk");
             let room = CHUNK - 1 - now.len();
             if group.len() <= room {

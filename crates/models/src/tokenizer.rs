@@ -18,18 +18,28 @@ use tokenizers::{
 pub const START: u32 = 49406;
 pub const END: u32 = 49407;
 
-type Bpe = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+type Bpe = TokenizerImpl<
+    BPE,
+    NormalizerWrapper,
+    PreTokenizerWrapper,
+    PostProcessorWrapper,
+    DecoderWrapper,
+>;
 
 /// Built at first use: it takes longer than starting the program.
 static CLIP: LazyLock<Bpe> = LazyLock::new(clip);
 
 /// Words, as CLIP cuts text: contractions, runs of letters, single digits, runs of anything else.
-const WORDS: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const WORDS: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 fn clip() -> Bpe {
     let vocab = include_str!("../tokenizers/clip/vocab.json");
-    let vocab: AHashMap<String, u32> = serde_json::from_str(vocab).expect("it ships with the program");
-    let merges = include_str!("../tokenizers/clip/merges.txt").lines().filter(|l| !l.starts_with("#version"));
+    let vocab: AHashMap<String, u32> =
+        serde_json::from_str(vocab).expect("it ships with the program");
+    let merges = include_str!("../tokenizers/clip/merges.txt")
+        .lines()
+        .filter(|l| !l.starts_with("#version"));
     let pair = |line: &str| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
     let bpe = BPE::builder()
         .vocab_and_merges(vocab, merges.filter_map(pair).collect::<Vec<_>>())
@@ -37,20 +47,29 @@ fn clip() -> Bpe {
         .end_of_word_suffix("</w>".into())
         .build()
         .expect("the vocabulary and the merges belong together");
-    let words = Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
+    let words =
+        Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
     let words = words.expect("the pattern is ours");
     let mut clip = TokenizerImpl::new(bpe);
     clip.with_normalizer(Some(Sequence::new(vec![NFC.into(), Lowercase.into()])));
     let bytes = ByteLevel::new(false, false, false);
     clip.with_pre_tokenizer(Some(PreSequence::new(vec![words.into(), bytes.into()])));
-    clip.add_special_tokens(&[AddedToken::from("<|startoftext|>", true), AddedToken::from("<|endoftext|>", true)]);
+    clip.add_special_tokens(&[
+        AddedToken::from("<|startoftext|>", true),
+        AddedToken::from("<|endoftext|>", true),
+    ]);
     clip
 }
 
 /// Text to token ids, without start and end.
 pub fn tokenize(text: &str) -> anyhow::Result<Vec<u32>> {
-    let clean: String = text.chars().filter_map(clean).collect();
-    let encoding = CLIP.encode(clean, false).map_err(|e| anyhow::anyhow!("tokenizing the prompt: {e}"))?;
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars().filter_map(self::clean) {
+        // Chinese characters are words of their own.
+        if is_chinese(c) { clean.extend([' ', c, ' ']) } else { clean.push(c) }
+    }
+    let encoding =
+        CLIP.encode(clean, false).map_err(|e| anyhow::anyhow!("tokenizing the prompt: {e}"))?;
     Ok(encoding.get_ids().to_vec())
 }
 
@@ -62,4 +81,9 @@ fn clean(c: char) -> Option<char> {
         c if c.is_control() => None,
         c => Some(c),
     }
+}
+
+/// The blocks of CJK ideographs, as BERT's tokenizer lists them.
+fn is_chinese(c: char) -> bool {
+    matches!(c as u32, 0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2CEAF | 0xF900..=0xFAFF | 0x2F800..=0x2FA1F)
 }

@@ -48,7 +48,8 @@ impl Unet {
         let conv_in = weights.get("input_blocks.0.0.weight")?;
         let keys = weights.keys();
         let to_k = keys.iter().find(|k| k.ends_with("attn2.to_k.weight")).map(|k| (*k).to_owned());
-        let to_k = to_k.ok_or_else(|| anyhow::anyhow!("{}: the UNet reads no text", weights.file()))?;
+        let to_k =
+            to_k.ok_or_else(|| anyhow::anyhow!("{}: the UNet reads no text", weights.file()))?;
         let this = Self {
             heads,
             in_channels: conv_in.shape()[1],
@@ -69,7 +70,8 @@ impl Unet {
         let x = channels_last(question.x, [batch, self.in_channels, plane]);
         let time: Vec<f32> = question.timesteps.iter().flat_map(|t| self.sinusoid(*t)).collect();
         let program = || self.record(question.size);
-        let y = self.networks.run(device, question.size, program, &[&x, &time, question.context])?;
+        let y =
+            self.networks.run(device, question.size, program, &[&x, &time, question.context])?;
         let channels = y[0].len() / (batch * plane);
         Ok(channels_first(&y[0], [batch, channels, plane]))
     }
@@ -108,8 +110,14 @@ impl Unet {
         h = blocks.spatial_transformer(&h, &w.at("middle_block.1"))?;
         h = blocks.res(&h, &w.at("middle_block.2"))?;
         for i in 0..count(w, "output_blocks") {
-            let skip = skips.pop().ok_or_else(|| anyhow::anyhow!("{}: more output blocks than input blocks", w.file()))?;
-            h = blocks.output(&h.concat(&[&skip], 3), &w.at("output_blocks").at(i), skips.last())?;
+            let skip = skips.pop().ok_or_else(|| {
+                anyhow::anyhow!("{}: more output blocks than input blocks", w.file())
+            })?;
+            h = blocks.output(
+                &h.concat(&[&skip], 3),
+                &w.at("output_blocks").at(i),
+                skips.last(),
+            )?;
         }
         h = group_norm(&h, &w.at("out.0"), 1e-5)?.silu();
         h = conv2d(&h, &w.at("out.2"), Conv::same(3))?;
@@ -163,7 +171,9 @@ impl Blocks {
     /// Transformer blocks over the pixels as tokens. `proj_in` and `proj_out` are stored as matrices
     /// or as 1x1 kernels; with channels last both are the same product.
     fn spatial_transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
-        let &[b, height, width, c] = x.shape() else { unreachable!("a picture has four dimensions") };
+        let &[b, height, width, c] = x.shape() else {
+            unreachable!("a picture has four dimensions")
+        };
         let h = group_norm(x, &w.at("norm"), 1e-6)?.reshape(&[b, height * width, c]);
         let mut h = linear(&h, &w.at("proj_in"))?;
         for i in 0..count(w, "transformer_blocks") {

@@ -34,7 +34,12 @@ const DOWN: Conv = Conv { stride: 2, pad: [0, 1, 0, 1], up2: false };
 impl Vae {
     pub fn load(weights: Weights) -> Result<Self> {
         let latent_channels = weights.get("decoder.conv_in.weight")?.shape()[1];
-        let this = Self { weights, latent_channels, decoders: Networks::default(), encoders: Networks::default() };
+        let this = Self {
+            weights,
+            latent_channels,
+            decoders: Networks::default(),
+            encoders: Networks::default(),
+        };
         let size = Size { batch: 1, height: 1, width: 1 };
         this.record_decoder(size)?;
         this.record_encoder(size)?;
@@ -68,7 +73,8 @@ impl Vae {
     fn record_decoder(&self, size: Size) -> Result<Program> {
         let w = &self.weights.at("decoder");
         let tape = Tape::new();
-        let mut h = tape.input("latent", &[size.batch, size.height, size.width, self.latent_channels]);
+        let mut h =
+            tape.input("latent", &[size.batch, size.height, size.width, self.latent_channels]);
         if self.weights.has("post_quant_conv") {
             h = linear(&h, &self.weights.at("post_quant_conv"))?;
         }
