@@ -1,0 +1,255 @@
+//! KSampler: from noise to a latent, guided by two conditionings.
+
+use crate::{Conditioning, Latent, Mask, Model, Options, Told, resize::resize_latent};
+use anyhow::Result;
+use graph::{Context, Inputs, Node};
+use models::{Concat, Question, UnetSize};
+use ndarray::{Array3, Array4, Axis, concatenate, s};
+use sampling::{Call, KSample, LatentInput, ModelSampling, Network, Prediction, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use tensor::Device;
+
+fn samplers() -> impl Iterator<Item = &'static str> {
+    SAMPLERS.iter().map(|s| s.name)
+}
+
+fn schedulers() -> impl Iterator<Item = &'static str> {
+    SCHEDULERS.iter().map(|s| s.name)
+}
+
+/// Denoises a latent, guided towards one prompt and away from another.
+#[derive(Inputs)]
+pub struct KSampler {
+    /// Predicts the noise.
+    pub model: Model,
+    /// The same seed gives the same noise.
+    #[widget(seed())]
+    pub seed: u64,
+    /// How many steps the noise is removed in.
+    #[widget(number(20).range(1..=10_000))]
+    pub steps: usize,
+    /// How strongly the prompts pull; 1 ignores the negative one.
+    #[widget(number(8.0).range(0.0..=100.0).step(0.1).round(0.01))]
+    pub cfg: f64,
+    /// How one step leads to the next.
+    #[widget(one_of(super::ksampler::samplers()))]
+    pub sampler_name: String,
+    /// How the noise is spread over the steps.
+    #[widget(one_of(super::ksampler::schedulers()))]
+    pub scheduler: String,
+    /// What the picture should show.
+    pub positive: Conditioning,
+    /// What it should not show.
+    pub negative: Conditioning,
+    /// Where to start from.
+    pub latent_image: Latent,
+    /// How much of the latent is replaced; below 1 keeps some of it.
+    #[widget(number(1.0).range(0.0..=1.0).step(0.01))]
+    pub denoise: f64,
+}
+
+impl Node for KSampler {
+    const CATEGORY: &str = "sampling";
+    const TITLE: &str = "KSampler";
+    type Output = Latent;
+
+    fn run(self, ctx: &mut Context) -> Result<Latent> {
+        let settings = KSample {
+            cfg: self.cfg,
+            seed: self.seed,
+            denoise: self.denoise,
+            ..settings(ctx, &self.sampler_name, &self.scheduler, self.steps)?
+        };
+        sample(ctx, &self.model, &settings, [&self.positive, &self.negative], &self.latent_image)
+    }
+}
+
+/// KSampler for part of the steps, to hand a half-denoised latent on.
+#[derive(Inputs)]
+pub struct KSamplerAdvanced {
+    /// Predicts the noise.
+    pub model: Model,
+    /// Whether noise is added first; a latent with leftover noise wants none.
+    #[widget(one_of(["enable", "disable"]))]
+    pub add_noise: String,
+    /// The same seed gives the same noise.
+    #[widget(seed())]
+    pub noise_seed: u64,
+    /// How many steps a whole run has.
+    #[widget(number(20).range(1..=10_000))]
+    pub steps: usize,
+    /// How strongly the prompts pull; 1 ignores the negative one.
+    #[widget(number(8.0).range(0.0..=100.0).step(0.1).round(0.01))]
+    pub cfg: f64,
+    /// How one step leads to the next.
+    #[widget(one_of(super::ksampler::samplers()))]
+    pub sampler_name: String,
+    /// How the noise is spread over the steps.
+    #[widget(one_of(super::ksampler::schedulers()))]
+    pub scheduler: String,
+    /// What the picture should show.
+    pub positive: Conditioning,
+    /// What it should not show.
+    pub negative: Conditioning,
+    /// Where to start from.
+    pub latent_image: Latent,
+    /// The first step taken.
+    #[widget(number(0).range(0..=10_000))]
+    pub start_at_step: usize,
+    /// The step before which to stop.
+    #[widget(number(10_000).range(0..=10_000))]
+    pub end_at_step: usize,
+    /// Whether the noise that is left at the end stays.
+    #[widget(one_of(["disable", "enable"]))]
+    pub return_with_leftover_noise: String,
+}
+
+impl Node for KSamplerAdvanced {
+    const CATEGORY: &str = "sampling";
+    const TITLE: &str = "KSampler (Advanced)";
+    type Output = Latent;
+
+    fn run(self, ctx: &mut Context) -> Result<Latent> {
+        let settings = KSample {
+            cfg: self.cfg,
+            seed: self.noise_seed,
+            start_at_step: Some(self.start_at_step),
+            end_at_step: Some(self.end_at_step),
+            force_full_denoise: self.return_with_leftover_noise == "disable",
+            disable_noise: self.add_noise == "disable",
+            ..settings(ctx, &self.sampler_name, &self.scheduler, self.steps)?
+        };
+        sample(ctx, &self.model, &settings, [&self.positive, &self.negative], &self.latent_image)
+    }
+}
+
+fn settings(ctx: &Context, sampler: &str, scheduler: &str, steps: usize) -> Result<KSample> {
+    let options = ctx.services.get::<Options>();
+    let plain = KSample::new(Sampler::named(sampler)?, Scheduler::named(scheduler)?, steps);
+    Ok(KSample { sampler_noise: options.sampler_noise, ..plain })
+}
+
+fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditioning; 2], latent: &Latent) -> Result<Latent> {
+    let device = ctx.services.get::<Device>();
+    let scale = model.family.latent_scale;
+    let mut network = Guided {
+        device: &device,
+        model,
+        latent: latent.samples.mapv(|x| x * scale),
+        mask: latent.noise_mask.clone(),
+        stop: ctx.stop,
+    };
+    let input = LatentInput {
+        samples: &latent.samples,
+        scale,
+        noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
+        batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
+    };
+    let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
+    let conds = [conds[0].0.as_slice(), conds[1].0.as_slice()];
+    let mut progress = |step: usize, total: usize, _: &sampling::Latent| ctx.step(step, total);
+    let samples = sampling::ksample(settings, &sampling, &mut network, conds, &input, &mut progress)?;
+    Ok(latent.with(samples))
+}
+
+/// A UNet as the samplers ask it: with the pictures that go along, and the wish to stop.
+struct Guided<'a> {
+    device: &'a Device,
+    model: &'a Model,
+    /// Scaled.
+    latent: Array4<f32>,
+    mask: Option<Mask>,
+    stop: &'a std::sync::atomic::AtomicBool,
+}
+
+impl Network for Guided<'_> {
+    type Cond = Told;
+
+    fn predict(&mut self, x: &sampling::Latent, _: f32, timestep: f32, calls: &[Call<Told>]) -> Result<sampling::Latent> {
+        if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(graph::Interrupted.into());
+        }
+        let x = self.with_concat(x, calls)?;
+        let (batch, _, height, width) = x.dim();
+        let rows = batch / calls.len();
+        let tokens = calls.iter().map(|c| c.cond.tokens.dim().1).fold(1, lcm);
+        let context: Vec<f32> = calls
+            .iter()
+            .flat_map(|c| std::iter::repeat_n(c.cond, rows))
+            .flat_map(|cond| std::iter::repeat_n(&cond.tokens, tokens / cond.tokens.dim().1))
+            .flat_map(|t| t.iter().copied())
+            .collect();
+        let question = Question {
+            x: x.as_standard_layout().as_slice().expect("just laid out"),
+            timesteps: &vec![timestep; batch],
+            context: &context,
+            size: UnetSize { batch, height, width, tokens },
+        };
+        let y = self.model.unet.predict(self.device, &question)?;
+        let channels = y.len() / (batch * height * width);
+        Ok(Array4::from_shape_vec((batch, channels, height, width), y)?)
+    }
+
+    /// Token lists of different lengths are repeated to a common one, up to four times.
+    fn can_batch(&self, a: &Told, b: &Told) -> bool {
+        let (a, b) = (a.tokens.dim().1, b.tokens.dim().1);
+        lcm(a, b) / a.min(b) <= 4
+    }
+}
+
+impl Guided<'_> {
+    /// Adds the channels that inpainting and instruction models read beside the noise.
+    fn with_concat(&self, x: &Array4<f32>, calls: &[Call<Told>]) -> Result<Array4<f32>> {
+        if self.model.concat() == Concat::Nothing {
+            return Ok(x.clone());
+        }
+        let rows = x.dim().0 / calls.len();
+        let parts = calls.iter().enumerate().map(|(i, call)| {
+            let x = x.slice(s![i * rows..(i + 1) * rows, .., .., ..]);
+            let whole = self.concat(call.cond, rows)?;
+            let cut = call.area.map_or(whole.view(), |a| whole.slice(s![.., .., a.y..a.y + a.height, a.x..a.x + a.width]));
+            Ok(concatenate(Axis(1), &[x, cut])?)
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let views: Vec<_> = parts.iter().map(|p| p.view()).collect();
+        Ok(concatenate(Axis(0), &views)?)
+    }
+
+    /// The extra channels for the whole latent.
+    fn concat(&self, cond: &Told, rows: usize) -> Result<Array4<f32>> {
+        let (_, _, h, w) = self.latent.dim();
+        let fitted = |x: &Array4<f32>| resize_latent(x, "bilinear", h, w, "center");
+        let given = cond.concat_latent.as_ref().map(|x| fitted(x)).transpose()?;
+        if self.model.concat() == Concat::Instruct {
+            return Ok(repeat_to(given.unwrap_or_else(|| Array4::zeros((1, 4, h, w))), rows));
+        }
+        let scale = self.model.family.latent_scale;
+        let picture = given.map_or_else(|| self.latent.clone(), |x| x.mapv(|x| x * scale));
+        let mask = cond.concat_mask.as_ref().or(self.mask.as_ref());
+        let Some(mask) = mask else {
+            let parts = [Array4::ones((1, 1, h, w)), blank(h, w)];
+            return Ok(repeat_to(concatenate![Axis(1), parts[0], parts[1]], rows));
+        };
+        let mask: Array3<f32> = sampling::mask::resize(&mask.0, h, w).mapv(f32::round_ties_even);
+        let mask = repeat_to(mask.insert_axis(Axis(1)), rows);
+        Ok(concatenate![Axis(1), mask, repeat_to(picture, rows)])
+    }
+}
+
+/// The scaled latent of a grey picture, as Stable Diffusion's own VAE gives it.
+fn blank(h: usize, w: usize) -> Array4<f32> {
+    Array4::from_shape_fn((1, 4, h, w), |(_, c, _, _)| [0.8223, -0.6876, 0.6364, 0.1380][c])
+}
+
+/// The batch repeated or cut to `rows`.
+fn repeat_to(x: Array4<f32>, rows: usize) -> Array4<f32> {
+    let n = x.dim().0;
+    if n == rows { x } else { x.select(Axis(0), &(0..rows).map(|i| i % n).collect::<Vec<_>>()) }
+}
+
+fn lcm(a: usize, b: usize) -> usize {
+    let (mut x, mut y) = (a, b);
+    while y > 0 {
+        (x, y) = (y, x % y);
+    }
+    a / x * b
+}

@@ -1,0 +1,129 @@
+//! Resizing pictures and latents: weighted sums along each axis, as torch's `interpolate` has them
+//! (corners not aligned, no filter when shrinking), and PIL's Lanczos.
+
+use anyhow::{Result, bail};
+use ndarray::{Array4, Axis};
+
+pub const IMAGE_METHODS: [&str; 5] = ["nearest-exact", "bilinear", "area", "bicubic", "lanczos"];
+pub const LATENT_METHODS: [&str; 5] = ["nearest-exact", "bilinear", "area", "bicubic", "bislerp"];
+pub const CROPS: [&str; 2] = ["disabled", "center"];
+
+/// For one place of the result: the places it is made of, and how much each counts.
+type Taps = Vec<(usize, f32)>;
+
+/// `[N, H, W, C]` to another height and width. With `center`, what does not fit the new proportions
+/// is cut off first.
+pub fn resize(x: &Array4<f32>, method: &str, height: usize, width: usize, crop: &str) -> Result<Array4<f32>> {
+    anyhow::ensure!(height * width > 0, "cannot resize to {width}x{height}");
+    let x = if crop == "center" { cropped(x, height, width) } else { x.clone() };
+    let (_, h, w, _) = x.dim();
+    if (h, w) == (height, width) {
+        return Ok(x);
+    }
+    if method == "lanczos" {
+        // PIL works on bytes, and rounds to them after each axis.
+        let bytes = x.mapv(|v| (v.clamp(0.0, 1.0) * 255.0).trunc());
+        let wide = along(&bytes, 2, &lanczos(w, width)).mapv(|v| v.round().clamp(0.0, 255.0));
+        return Ok(along(&wide, 1, &lanczos(h, height)).mapv(|v| v.round().clamp(0.0, 255.0) / 255.0));
+    }
+    let taps = |from, to| {
+        Ok(match method {
+            "nearest-exact" => (0..to).map(|i| nearest(i, from, to)).collect(),
+            "bilinear" => (0..to).map(|i| bilinear(i, from, to)).collect(),
+            "bicubic" => (0..to).map(|i| bicubic(i, from, to)).collect(),
+            "area" => (0..to).map(|i| area(i, from, to)).collect::<Vec<Taps>>(),
+            _ => bail!("resizing by {method} is not there yet; take bilinear or bicubic"),
+        })
+    };
+    Ok(along(&along(&x, 2, &taps(w, width)?), 1, &taps(h, height)?))
+}
+
+/// As [`resize`], for `[N, C, H, W]`.
+pub fn resize_latent(x: &Array4<f32>, method: &str, height: usize, width: usize, crop: &str) -> Result<Array4<f32>> {
+    let last = x.view().permuted_axes([0, 2, 3, 1]).as_standard_layout().into_owned();
+    let y = resize(&last, method, height, width, crop)?;
+    Ok(y.permuted_axes([0, 3, 1, 2]).as_standard_layout().into_owned())
+}
+
+/// Where one of the two sizes is 0 it follows from the other, keeping the proportions.
+pub fn keep_aspect(width: usize, height: usize, old_width: usize, old_height: usize) -> (usize, usize) {
+    let scaled = |old: usize, new: usize, by: usize| (old as f64 * new as f64 / by as f64).round_ties_even().max(1.0) as usize;
+    match (width, height) {
+        (0, 0) => (old_width, old_height),
+        (0, _) => (scaled(old_width, height, old_height), height),
+        (_, 0) => (width, scaled(old_height, width, old_width)),
+        _ => (width, height),
+    }
+}
+
+fn cropped(x: &Array4<f32>, height: usize, width: usize) -> Array4<f32> {
+    let (_, h, w, _) = x.dim();
+    let (old, new) = (w as f64 / h as f64, width as f64 / height as f64);
+    let margin = |size: usize, part: f64| ((size as f64 - size as f64 * part) / 2.0).round_ties_even().max(0.0) as usize;
+    let (dx, dy) = if old > new { (margin(w, new / old), 0) } else { (0, margin(h, old / new)) };
+    x.slice(ndarray::s![.., dy..h - dy, dx..w - dx, ..]).to_owned()
+}
+
+fn along(x: &Array4<f32>, axis: usize, taps: &[Taps]) -> Array4<f32> {
+    let mut shape = [x.dim().0, x.dim().1, x.dim().2, x.dim().3];
+    shape[axis] = taps.len();
+    let mut y = Array4::zeros(shape);
+    for (mut y, taps) in y.axis_iter_mut(Axis(axis)).zip(taps) {
+        for (from, weight) in taps {
+            y.scaled_add(*weight, &x.index_axis(Axis(axis), *from));
+        }
+    }
+    y
+}
+
+/// The place in the old size that the middle of place `i` falls on.
+fn centre(i: usize, from: usize, to: usize) -> f64 {
+    (i as f64 + 0.5) * from as f64 / to as f64 - 0.5
+}
+
+fn nearest(i: usize, from: usize, to: usize) -> Taps {
+    let at = (i as f32 + 0.5) * (from as f32 / to as f32);
+    vec![((at as usize).min(from - 1), 1.0)]
+}
+
+fn bilinear(i: usize, from: usize, to: usize) -> Taps {
+    let at = centre(i, from, to).max(0.0);
+    let low = (at as usize).min(from - 1);
+    let part = (at - low as f64) as f32;
+    vec![(low, 1.0 - part), ((low + 1).min(from - 1), part)]
+}
+
+/// Keys 1981, a = -0.75.
+fn bicubic(i: usize, from: usize, to: usize) -> Taps {
+    let at = centre(i, from, to);
+    let low = at.floor();
+    let weight = |distance: f64| {
+        let (a, d) = (-0.75, distance.abs());
+        if d <= 1.0 { ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0 } else { ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a }
+    };
+    let place = |k: i64| (low as i64 + k).clamp(0, from as i64 - 1) as usize;
+    (-1..=2).map(|k| (place(k), weight(at - low - k as f64) as f32)).collect()
+}
+
+fn area(i: usize, from: usize, to: usize) -> Taps {
+    let (start, end) = (i * from / to, ((i + 1) * from).div_ceil(to));
+    (start..end).map(|k| (k, 1.0 / (end - start) as f32)).collect()
+}
+
+/// Lanczos with three lobes, widened when shrinking.
+fn lanczos(from: usize, to: usize) -> Vec<Taps> {
+    let scale = (from as f64 / to as f64).max(1.0);
+    let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+    let tap = |i: usize| {
+        let at = (i as f64 + 0.5) * from as f64 / to as f64;
+        let start = (at - 3.0 * scale + 0.5).max(0.0) as usize;
+        let end = ((at + 3.0 * scale + 0.5) as usize).min(from);
+        let weight = |k: usize| {
+            let d = (k as f64 + 0.5 - at) / scale;
+            if d.abs() < 3.0 { sinc(d) * sinc(d / 3.0) } else { 0.0 }
+        };
+        let sum: f64 = (start..end).map(weight).sum();
+        (start..end).map(|k| (k, (weight(k) / sum) as f32)).collect()
+    };
+    (0..to).map(tap).collect()
+}

@@ -1,0 +1,135 @@
+//! What travels along links.
+
+use graph::{Field, Value};
+use models::{Clip as TextEncoder, Concat, Family, Unet, Vae as Autoencoder};
+use ndarray::{Array3, Array4};
+use std::sync::Arc;
+
+macro_rules! fields { ($($ty:ident = $name:literal, $bytes:expr;)*) => {$(
+    impl Field for $ty {
+        const TYPE: &'static str = $name;
+        fn bytes(&self) -> usize {
+            let bytes: fn(&$ty) -> usize = $bytes;
+            bytes(self)
+        }
+    }
+)*}}
+
+/// Pictures, `[batch, height, width, channels]`, 0 to 1.
+#[derive(Clone, Debug)]
+pub struct Image(pub Arc<Array4<f32>>);
+
+/// `[batch, height, width]`, 1 where something is to be painted.
+#[derive(Clone, Debug)]
+pub struct Mask(pub Arc<Array3<f32>>);
+
+/// What a UNet denoises.
+#[derive(Clone, Debug)]
+pub struct Latent {
+    /// `[batch, channels, height / 8, width / 8]`
+    pub samples: Arc<Array4<f32>>,
+    /// 1 where the sampler may paint.
+    pub noise_mask: Option<Mask>,
+    /// The place of each entry in the batch that it was taken from.
+    pub batch_index: Option<Arc<Vec<usize>>>,
+}
+
+impl Latent {
+    pub fn new(samples: Array4<f32>) -> Self {
+        Self { samples: Arc::new(samples), noise_mask: None, batch_index: None }
+    }
+    /// The same mask and places with other samples.
+    #[must_use]
+    pub fn with(&self, samples: Array4<f32>) -> Self {
+        Self { samples: Arc::new(samples), ..self.clone() }
+    }
+}
+
+/// What a network is told by one entry of a conditioning.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// `[1, tokens, channels]`
+    pub tokens: Arc<Array3<f32>>,
+    pub pooled: Option<Arc<Vec<f32>>>,
+    /// A picture's latent to go with the noise, `[batch, 4, h, w]`, and its mask in pixels.
+    pub concat_latent: Option<Arc<Array4<f32>>>,
+    pub concat_mask: Option<Mask>,
+}
+
+/// Entries that are denoised each for itself, then mixed.
+#[derive(Clone, Debug)]
+pub struct Conditioning(pub Arc<Vec<sampling::Cond<Told>>>);
+
+impl Conditioning {
+    /// Every entry changed by `f`.
+    #[must_use]
+    pub fn map(&self, f: impl Fn(&mut sampling::Cond<Told>)) -> Self {
+        let mut entries = (*self.0).clone();
+        entries.iter_mut().for_each(f);
+        Self(Arc::new(entries))
+    }
+}
+
+/// A noise predictor.
+#[derive(Clone)]
+pub struct Model {
+    pub unet: Unet,
+    pub family: &'static Family,
+}
+
+impl Model {
+    pub fn concat(&self) -> Concat {
+        self.family.concat
+    }
+}
+
+/// A text encoder, and the layer it is read at.
+#[derive(Clone)]
+pub struct Clip {
+    pub encoder: TextEncoder,
+    /// -1 is the last.
+    pub layer: i64,
+}
+
+#[derive(Clone)]
+pub struct Vae(pub Autoencoder);
+
+fields! {
+    Image = "IMAGE", |i| 4 * i.0.len();
+    Mask = "MASK", |m| 4 * m.0.len();
+    Latent = "LATENT", |l| 4 * l.samples.len();
+    Conditioning = "CONDITIONING", |c| c.0.iter().map(|e| 4 * e.payload.tokens.len()).sum();
+    Model = "MODEL", |_| 0;
+    Clip = "CLIP", |_| 0;
+    Vae = "VAE", |_| 0;
+}
+
+/// A tensor taken out of a value: its path into the value, its shape, its numbers.
+pub type Dumped = (String, Vec<usize>, Vec<f32>);
+
+/// The tensors in a value, under the names that `weft run --dump` and the goldens use.
+pub fn dump(value: &Value) -> Vec<Dumped> {
+    let flat = |name: &str, shape: &[usize], x: Vec<f32>| vec![(name.to_owned(), shape.to_vec(), x)];
+    if let Ok(image) = value.get::<Image>() {
+        return flat("", image.0.shape(), image.0.iter().copied().collect());
+    }
+    if let Ok(mask) = value.get::<Mask>() {
+        return flat("", mask.0.shape(), mask.0.iter().copied().collect());
+    }
+    if let Ok(latent) = value.get::<Latent>() {
+        let mut out = flat(".samples", latent.samples.shape(), latent.samples.iter().copied().collect());
+        if let Some(mask) = &latent.noise_mask {
+            out.extend(flat(".noise_mask", mask.0.shape(), mask.0.iter().copied().collect()));
+        }
+        return out;
+    }
+    let Ok(conditioning) = value.get::<Conditioning>() else { return Vec::new() };
+    let entry = |(i, e): (usize, &sampling::Cond<Told>)| {
+        let mut out = flat(&format!(".{i}.0"), e.payload.tokens.shape(), e.payload.tokens.iter().copied().collect());
+        if let Some(pooled) = &e.payload.pooled {
+            out.extend(flat(&format!(".{i}.1.pooled_output"), &[1, pooled.len()], pooled.to_vec()));
+        }
+        out
+    };
+    conditioning.0.iter().enumerate().flat_map(entry).collect()
+}
