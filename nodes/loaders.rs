@@ -1,0 +1,55 @@
+//! Nodes that open files of weights.
+
+use crate::{Clip, Model, Vae};
+use anyhow::Result;
+use graph::{Context, File, Inputs, Node};
+use tensor::Weights;
+
+/// Opens weights by name in one of the models folders.
+pub(crate) fn weights(ctx: &Context, folder: &str, name: &str) -> Result<Weights> {
+    match ctx.host.find(folder, name)? {
+        File::Path(path) => Weights::open(&path),
+        File::Builtin(parts) => Weights::from_parts(name, parts),
+    }
+}
+
+/// Loads a checkpoint: the network that denoises, the text encoder and the VAE.
+#[derive(Inputs)]
+pub struct CheckpointLoaderSimple {
+    /// A file in models/checkpoints.
+    #[widget(file("checkpoints"))]
+    pub ckpt_name: String,
+}
+
+impl Node for CheckpointLoaderSimple {
+    const CATEGORY: &str = "loaders";
+    const TITLE: &str = "Load Checkpoint";
+    type Output = (Model, Clip, Vae);
+
+    fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
+        let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
+        let loaded = models::Checkpoint::load(&weights)?;
+        let model = Model { unet: loaded.unet, family: loaded.family };
+        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae(loaded.vae)))
+    }
+}
+
+/// Loads a VAE from a file of its own.
+#[derive(Inputs)]
+pub struct VAELoader {
+    /// A file in models/vae.
+    #[widget(file("vae"))]
+    pub vae_name: String,
+}
+
+impl Node for VAELoader {
+    const CATEGORY: &str = "loaders";
+    const TITLE: &str = "Load VAE";
+    type Output = Vae;
+
+    fn run(self, ctx: &mut Context) -> Result<Vae> {
+        let weights = weights(ctx, "vae", &self.vae_name)?;
+        let inside = if weights.has("first_stage_model") { weights.at("first_stage_model") } else { weights };
+        Ok(Vae(models::Vae::load(inside)?))
+    }
+}

@@ -1,0 +1,79 @@
+//! Prompts to conditioning.
+
+use crate::{Clip, Conditioning, Told};
+use anyhow::{Context as _, Result};
+use graph::{Context, Inputs, Node};
+use ndarray::Array3;
+use sampling::Cond;
+use std::sync::Arc;
+use tensor::Device;
+
+/// Encodes a prompt as what a network reads. (word:1.2) counts 1.2 times; embedding:name takes a file
+/// of models/embeddings.
+#[derive(Inputs)]
+pub struct CLIPTextEncode {
+    /// What the picture should, or should not, show.
+    #[widget(prompt())]
+    pub text: String,
+    /// The text encoder.
+    pub clip: Clip,
+}
+
+impl Node for CLIPTextEncode {
+    const CATEGORY: &str = "conditioning";
+    const TITLE: &str = "CLIP Text Encode (Prompt)";
+    type Output = Conditioning;
+
+    fn run(self, ctx: &mut Context) -> Result<Conditioning> {
+        let encoder = &self.clip.encoder;
+        let width = encoder.channels;
+        let find = |name: &str| embedding(ctx, name, width);
+        let chunks = models::prompt::parse(&self.text, &find)?;
+        for name in &chunks.missing {
+            ctx.note(format!("there is no embedding {name}; the prompt is read without it"));
+        }
+        let device = ctx.services.get::<Device>();
+        let encoded = encoder.encode(&device, &chunks, self.clip.layer)?;
+        let tokens = Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
+        let told = Told {
+            tokens: Arc::new(tokens),
+            pooled: Some(Arc::new(encoded.pooled)),
+            concat_latent: None,
+            concat_mask: None,
+        };
+        Ok(Conditioning(Arc::new(vec![Cond::new(told)])))
+    }
+}
+
+/// The vectors of a textual-inversion file: the tensor of the text encoder's width.
+fn embedding(ctx: &Context, name: &str, width: usize) -> Result<Option<Vec<Arc<[f32]>>>> {
+    let names = ctx.host.list("embeddings");
+    let fits = |n: &&String| n.as_str() == name || n.strip_suffix(".safetensors") == Some(name);
+    let Some(file) = names.iter().find(fits) else { return Ok(None) };
+    let weights = crate::loaders::weights(ctx, "embeddings", file)?;
+    let wide = |key: &&&str| weights.shape(key).and_then(<[usize]>::last) == Some(&width);
+    let keys = weights.keys();
+    let Some(key) = keys.iter().find(wide) else { return Ok(None) };
+    let vectors = weights.get(key)?.to_f32().context("reading the embedding")?;
+    Ok(Some(vectors.chunks_exact(width).map(Arc::from).collect()))
+}
+
+/// Reads the text encoder at an earlier layer ("clip skip").
+#[derive(Inputs)]
+pub struct CLIPSetLastLayer {
+    /// The text encoder.
+    pub clip: Clip,
+    /// -1 is the last layer, -2 the one before.
+    #[widget(number(-1).range(-24..=-1).step(1))]
+    pub stop_at_clip_layer: i64,
+}
+
+impl Node for CLIPSetLastLayer {
+    const CATEGORY: &str = "conditioning";
+    const TITLE: &str = "CLIP Set Last Layer";
+    type Output = Clip;
+
+    fn run(self, _: &mut Context) -> Result<Clip> {
+        Ok(Clip { layer: self.stop_at_clip_layer, ..self.clip })
+    }
+}
