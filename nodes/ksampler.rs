@@ -178,8 +178,9 @@ impl Network for Guided<'_> {
             .flat_map(|cond| std::iter::repeat_n(&cond.tokens, tokens / cond.tokens.dim().1))
             .flat_map(|t| t.iter().copied())
             .collect();
+        let x = x.as_standard_layout();
         let question = Question {
-            x: x.as_standard_layout().as_slice().expect("just laid out"),
+            x: x.as_slice().expect("just laid out"),
             timesteps: &vec![timestep; batch],
             context: &context,
             size: UnetSize { batch, height, width, tokens },

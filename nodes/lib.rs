@@ -1,1 +1,39 @@
+//! Every node, one file for each tight family. To add one: write it, and add its line below.
 
+mod resize;
+mod values;
+
+pub use sampling::SamplerNoise;
+pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
+
+/// What the program decides for all nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whose random numbers samplers that add noise use.
+    pub sampler_noise: SamplerNoise,
+}
+
+macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
+    $(mod $module; pub use $module::{$($node),*};)*
+
+    /// All node types, in menu order.
+    pub fn all() -> Vec<graph::NodeType> {
+        vec![$($(graph::NodeType::of::<$node>()),*),*]
+    }
+}}
+
+nodes! {
+    loaders: CheckpointLoaderSimple, VAELoader;
+    text: CLIPTextEncode, CLIPSetLastLayer;
+    conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
+        ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
+    ksampler: KSampler, KSamplerAdvanced;
+    vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
+        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
+    latent: LatentFromBatch, RepeatLatentBatch, LatentComposite;
+    load_image: LoadImage, LoadImageMask;
+    save_image: SaveImage, PreviewImage;
+    image: ImageScale, ImageScaleBy, ImageInvert, ImageBatch, ImageCompositeMasked, MaskToImage, ImageToMask;
+    image_pad_for_outpaint: ImagePadForOutpaint;
+    mask: InvertMask, SolidMask, GrowMask, FeatherMask;
+}

@@ -205,7 +205,7 @@ def eval_inpaint(m, out, n, cfg):
         R[tag] = dict(zip(("colour", "shape", "outside_unchanged", "all"), (r / n).tolist()), n=n)
         if nm:
             row = []
-            for k in range(16):
+            for k in range(min(16, n)):
                 row += [imgs[k], np.where(masks[k][..., None] == 1, 128, imgs[k]).astype(np.uint8), o[k]]
             save(row, 12, f"{out}/inpaint_repaint")
     # the object erased
@@ -217,7 +217,7 @@ def eval_inpaint(m, out, n, cfg):
         good += (d < 90).mean() > 0.97
     R["erase_to_background"] = dict(n=k, ok=good / k)
     row = []
-    for j in range(8):
+    for j in range(min(8, k)):
         row += [np.where(masks[j][..., None] == 1, 128, imgs[j]).astype(np.uint8), er[j]]
     save(row, 8, f"{out}/inpaint_erase")
     # borders: everything outside the inner rectangle repainted; the background and object must continue

@@ -1,0 +1,99 @@
+//! Pictures from files.
+
+use crate::{Image, Mask};
+use anyhow::{Context as _, Result, ensure};
+use graph::{Context, File, Inputs, Node};
+use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, codecs::gif::GifDecoder};
+use ndarray::{Array3, Array4};
+use std::{io::Cursor, sync::Arc};
+
+/// Pictures up to this many pixels are loaded; more would fill the memory.
+const MAX_PIXELS: u64 = 1 << 28;
+
+/// Loads a picture. Its transparency becomes the mask.
+#[derive(Inputs)]
+pub struct LoadImage {
+    /// A file in the input folder.
+    #[widget(file("input").with("image_upload", true))]
+    pub image: String,
+}
+
+impl Node for LoadImage {
+    const CATEGORY: &str = "image";
+    const TITLE: &str = "Load Image";
+    type Output = (Image, Mask);
+
+    fn run(self, ctx: &mut Context) -> Result<(Image, Mask)> {
+        let frames = frames(ctx, &self.image)?;
+        let (w, h) = (frames[0].width() as usize, frames[0].height() as usize);
+        let same: Vec<_> = frames.iter().filter(|f| (f.width() as usize, f.height() as usize) == (w, h)).collect();
+        let pixels: Vec<Vec<f32>> = same.iter().map(|f| f.to_rgb32f().into_raw()).collect();
+        let image = Array4::from_shape_vec((same.len(), h, w, 3), pixels.concat())?;
+        let mask = if frames[0].color().has_alpha() {
+            let alpha = |f: &&DynamicImage| f.to_rgba32f().pixels().map(|p| 1.0 - p.0[3]).collect::<Vec<f32>>();
+            Array3::from_shape_vec((same.len(), h, w), same.iter().flat_map(alpha).collect())?
+        } else {
+            Array3::zeros((1, 64, 64))
+        };
+        Ok((Image(Arc::new(image)), Mask(Arc::new(mask))))
+    }
+}
+
+/// Loads one channel of a picture as a mask.
+#[derive(Inputs)]
+pub struct LoadImageMask {
+    /// A file in the input folder.
+    #[widget(file("input").with("image_upload", true))]
+    pub image: String,
+    /// The channel; of alpha, what is transparent is masked.
+    #[widget(one_of(["alpha", "red", "green", "blue"]))]
+    pub channel: String,
+}
+
+impl Node for LoadImageMask {
+    const CATEGORY: &str = "mask";
+    const TITLE: &str = "Load Image (as Mask)";
+    type Output = Mask;
+
+    fn run(self, ctx: &mut Context) -> Result<Mask> {
+        let frame = frames(ctx, &self.image)?.swap_remove(0);
+        if self.channel == "alpha" && !frame.color().has_alpha() {
+            return Ok(Mask(Arc::new(Array3::zeros((1, 64, 64)))));
+        }
+        let channel = ["red", "green", "blue", "alpha"].iter().position(|c| *c == self.channel).unwrap_or(3);
+        let value = |p: &image::Rgba<f32>| if channel == 3 { 1.0 - p.0[3] } else { p.0[channel] };
+        let (w, h) = (frame.width() as usize, frame.height() as usize);
+        let values = frame.to_rgba32f().pixels().map(value).collect();
+        Ok(Mask(Arc::new(Array3::from_shape_vec((1, h, w), values)?)))
+    }
+}
+
+/// The frames of a picture in the input folder, turned as its camera says.
+fn frames(ctx: &Context, name: &str) -> Result<Vec<DynamicImage>> {
+    let bytes = match ctx.host.find("input", name)? {
+        File::Path(path) => std::fs::read(&path).with_context(|| path.display().to_string())?,
+        File::Builtin(parts) => parts.concat(),
+    };
+    decode(&bytes).with_context(|| name.to_owned())
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<DynamicImage>> {
+    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(4 * MAX_PIXELS);
+    reader.limits(limits);
+    let format = reader.format().context("not a picture that Weft reads (PNG, JPEG, WebP, GIF, BMP)")?;
+    let mut decoder = reader.into_decoder()?;
+    let (w, h) = decoder.dimensions();
+    let pixels = u64::from(w) * u64::from(h);
+    ensure!(pixels <= MAX_PIXELS, "{w}x{h} is too large: {pixels} pixels, at most {MAX_PIXELS} are loaded");
+    ensure!(pixels > 0, "the picture is empty");
+    if format == ImageFormat::Gif {
+        let frames = GifDecoder::new(Cursor::new(bytes))?.into_frames().take(4096);
+        return Ok(frames.map(|f| Ok(f?.into_buffer().into())).collect::<Result<Vec<_>>>()?);
+    }
+    let orientation = decoder.orientation()?;
+    let mut picture = DynamicImage::from_decoder(decoder)?;
+    picture.apply_orientation(orientation);
+    Ok(vec![picture])
+}

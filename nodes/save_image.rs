@@ -1,0 +1,193 @@
+//! Pictures to files, with the graph that made them inside.
+
+use crate::Image;
+use anyhow::{Context as _, Result, ensure};
+use graph::{Context, Inputs, Node};
+use ndarray::ArrayView3;
+use serde_json::json;
+use std::{
+    io::Write,
+    path::{Component, Path, PathBuf},
+};
+
+/// Writes pictures as PNG into the output folder.
+#[derive(Inputs)]
+pub struct SaveImage {
+    /// The pictures.
+    pub images: Image,
+    /// How the file names begin; may name a folder inside the output folder, and `%width%`,
+    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.
+    #[widget(text("ComfyUI"))]
+    pub filename_prefix: String,
+}
+
+impl Node for SaveImage {
+    const CATEGORY: &str = "image";
+    const TITLE: &str = "Save Image";
+    const OUTPUT_NODE: bool = true;
+    type Output = ();
+
+    fn run(self, ctx: &mut Context) -> Result<()> {
+        save(ctx, &self.images, &self.filename_prefix, "output")
+    }
+}
+
+/// Writes pictures where they are looked at once and then thrown away.
+#[derive(Inputs)]
+pub struct PreviewImage {
+    /// The pictures.
+    pub images: Image,
+}
+
+impl Node for PreviewImage {
+    const CATEGORY: &str = "image";
+    const TITLE: &str = "Preview Image";
+    const OUTPUT_NODE: bool = true;
+    type Output = ();
+
+    fn run(self, ctx: &mut Context) -> Result<()> {
+        save(ctx, &self.images, "ComfyUI_temp", "temp")
+    }
+}
+
+fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) -> Result<()> {
+    let (_, h, w, _) = images.0.dim();
+    let prefix = placeholders(prefix, w, h);
+    let (subfolder, stem) = inside(&prefix)?;
+    let folder = ctx.host.folder(kind)?.join(&subfolder);
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let first = next_counter(&folder, &stem)?;
+    let texts = texts(ctx);
+    for (i, picture) in images.0.outer_iter().enumerate() {
+        let stem = stem.replace("%batch_num%", &i.to_string());
+        let name = format!("{stem}_{:05}_.png", first + i);
+        write_png(&folder.join(&name), picture, &texts).with_context(|| name.clone())?;
+        ctx.show("images", json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}));
+    }
+    Ok(())
+}
+
+/// The prefix as a folder and the beginning of a name, both inside the output folder.
+fn inside(prefix: &str) -> Result<(PathBuf, String)> {
+    let path = PathBuf::from(prefix.replace('\\', "/"));
+    let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
+    ensure!(plain && !prefix.contains('\0'), "filename_prefix {prefix:?} leads out of the output folder");
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok((path.parent().map(Path::to_path_buf).unwrap_or_default(), name))
+}
+
+/// One more than the largest number of a file with this name; `%batch_num%` stands for any number.
+fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
+    let (before, after) = stem.split_once("%batch_num%").unwrap_or((stem, ""));
+    let number = |name: &str| -> Option<usize> {
+        let rest = name.strip_prefix(before)?;
+        let rest = rest.trim_start_matches(|c: char| stem.contains("%batch_num%") && c.is_ascii_digit());
+        rest.strip_prefix(after)?.strip_prefix('_')?.split('_').next()?.parse().ok()
+    };
+    let names = std::fs::read_dir(folder)?.flatten().filter_map(|e| e.file_name().into_string().ok());
+    Ok(names.filter_map(|n| number(&n)).max().map_or(1, |n| n + 1))
+}
+
+fn placeholders(prefix: &str, width: usize, height: usize) -> String {
+    let [year, month, day, hour, minute, second] = utc_now();
+    let values = [
+        ("%width%", width.to_string()),
+        ("%height%", height.to_string()),
+        ("%year%", year.to_string()),
+        ("%month%", format!("{month:02}")),
+        ("%day%", format!("{day:02}")),
+        ("%hour%", format!("{hour:02}")),
+        ("%minute%", format!("{minute:02}")),
+        ("%second%", format!("{second:02}")),
+    ];
+    values.iter().fold(prefix.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// Year, month, day, hour, minute, second, by the civil-from-days algorithm of Howard Hinnant.
+fn utc_now() -> [u64; 6] {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    [year, month, day_of_year - (153 * shifted + 2) / 5 + 1, time / 3600, time / 60 % 60, time % 60]
+}
+
+/// What the picture carries: the graph that ran, and the graph as the editor had it.
+fn texts(ctx: &Context) -> Vec<(String, String)> {
+    let prompt = Some(("prompt", ctx.prompt)).filter(|(_, p)| !p.is_null());
+    let extra = ctx.extra.iter().map(|(k, v)| (k.as_str(), v));
+    prompt.into_iter().chain(extra).map(|(k, v)| (k.to_owned(), ascii(&v.to_string()))).collect()
+}
+
+/// JSON with everything beyond ASCII escaped: PNG's plain text is Latin-1.
+fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|u| out += &format!("\\u{u:04x}"));
+        }
+    }
+    out
+}
+
+/// Writes beside the file, then renames: there is never half a picture.
+fn write_png(path: &Path, picture: ArrayView3<f32>, texts: &[(String, String)]) -> Result<()> {
+    let beside = path.with_extension(format!("{}.part", std::process::id()));
+    let written = encode(picture, texts).and_then(|bytes| {
+        std::fs::File::create(&beside)?.write_all(&bytes)?;
+        Ok(std::fs::rename(&beside, path)?)
+    });
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
+}
+
+fn encode(picture: ArrayView3<f32>, texts: &[(String, String)]) -> Result<Vec<u8>> {
+    let (h, w, c) = picture.dim();
+    let mut bytes = Vec::new();
+    let mut png = png::Encoder::new(&mut bytes, u32::try_from(w)?, u32::try_from(h)?);
+    png.set_color(match c {
+        1 => png::ColorType::Grayscale,
+        3 => png::ColorType::Rgb,
+        4 => png::ColorType::Rgba,
+        _ => anyhow::bail!("a picture of {c} channels cannot be saved as PNG"),
+    });
+    png.set_depth(png::BitDepth::Eight);
+    for (key, text) in texts {
+        png.add_text_chunk(key.clone(), text.clone())?;
+    }
+    // The original cuts off what is below a whole step; so do we, to get the same bytes.
+    let pixels: Vec<u8> = picture.iter().map(|x| (x * 255.0).clamp(0.0, 255.0) as u8).collect();
+    let mut writer = png.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_stay_inside_the_output_folder() {
+        for bad in ["../x", "/etc/x", "a/../../x", "..\\x"] {
+            assert!(inside(bad).is_err(), "{bad}");
+        }
+        assert_eq!(inside("a/b").unwrap(), (PathBuf::from("a"), "b".to_owned()));
+    }
+
+    #[test]
+    fn numbers_go_on_where_they_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["x_00001_.png", "x_00007_.png", "x_y_00009_.png", "n3_00004_.png"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert_eq!(next_counter(folder.path(), "x").unwrap(), 8);
+        assert_eq!(next_counter(folder.path(), "n%batch_num%").unwrap(), 5);
+        assert_eq!(next_counter(folder.path(), "new").unwrap(), 1);
+    }
+}
