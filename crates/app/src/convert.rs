@@ -45,7 +45,7 @@ fn converted(path: &Path, to: Form) -> Result<String> {
 }
 
 /// Writes beside the file, then renames: there is never half a file.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = path.with_extension(format!("{}.part", std::process::id()));
     let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
     written.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;

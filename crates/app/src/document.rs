@@ -36,7 +36,11 @@ impl Graph {
 
     fn read(path: &Path, types: &[NodeType]) -> Result<Self> {
         let document = graph::read(&read_bytes(path)?)?;
-        let prompt = document.to_api(&graph::Contract::from_types(types))?;
+        let contract = graph::Contract::from_types(types);
+        let mut prompt = document.to_api(&contract)?;
+        if document.is_ui() {
+            graph::fill_defaults(&mut prompt, &contract);
+        }
         let extra = document.workflow().map(|w| ("workflow".to_owned(), w)).into_iter().collect();
         Ok(Self { prompt, extra })
     }

@@ -55,7 +55,7 @@ pub enum DeviceChoice {
 pub struct GraphArg {
     /// UI JSON, API JSON, a PNG that carries one, or - for standard input
     #[arg(value_name = "GRAPH")]
-    pub graph: PathBuf,
+    graph: PathBuf,
 }
 
 /// The exit code of an interrupted program: 128 + SIGINT.

@@ -1,9 +1,9 @@
 //! `weft run`: a graph from the command line, without an editor.
 
 use crate::{DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress};
-use anyhow::{Context as _, Result, bail};
-use engine::{Engine, Outcome, Plan, RunEvent, RunOptions};
-use graph::{Host, Json, NodeType, Services};
+use anyhow::{Context as _, Result};
+use engine::{End, Engine, Outcome, RunEvent, RunOptions, Targets};
+use graph::{Host, Json, Services};
 use serde_json::json;
 use std::{
     io::Write,
@@ -63,29 +63,107 @@ impl From<NoiseChoice> for nodes::Options {
 }
 
 pub fn run(args: &RunArgs) -> Result<()> {
-    let types: Arc<[NodeType]> = nodes::all().into();
+    let types = nodes::all();
     let mut graph = Graph::open(&args.graph.graph, &types)?;
     for assignment in &args.set {
         graph.set(assignment, &types)?;
     }
     let targets = args.dump_nodes.iter().map(|n| graph.find(n)).collect::<Result<Vec<_>>>()?;
-    let folders: Arc<dyn Host> = Arc::new(Folders::new(&args.folders)?);
+    let folders = Folders::new(&args.folders)?;
     let services = Services::default()
         .with(devices::open(args.device)?)
         .with(Arc::new(nodes::Options::from(args.sampler_noise)));
-    let mut engine = Engine::new(types.clone(), folders.clone(), services);
+    let mut engine = Engine::new(&types, &folders, &services);
     let stop = stop_on_interrupt()?;
     for turn in 0..args.repeat {
         if turn > 0 {
             graph.advance_seeds(1, &types);
         }
-        let outcome = run_once(&mut engine, &graph, &types, &*folders, &targets, &stop, args.json)?;
+        let outcome = run_once(&mut engine, &graph, &targets, &stop, args.json)?;
         if !args.json {
-            print_files(&outcome, &*folders)?;
+            print_files(&outcome, &folders)?;
         }
         if let Some(dir) = &args.dump {
             dump(dir, &targets, &outcome)?;
         }
+    }
+    Ok(())
+}
+
+/// Set when the user presses Ctrl-C; a second time ends the program at once.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(crate::INTERRUPTED.into());
+        }
+    })?;
+    Ok(stop)
+}
+
+fn run_once(engine: &mut Engine, graph: &Graph, targets: &[String], stop: &AtomicBool, json: bool) -> Result<Outcome> {
+    let prompt = Json::Object(graph.prompt.clone());
+    let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
+    let plan = engine.plan(&prompt, wanted)?;
+    // A graph half of which cannot run is a mistake here, where nobody watches.
+    anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
+    let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop };
+    let mut progress = (!json).then(|| Progress::new(graph, plan.steps.len()));
+    let outcome = engine.run(&plan, &options, &mut |event| match &mut progress {
+        Some(progress) => progress.on(&event),
+        None => println!("{}", event_json(&event)),
+    });
+    drop(progress);
+    match &outcome.end {
+        End::Completed => Ok(outcome),
+        End::Failed(failure) => Err(failure.clone().into()),
+        End::Interrupted(_) => Err(graph::Interrupted.into()),
+    }
+}
+
+/// One event as a line of JSON.
+fn event_json(event: &RunEvent) -> Json {
+    match event {
+        RunEvent::Cached { ids } => json!({"event": "cached", "nodes": ids}),
+        RunEvent::Started { id, index, total } => json!({"event": "started", "node": id, "index": index, "total": total}),
+        RunEvent::Step { id, done, total } => json!({"event": "step", "node": id, "done": done, "total": total}),
+        RunEvent::Preview { id, width, height, .. } => json!({"event": "preview", "node": id, "width": width, "height": height}),
+        RunEvent::Note { id, text } => json!({"event": "note", "node": id, "text": text}),
+        RunEvent::Executed { id, ui, seconds, cached } => {
+            json!({"event": "executed", "node": id, "output": ui, "seconds": seconds, "cached": cached})
+        }
+        RunEvent::Failed(failure) => json!({"event": "failed", "node": failure.id, "class": failure.class, "message": failure.to_string()}),
+        RunEvent::Interrupted { id } => json!({"event": "interrupted", "node": id}),
+    }
+}
+
+/// The files that the run wrote, one a line.
+fn print_files(outcome: &Outcome, folders: &Folders) -> Result<()> {
+    let mut files = Vec::new();
+    for image in outcome.reports.values().filter_map(|r| r.ui.get("images")?.as_array()).flatten() {
+        let text = |key: &str| image[key].as_str().unwrap_or_default();
+        files.push(folders.folder(text("type"))?.join(text("subfolder")).join(text("filename")));
+    }
+    files.sort();
+    let mut out = std::io::stdout().lock();
+    files.iter().try_for_each(|file| writeln!(out, "{}", file.display()))?;
+    Ok(())
+}
+
+/// Writes `DIR/ID.safetensors` for each target, under the names the goldens use: `ID.SLOT.samples`.
+fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    for id in targets {
+        let values = outcome.values(id).with_context(|| format!("node {id} has no result"))?;
+        let tensors = values.iter().enumerate().flat_map(|(slot, value)| {
+            let named = move |(path, shape, numbers): nodes::Dumped| (format!("{id}.{slot}{path}"), shape, numbers);
+            nodes::dump(value).into_iter().map(named)
+        });
+        let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
+        let bytes = tensor::write_safetensors(tensors.collect())?;
+        crate::convert::write_whole(&dir.join(format!("{name}.safetensors")), &bytes)?;
     }
     Ok(())
 }

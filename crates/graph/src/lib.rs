@@ -25,15 +25,22 @@
 //! ```
 
 mod context;
+mod contract;
+mod document;
+mod layout;
 mod node;
 mod value;
 pub mod widget;
+mod workflow;
 
 pub use context::{Context, Event, File, Host, Interrupted, Services};
+pub use contract::{Class, Contract, WidgetSpec};
+pub use document::{Document, read};
 pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};
 pub use node_derive::Inputs;
 pub use value::{Args, Field, Value};
 pub use widget::Widget;
+pub use workflow::fill_defaults;
 
 pub use serde_json::Value as Json;
 pub type Result<T> = anyhow::Result<T>;

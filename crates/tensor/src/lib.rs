@@ -24,6 +24,6 @@ pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
-pub use weights::{Checkpoint, Dtype, Weight, Weights};
+pub use weights::{Checkpoint, Dtype, Weight, Weights, write_safetensors};
 
 pub type Result<T> = anyhow::Result<T>;

@@ -1,0 +1,49 @@
+//! `weft inspect`: what is in a file of weights.
+
+use anyhow::{Result, ensure};
+use std::{collections::BTreeMap, io::Write, path::PathBuf};
+use tensor::Weights;
+
+#[derive(clap::Args)]
+pub struct InspectArgs {
+    /// A .safetensors file
+    file: PathBuf,
+    /// Lists every tensor with its type and shape
+    #[arg(long)]
+    tensors: bool,
+}
+
+pub fn inspect(args: &InspectArgs) -> Result<()> {
+    let weights = Weights::open(&args.file)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", args.file.display())?;
+    match models::identify(&weights) {
+        Some(kind) => writeln!(out, "  {}, belongs in models/{}", kind.name, kind.folder)?,
+        None => writeln!(out, "  of no kind that Weft knows")?,
+    }
+    let (mut numbers, mut types) = (0usize, BTreeMap::<String, usize>::new());
+    for key in weights.keys() {
+        numbers += weights.shape(key).map_or(0, |s| s.iter().product());
+        *types.entry(format!("{:?}", weights.dtype(key))).or_default() += 1;
+    }
+    let types: Vec<String> = types.iter().map(|(ty, n)| format!("{n} {}", ty.trim_start_matches("Some(").trim_end_matches(')'))).collect();
+    writeln!(out, "  {} tensors ({}), {:.1} million parameters", weights.keys().len(), types.join(", "), numbers as f64 / 1e6)?;
+    for (key, value) in weights.metadata() {
+        writeln!(out, "  {key}: {}", value.chars().take(200).collect::<String>())?;
+    }
+    if args.tensors {
+        for key in weights.keys() {
+            writeln!(out, "  {key} {:?}", weights.shape(key).unwrap_or_default())?;
+        }
+    }
+    let mut damaged = Vec::new();
+    for key in weights.keys() {
+        let float = weights.dtype(key).is_some_and(|d| d.size().is_some());
+        damaged.extend(float.then(|| weights.get(key).and_then(|w| w.to_f32()).err()).flatten());
+    }
+    for error in &damaged {
+        writeln!(out, "  wrong: {error:#}")?;
+    }
+    ensure!(damaged.is_empty(), "{} tensors are damaged", damaged.len());
+    Ok(())
+}

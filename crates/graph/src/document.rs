@@ -1,0 +1,147 @@
+//! A graph as it is found: UI form, API form, or inside a picture.
+
+use crate::{Contract, Json, Result, workflow};
+use anyhow::{Context as _, bail};
+use serde_json::Map;
+use std::io::Cursor;
+
+/// A graph in one of its forms, or in both.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    ui: Option<Json>,
+    api: Option<Map<String, Json>>,
+}
+
+/// Recognises UI JSON, API JSON, and a PNG that carries either.
+pub fn read(bytes: &[u8]) -> Result<Document> {
+    if bytes.starts_with(b"\x89PNG") {
+        return read_png(bytes);
+    }
+    let text = std::str::from_utf8(bytes).context("neither JSON text nor a PNG")?;
+    Document::from_json(parse(text.trim_start_matches('\u{feff}'))?)
+}
+
+impl Document {
+    fn from_json(json: Json) -> Result<Self> {
+        let Json::Object(map) = json else { bail!("a graph is a JSON object") };
+        if map.get("nodes").is_some_and(Json::is_array) {
+            return Ok(Self { ui: Some(map.into()), api: None });
+        }
+        // What was posted to a server has the graph one level down.
+        let inner = map.get("prompt").and_then(Json::as_object).filter(|_| !map.contains_key("class_type"));
+        let api = inner.unwrap_or(&map);
+        if let Some((id, _)) = api.iter().find(|(_, node)| !node.is_object()) {
+            bail!("not a graph: {id:?} is not a node (a UI-form graph has `nodes`, an API-form graph maps ids to nodes)");
+        }
+        Ok(Self { ui: None, api: Some(api.clone()) })
+    }
+
+    /// The UI form, if the document has it.
+    pub fn workflow(&self) -> Option<Json> {
+        self.ui.clone()
+    }
+
+    /// Whether the API form would have to be made from the UI form.
+    pub fn is_ui(&self) -> bool {
+        self.api.is_none()
+    }
+
+    /// The API form: as it is, or made from the UI form.
+    pub fn to_api(&self, contract: &Contract) -> Result<Map<String, Json>> {
+        match (&self.api, &self.ui) {
+            (Some(api), _) => Ok(api.clone()),
+            (None, Some(ui)) => workflow::to_api(ui, contract),
+            (None, None) => bail!("the document holds no graph"),
+        }
+    }
+
+    /// The UI form: as it is, or laid out from the API form.
+    pub fn to_ui(&self, contract: &Contract) -> Result<Json> {
+        match (&self.ui, &self.api) {
+            (Some(ui), _) => Ok(ui.clone()),
+            (None, Some(api)) => crate::layout::to_ui(api, contract),
+            (None, None) => bail!("the document holds no graph"),
+        }
+    }
+}
+
+/// JSON as Python writes it: a bare NaN or Infinity counts as null.
+fn parse(text: &str) -> Result<Json> {
+    let error = match serde_json::from_str(text) {
+        Ok(json) => return Ok(json),
+        Err(error) => error,
+    };
+    let plain = without_nan(text);
+    match serde_json::from_str(&plain) {
+        Ok(json) if plain != text => Ok(json),
+        _ if error.to_string().contains("recursion limit") => bail!("the JSON is nested more than 127 levels deep; no graph is"),
+        _ => Err(error).context("not JSON that holds a graph"),
+    }
+}
+
+/// Replaces the tokens NaN, Infinity and -Infinity outside of strings.
+fn without_nan(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(quote) = rest.find('"') {
+        out += &rest[..quote].replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
+        let mut escaped = false;
+        let end = rest[quote + 1..].find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let end = end.map_or(rest.len(), |e| quote + 1 + e + 1);
+        out += &rest[quote..end];
+        rest = &rest[end..];
+    }
+    out + &rest.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null")
+}
+
+/// Reads the text chunks before the pixels; pixels are not decoded.
+fn read_png(bytes: &[u8]) -> Result<Document> {
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_limits(png::Limits { bytes: 256 << 20 });
+    let reader = decoder.read_info().context("a broken PNG")?;
+    let info = reader.info();
+    let plain = info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), Some(t.text.clone())));
+    let packed = info.compressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
+    let utf8 = info.utf8_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
+    let mut document = Document::default();
+    for (key, text) in plain.chain(packed).chain(utf8) {
+        let Some(text) = text else { continue };
+        match key.as_str() {
+            "workflow" => document.ui = Some(parse(&text).context("the PNG's workflow")?),
+            "prompt" => document.api = parse(&text).context("the PNG's prompt")?.as_object().cloned(),
+            _ => {}
+        }
+    }
+    if document.ui.is_none() && document.api.is_none() {
+        bail!("this PNG carries no graph");
+    }
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_graph_is_refused_with_the_reason() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let cases = [("", "not JSON"), ("[1]", "object"), (deep.as_str(), "levels deep"), ("{\"a\": 1}", "is not a node"), ("{", "not JSON")];
+        for (text, reason) in cases {
+            let error = format!("{:#}", read(text.as_bytes()).unwrap_err());
+            assert!(error.contains(reason), "{reason}: {error}");
+        }
+        assert!(read(b"\x89PNG\r\n\x1a\nrubbish").is_err());
+        assert!(read(&[0xff, 0xfe, 0]).is_err());
+    }
+
+    #[test]
+    fn python_numbers_that_json_has_not_are_null() {
+        let read = read(br#"{"1": {"class_type": "A", "inputs": {"x": NaN, "t": "NaN -Infinity \" NaN"}}}"#).unwrap();
+        let api = read.to_api(&Contract::default()).unwrap();
+        assert!(api["1"]["inputs"]["x"].is_null());
+        assert_eq!(api["1"]["inputs"]["t"], "NaN -Infinity \" NaN");
+    }
+}
