@@ -4,7 +4,6 @@ mod common;
 
 mod bad_input;
 mod cli;
-mod corpus;
 mod goldens;
 mod graphs;
 mod pictures;

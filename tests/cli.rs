@@ -1,0 +1,90 @@
+//! The command line as people use it.
+
+use crate::common::{root, weft, weft_ok};
+use serde_json::Value;
+use std::{path::Path, process::Command};
+
+fn graph(name: &str) -> String {
+    root().join("graphs").join(name).to_str().unwrap().to_owned()
+}
+
+/// The class of each node that ran, and of each that was cached, by run.
+fn events(printed: &str) -> Vec<Value> {
+    printed.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+#[test]
+fn a_new_seed_runs_only_the_sampler_and_what_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = weft_ok(folder.path(), &["run", &graph("text_to_image.json"), "--repeat", "2", "--json", "--set", "KSampler.steps=2"]);
+    let started = |events: &[Value]| events.iter().filter(|e| e["event"] == "started").count();
+    let events = events(&printed);
+    let second = events.iter().rposition(|e| e["event"] == "cached").unwrap();
+    assert_eq!(started(&events[..second]), 7);
+    assert_eq!(started(&events[second..]), 3, "sampler, decoder, file");
+}
+
+#[test]
+fn a_picture_carries_its_graph_and_runs_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = ["--set", "KSampler.steps=3", "--set", "Prompt.text=a blue ring"];
+    let graph = graph("text_to_image.json");
+    let args = [&["run", graph.as_str()][..], &set].concat();
+    let first = weft_ok(folder.path(), &args);
+    let first = folder.path().join(first.trim());
+    let again = weft_ok(folder.path(), &["run", first.to_str().unwrap()]);
+    let pixels = |p: &Path| image::open(p).unwrap().to_rgb8().into_raw();
+    assert_eq!(pixels(&first), pixels(&folder.path().join(again.trim())));
+}
+
+#[test]
+fn forms_convert_into_each_other_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = weft_ok(folder.path(), &["convert", &graph("inpaint.json"), "--to", "api"]);
+    std::fs::write(folder.path().join("api.json"), &api).unwrap();
+    weft_ok(folder.path(), &["convert", "api.json", "--to", "ui", "-o", "ui.json"]);
+    let back = weft_ok(folder.path(), &["convert", "ui.json", "--to", "api"]);
+    let json = |t: &str| -> Value { serde_json::from_str(t).unwrap() };
+    assert_eq!(json(&api), json(&back));
+}
+
+#[test]
+fn every_command_answers() {
+    let folder = Path::new(".");
+    assert!(weft_ok(folder, &["nodes"]).contains("KSampler"));
+    assert!(weft_ok(folder, &["nodes", "KSampler"]).contains("denoise"));
+    assert!(weft_ok(folder, &["nodes", "--json"]).contains("input_order"));
+    assert!(weft_ok(folder, &["devices"]).contains("cpu"));
+    let file = root().join("crates/builtin/weights/weft-tiny.safetensors");
+    assert!(weft_ok(folder, &["inspect", file.to_str().unwrap()]).contains("SD 1.x checkpoint"));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_stops_within_a_step_and_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
+        .args(["run", &graph("text_to_image.json"), "--set", "KSampler.steps=5000"])
+        .current_dir(folder.path())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let start = std::time::Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    let left = std::fs::read_dir(folder.path().join("output")).map_or(0, Iterator::count);
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn dumped_tensors_have_the_names_of_the_goldens() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["run", &graph("text_to_image.json"), "--set", "KSampler.steps=1", "--dump", "out", "--dump-nodes", "KSampler"];
+    let out = weft(folder.path(), &args);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let bytes = std::fs::read(folder.path().join("out/5.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("5.0.samples").unwrap().shape(), [1, 4, 16, 16]);
+}
