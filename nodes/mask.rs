@@ -3,7 +3,7 @@
 use crate::Mask;
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use ndarray::Array3;
+use ndarray::{Array3, Axis};
 use std::sync::Arc;
 
 /// Swaps what is to be painted and what is kept.
@@ -117,11 +117,18 @@ impl Node for FeatherMask {
         let (_, h, w) = self.mask.0.dim();
         let [left, right] = [self.left.min(w), self.right.min(w)];
         let [top, bottom] = [self.top.min(h), self.bottom.min(h)];
-        let fade = |distance: usize, over: usize| if distance < over { (distance + 1) as f32 / over as f32 } else { 1.0 };
+        // Counted from the far edge, the original's first place is the near edge: the fade there
+        // begins one place further in, and the near edge gets the first factor.
+        let far = |i: usize, n: usize| if i == 0 { 0 } else { n - i };
         let mut mask = (*self.mask.0).clone();
-        for ((_, y, x), m) in mask.indexed_iter_mut() {
-            *m *= fade(x, left) * fade(w - 1 - x, right) * fade(y, top) * fade(h - 1 - y, bottom);
-        }
+        let mut fade = |axis: usize, at: usize, i: usize, over: usize| {
+            let factor = (i + 1) as f32 / over as f32;
+            mask.index_axis_mut(Axis(axis), at).mapv_inplace(|m| m * factor);
+        };
+        (0..left).for_each(|i| fade(2, i, i, left));
+        (0..right).for_each(|i| fade(2, far(i, w), i, right));
+        (0..top).for_each(|i| fade(1, i, i, top));
+        (0..bottom).for_each(|i| fade(1, far(i, h), i, bottom));
         Ok(Mask(Arc::new(mask)))
     }
 }

@@ -13,7 +13,13 @@ type Taps = Vec<(usize, f32)>;
 
 /// `[N, H, W, C]` to another height and width. With `center`, what does not fit the new proportions
 /// is cut off first.
-pub fn resize(x: &Array4<f32>, method: &str, height: usize, width: usize, crop: &str) -> Result<Array4<f32>> {
+pub fn resize(
+    x: &Array4<f32>,
+    method: &str,
+    height: usize,
+    width: usize,
+    crop: &str,
+) -> Result<Array4<f32>> {
     anyhow::ensure!(height * width > 0, "cannot resize to {width}x{height}");
     let x = if crop == "center" { cropped(x, height, width) } else { x.clone() };
     let (_, h, w, _) = x.dim();
@@ -21,10 +27,9 @@ pub fn resize(x: &Array4<f32>, method: &str, height: usize, width: usize, crop: 
         return Ok(x);
     }
     if method == "lanczos" {
-        // PIL works on bytes, and rounds to them after each axis.
-        let bytes = x.mapv(|v| (v.clamp(0.0, 1.0) * 255.0).trunc());
-        let wide = along(&bytes, 2, &lanczos(w, width)).mapv(|v| v.round().clamp(0.0, 255.0));
-        return Ok(along(&wide, 1, &lanczos(h, height)).mapv(|v| v.round().clamp(0.0, 255.0) / 255.0));
+        let bytes = x.mapv(|v| (v * 255.0).clamp(0.0, 255.0) as u8);
+        let wide = along_bytes(&bytes, 2, &lanczos(w, width));
+        return Ok(along_bytes(&wide, 1, &lanczos(h, height)).mapv(|v| f32::from(v) / 255.0));
     }
     let taps = |from, to| {
         Ok(match method {
@@ -39,15 +44,28 @@ pub fn resize(x: &Array4<f32>, method: &str, height: usize, width: usize, crop: 
 }
 
 /// As [`resize`], for `[N, C, H, W]`.
-pub fn resize_latent(x: &Array4<f32>, method: &str, height: usize, width: usize, crop: &str) -> Result<Array4<f32>> {
+pub fn resize_latent(
+    x: &Array4<f32>,
+    method: &str,
+    height: usize,
+    width: usize,
+    crop: &str,
+) -> Result<Array4<f32>> {
     let last = x.view().permuted_axes([0, 2, 3, 1]).as_standard_layout().into_owned();
     let y = resize(&last, method, height, width, crop)?;
     Ok(y.permuted_axes([0, 3, 1, 2]).as_standard_layout().into_owned())
 }
 
 /// Where one of the two sizes is 0 it follows from the other, keeping the proportions.
-pub fn keep_aspect(width: usize, height: usize, old_width: usize, old_height: usize) -> (usize, usize) {
-    let scaled = |old: usize, new: usize, by: usize| (old as f64 * new as f64 / by as f64).round_ties_even().max(1.0) as usize;
+pub fn keep_aspect(
+    width: usize,
+    height: usize,
+    old_width: usize,
+    old_height: usize,
+) -> (usize, usize) {
+    let scaled = |old: usize, new: usize, by: usize| {
+        (old as f64 * new as f64 / by as f64).round_ties_even().max(1.0) as usize
+    };
     match (width, height) {
         (0, 0) => (old_width, old_height),
         (0, _) => (scaled(old_width, height, old_height), height),
@@ -59,7 +77,9 @@ pub fn keep_aspect(width: usize, height: usize, old_width: usize, old_height: us
 fn cropped(x: &Array4<f32>, height: usize, width: usize) -> Array4<f32> {
     let (_, h, w, _) = x.dim();
     let (old, new) = (w as f64 / h as f64, width as f64 / height as f64);
-    let margin = |size: usize, part: f64| ((size as f64 - size as f64 * part) / 2.0).round_ties_even().max(0.0) as usize;
+    let margin = |size: usize, part: f64| {
+        ((size as f64 - size as f64 * part) / 2.0).round_ties_even().max(0.0) as usize
+    };
     let (dx, dy) = if old > new { (margin(w, new / old), 0) } else { (0, margin(h, old / new)) };
     x.slice(ndarray::s![.., dy..h - dy, dx..w - dx, ..]).to_owned()
 }
@@ -74,6 +94,22 @@ fn along(x: &Array4<f32>, axis: usize, taps: &[Taps]) -> Array4<f32> {
         }
     }
     y
+}
+
+/// Fractional bits of the weights in [`along_bytes`].
+const BITS: u32 = 22;
+
+/// As PIL sums: bytes by whole-number weights, rounded to bytes after each axis.
+fn along_bytes(x: &Array4<u8>, axis: usize, taps: &[Vec<(usize, i64)>]) -> Array4<u8> {
+    let mut shape = [x.dim().0, x.dim().1, x.dim().2, x.dim().3];
+    shape[axis] = taps.len();
+    Array4::from_shape_fn(shape, |(n, i, j, c)| {
+        let sum = taps[[i, j][axis - 1]].iter().map(|(from, weight)| {
+            let at = if axis == 1 { [n, *from, j, c] } else { [n, i, *from, c] };
+            i64::from(x[at]) * weight
+        });
+        ((sum.sum::<i64>() + (1 << (BITS - 1))) >> BITS).clamp(0, 255) as u8
+    })
 }
 
 /// The place in the old size that the middle of place `i` falls on.
@@ -99,7 +135,11 @@ fn bicubic(i: usize, from: usize, to: usize) -> Taps {
     let low = at.floor();
     let weight = |distance: f64| {
         let (a, d) = (-0.75, distance.abs());
-        if d <= 1.0 { ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0 } else { ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a }
+        if d <= 1.0 {
+            ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0
+        } else {
+            ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a
+        }
     };
     let place = |k: i64| (low as i64 + k).clamp(0, from as i64 - 1) as usize;
     (-1..=2).map(|k| (place(k), weight(at - low - k as f64) as f32)).collect()
@@ -111,9 +151,11 @@ fn area(i: usize, from: usize, to: usize) -> Taps {
 }
 
 /// Lanczos with three lobes, widened when shrinking.
-fn lanczos(from: usize, to: usize) -> Vec<Taps> {
+fn lanczos(from: usize, to: usize) -> Vec<Vec<(usize, i64)>> {
     let scale = (from as f64 / to as f64).max(1.0);
-    let sinc = |x: f64| if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) };
+    let sinc = |x: f64| {
+        if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
+    };
     let tap = |i: usize| {
         let at = (i as f64 + 0.5) * from as f64 / to as f64;
         let start = (at - 3.0 * scale + 0.5).max(0.0) as usize;
@@ -123,7 +165,7 @@ fn lanczos(from: usize, to: usize) -> Vec<Taps> {
             if d.abs() < 3.0 { sinc(d) * sinc(d / 3.0) } else { 0.0 }
         };
         let sum: f64 = (start..end).map(weight).sum();
-        (start..end).map(|k| (k, (weight(k) / sum) as f32)).collect()
+        (start..end).map(|k| (k, (weight(k) / sum * f64::from(1 << BITS)).round() as i64)).collect()
     };
     (0..to).map(tap).collect()
 }

@@ -109,7 +109,8 @@ pub type Dumped = (String, Vec<usize>, Vec<f32>);
 
 /// The tensors in a value, under the names that `weft run --dump` and the goldens use.
 pub fn dump(value: &Value) -> Vec<Dumped> {
-    let flat = |name: &str, shape: &[usize], x: Vec<f32>| vec![(name.to_owned(), shape.to_vec(), x)];
+    let flat =
+        |name: &str, shape: &[usize], x: Vec<f32>| vec![(name.to_owned(), shape.to_vec(), x)];
     if let Ok(image) = value.get::<Image>() {
         return flat("", image.0.shape(), image.0.iter().copied().collect());
     }
@@ -117,7 +118,8 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
         return flat("", mask.0.shape(), mask.0.iter().copied().collect());
     }
     if let Ok(latent) = value.get::<Latent>() {
-        let mut out = flat(".samples", latent.samples.shape(), latent.samples.iter().copied().collect());
+        let mut out =
+            flat(".samples", latent.samples.shape(), latent.samples.iter().copied().collect());
         if let Some(mask) = &latent.noise_mask {
             out.extend(flat(".noise_mask", mask.0.shape(), mask.0.iter().copied().collect()));
         }
@@ -125,7 +127,11 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
     }
     let Ok(conditioning) = value.get::<Conditioning>() else { return Vec::new() };
     let entry = |(i, e): (usize, &sampling::Cond<Told>)| {
-        let mut out = flat(&format!(".{i}.0"), e.payload.tokens.shape(), e.payload.tokens.iter().copied().collect());
+        let mut out = flat(
+            &format!(".{i}.0"),
+            e.payload.tokens.shape(),
+            e.payload.tokens.iter().copied().collect(),
+        );
         if let Some(pooled) = &e.payload.pooled {
             out.extend(flat(&format!(".{i}.1.pooled_output"), &[1, pooled.len()], pooled.to_vec()));
         }

@@ -28,11 +28,17 @@ fn save(id: &str) -> serde_json::Value {
 
 #[test]
 fn wrong_graphs_are_refused_by_node_and_input() {
-    assert_says(&refused(&json!({"1": {"class_type": "KSamplr", "inputs": {}}, "2": save("1")})), &["1", "KSamplr", "KSampler"]);
+    assert_says(
+        &refused(&json!({"1": {"class_type": "KSamplr", "inputs": {}}, "2": save("1")})),
+        &["1", "KSamplr", "KSampler"],
+    );
     assert_says(&refused(&json!({"2": save("77")})), &["2", "images", "77"]);
     let latent = |width: serde_json::Value| json!({"class_type": "EmptyLatentImage", "inputs": {"width": width, "height": 64, "batch_size": 1}});
     assert_says(&refused(&json!({"1": latent(json!("wide")), "2": save("1")})), &["1", "width"]);
-    assert_says(&refused(&json!({"1": latent(json!(1_000_000)), "2": save("1")})), &["1", "width", "16384"]);
+    assert_says(
+        &refused(&json!({"1": latent(json!(1_000_000)), "2": save("1")})),
+        &["1", "width", "16384"],
+    );
     let ring = |from: &str| json!({"class_type": "ImageInvert", "inputs": {"image": [from, 0]}});
     assert_says(&refused(&json!({"1": ring("2"), "2": ring("1"), "3": save("1")})), &["1", "2"]);
     let missing = json!({"class_type": "LoadImage", "inputs": {"image": "not_there.png"}});
@@ -55,7 +61,10 @@ fn wrong_files_are_refused_by_name() {
     for (name, bytes, reason) in cases {
         std::fs::write(checkpoints.join(name), bytes).unwrap();
         let set = format!("CheckpointLoaderSimple.ckpt_name={name}");
-        let message = weft_fails(folder.path(), &["run", graph.to_str().unwrap(), "--set", &set, "--device", "cpu"]);
+        let message = weft_fails(
+            folder.path(),
+            &["run", graph.to_str().unwrap(), "--set", &set, "--device", "cpu"],
+        );
         assert_says(&message, &[name, reason]);
     }
 }
@@ -69,21 +78,27 @@ fn a_picture_too_large_to_hold_is_refused_before_it_is_read() {
     {
         let mut encoder = image::codecs::png::PngEncoder::new(&mut png);
         let _ = &mut encoder;
-        image::ImageEncoder::write_image(encoder, &[0; 3], 1, 1, image::ExtendedColorType::Rgb8).unwrap();
+        image::ImageEncoder::write_image(encoder, &[0; 3], 1, 1, image::ExtendedColorType::Rgb8)
+            .unwrap();
     }
     png[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
     let crc = crc32(&png[12..29]);
     png[29..33].copy_from_slice(&crc.to_be_bytes());
     std::fs::write(folder.path().join("input/huge.png"), &png).unwrap();
     let graph = root().join("graphs/image_to_image.json");
-    let message = weft_fails(folder.path(), &["run", graph.to_str().unwrap(), "--set", "LoadImage.image=huge.png", "--device", "cpu"]);
+    let message = weft_fails(
+        folder.path(),
+        &["run", graph.to_str().unwrap(), "--set", "LoadImage.image=huge.png", "--device", "cpu"],
+    );
     assert_says(&message, &["huge.png", "65535"]);
 }
 
 /// The checksum of PNG chunks.
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
+        })
     };
     !bytes.iter().fold(!0, step)
 }
@@ -94,7 +109,10 @@ fn a_graph_of_ten_thousand_nodes_is_checked_in_seconds() {
     let mut graph = Map::new();
     graph.insert("0".into(), json!({"class_type": "LoadImage", "inputs": {"image": "house.png"}}));
     for i in 1..10_000 {
-        graph.insert(i.to_string(), json!({"class_type": "ImageInvert", "inputs": {"image": [(i - 1).to_string(), 0]}}));
+        graph.insert(
+            i.to_string(),
+            json!({"class_type": "ImageInvert", "inputs": {"image": [(i - 1).to_string(), 0]}}),
+        );
     }
     graph.insert("10000".into(), save("9999"));
     let path = folder.path().join("long.json");

@@ -16,7 +16,18 @@ fn events(printed: &str) -> Vec<Value> {
 #[test]
 fn a_new_seed_runs_only_the_sampler_and_what_follows() {
     let folder = tempfile::tempdir().unwrap();
-    let printed = weft_ok(folder.path(), &["run", &graph("text_to_image.json"), "--repeat", "2", "--json", "--set", "KSampler.steps=2"]);
+    let printed = weft_ok(
+        folder.path(),
+        &[
+            "run",
+            &graph("text_to_image.json"),
+            "--repeat",
+            "2",
+            "--json",
+            "--set",
+            "KSampler.steps=2",
+        ],
+    );
     let started = |events: &[Value]| events.iter().filter(|e| e["event"] == "started").count();
     let events = events(&printed);
     let second = events.iter().rposition(|e| e["event"] == "cached").unwrap();
@@ -81,7 +92,16 @@ fn ctrl_c_stops_within_a_step_and_leaves_nothing_half_written() {
 #[test]
 fn dumped_tensors_have_the_names_of_the_goldens() {
     let folder = tempfile::tempdir().unwrap();
-    let args = ["run", &graph("text_to_image.json"), "--set", "KSampler.steps=1", "--dump", "out", "--dump-nodes", "KSampler"];
+    let args = [
+        "run",
+        &graph("text_to_image.json"),
+        "--set",
+        "KSampler.steps=1",
+        "--dump",
+        "out",
+        "--dump-nodes",
+        "KSampler",
+    ];
     let out = weft(folder.path(), &args);
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let bytes = std::fs::read(folder.path().join("out/5.safetensors")).unwrap();

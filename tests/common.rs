@@ -12,7 +12,8 @@ pub fn root() -> PathBuf {
 
 /// A path in the folder of reference material beside the repository, or nothing, said aloud.
 pub fn shared(path: &str) -> Option<PathBuf> {
-    let base = std::env::var_os("WEFT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let base =
+        std::env::var_os("WEFT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let path = base.join(path);
     if !path.exists() {
         eprintln!("SKIPPED: {} is not there", path.display());
@@ -70,7 +71,8 @@ impl Picture {
     /// The median, channel by channel, of the pixels that `inside` chooses.
     pub fn median(&self, inside: impl Fn(u32, u32) -> bool) -> [u8; 3] {
         let all = self.rgb.enumerate_pixels();
-        let chosen: Vec<[u8; 3]> = all.filter(|(x, y, _)| inside(*x, *y)).map(|(_, _, p)| p.0).collect();
+        let chosen: Vec<[u8; 3]> =
+            all.filter(|(x, y, _)| inside(*x, *y)).map(|(_, _, p)| p.0).collect();
         std::array::from_fn(|c| {
             let mut channel: Vec<u8> = chosen.iter().map(|p| p[c]).collect();
             channel.sort_unstable();

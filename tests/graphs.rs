@@ -19,7 +19,15 @@ fn builtin_picture(name: &str) -> Picture {
 
 #[test]
 fn every_graph_is_in_the_menu_of_checks() {
-    let known = ["area_composition", "hires_fix", "image_to_image", "inpaint", "instruct", "outpaint", "text_to_image"];
+    let known = [
+        "area_composition",
+        "hires_fix",
+        "image_to_image",
+        "inpaint",
+        "instruct",
+        "outpaint",
+        "text_to_image",
+    ];
     let mut found: Vec<String> = std::fs::read_dir(root().join("graphs"))
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -59,7 +67,9 @@ fn image_to_image_repaints_the_picture() {
 fn inpaint_changes_the_masked_part_only() {
     let (old, new) = (builtin_picture("red_circle.png"), paint("inpaint.json", &[]));
     let masked = |x: u32, y: u32| (20..108).contains(&x) && (20..108).contains(&y);
-    for (x, y) in (0..128).flat_map(|x| (0..128).map(move |y| (x, y))).filter(|(x, y)| !masked(*x, *y)) {
+    for (x, y) in
+        (0..128).flat_map(|x| (0..128).map(move |y| (x, y))).filter(|(x, y)| !masked(*x, *y))
+    {
         assert_eq!(old.at(x, y), new.at(x, y), "pixel {x}, {y} is outside the mask");
     }
     assert_eq!((new.object(), new.background()), ("yellow", "blue"));
@@ -96,7 +106,8 @@ fn area_composition_paints_each_prompt_in_its_half() {
     assert_eq!((picture.width, picture.height), (256, 128));
     let red = (0..128).flat_map(|x| (0..128).map(move |y| (x, y)));
     let share = |name: &str, from: u32| {
-        let hits = red.clone().filter(|(x, y)| crate::pictures::colour(picture.at(x + from, *y)) == name);
+        let hits =
+            red.clone().filter(|(x, y)| crate::pictures::colour(picture.at(x + from, *y)) == name);
         hits.count() as f64 / (128.0 * 128.0)
     };
     assert!(share("red", 0) > 0.05 && share("red", 128) < 0.02, "red is not on the left");

@@ -32,8 +32,10 @@ impl Picture {
 
     /// The commonest colour that is not the background's.
     pub fn object(&self) -> &'static str {
-        let background = self.median(|x, y| x < 4 || y < 4 || x >= self.width - 4 || y >= self.height - 4);
-        let differs = |p: [u8; 3]| (0..3).map(|i| p[i].abs_diff(background[i]) as u32).sum::<u32>() > 90;
+        let background =
+            self.median(|x, y| x < 4 || y < 4 || x >= self.width - 4 || y >= self.height - 4);
+        let differs =
+            |p: [u8; 3]| (0..3).map(|i| p[i].abs_diff(background[i]) as u32).sum::<u32>() > 90;
         colour(self.median(|x, y| differs(self.at(x, y))))
     }
 }
@@ -57,7 +59,10 @@ fn prompts_are_followed_in_colour_and_background() {
         .filter_map(|(object, shape, background)| {
             let prompt = format!("a {object} {shape} on a {background} background");
             let set = format!("Prompt.text={prompt}");
-            let printed = weft_ok(folder.path(), &["run", graph.to_str().unwrap(), "--set", &set, "--device", "cpu"]);
+            let printed = weft_ok(
+                folder.path(),
+                &["run", graph.to_str().unwrap(), "--set", &set, "--device", "cpu"],
+            );
             let picture = Picture::open(&folder.path().join(printed.trim()));
             let seen = (picture.object(), picture.background());
             (seen != (*object, *background)).then(|| format!("{prompt}: {seen:?}"))

@@ -58,8 +58,13 @@ fn paths_in_the_documents_exist() {
     for page in ["README.md", "ARCHITECTURE.md"] {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         let quoted = text.split('`').skip(1).step_by(2);
-        let paths = quoted.filter(|q| q.contains('/') && !q.contains([' ', '*', '<', '{', ':', '(', '~']));
-        for path in paths.filter(|p| ["crates/", "nodes/", "graphs/", "shaders/", "tests/", ".ci/"].iter().any(|d| p.starts_with(d))) {
+        let paths =
+            quoted.filter(|q| q.contains('/') && !q.contains([' ', '*', '<', '{', ':', '(', '~']));
+        for path in paths.filter(|p| {
+            ["crates/", "nodes/", "graphs/", "shaders/", "tests/", ".ci/"]
+                .iter()
+                .any(|d| p.starts_with(d))
+        }) {
             assert!(root().join(path).exists(), "{page} names {path}, which is not there");
         }
     }
@@ -67,7 +72,8 @@ fn paths_in_the_documents_exist() {
 
 #[test]
 fn the_checkpoints_stay_under_forty_megabytes() {
-    let mut parts: Vec<&[u8]> = builtin::CHECKPOINTS.iter().flat_map(|c| c.parts).copied().collect();
+    let mut parts: Vec<&[u8]> =
+        builtin::CHECKPOINTS.iter().flat_map(|c| c.parts).copied().collect();
     parts.sort_by_key(|p| p.as_ptr());
     parts.dedup_by_key(|p| p.as_ptr());
     let bytes: usize = parts.iter().map(|p| p.len()).sum();

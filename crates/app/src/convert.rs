@@ -3,7 +3,10 @@
 use crate::{GraphArg, document::read_bytes};
 use anyhow::{Context as _, Result};
 use graph::Contract;
-use std::{io::Write, path::{Path, PathBuf}};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 #[derive(clap::Args)]
 pub struct ConvertArgs {
@@ -29,7 +32,9 @@ pub fn convert(args: &ConvertArgs) -> Result<()> {
     let path = &args.graph.graph;
     let text = converted(path, args.to).with_context(|| path.display().to_string())?;
     match &args.output {
-        Some(file) => write_whole(file, text.as_bytes()).with_context(|| file.display().to_string()),
+        Some(file) => {
+            write_whole(file, text.as_bytes()).with_context(|| file.display().to_string())
+        }
         None => Ok(writeln!(std::io::stdout().lock(), "{text}")?),
     }
 }

@@ -9,7 +9,9 @@ use tensor::Device;
 pub fn open(choice: DeviceChoice) -> Result<Arc<Device>> {
     match choice {
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Arc::new(Device::cpu())),
-        DeviceChoice::Gpu => bail!("this version of Weft does not compute on GPUs yet; use --device cpu"),
+        DeviceChoice::Gpu => {
+            bail!("this version of Weft does not compute on GPUs yet; use --device cpu")
+        }
     }
 }
 

@@ -77,17 +77,21 @@ impl Graph {
         if self.prompt.contains_key(name) {
             return Ok(name.to_owned());
         }
-        let titled = |n: &Json| n["_meta"]["title"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(name));
-        let classed = |n: &Json| n["class_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(name));
+        let titled =
+            |n: &Json| n["_meta"]["title"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(name));
+        let classed =
+            |n: &Json| n["class_type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(name));
         for matches in [&titled as &dyn Fn(&Json) -> bool, &classed] {
-            let ids: Vec<&String> = self.prompt.iter().filter(|(_, n)| matches(n)).map(|(id, _)| id).collect();
+            let ids: Vec<&String> =
+                self.prompt.iter().filter(|(_, n)| matches(n)).map(|(id, _)| id).collect();
             match ids.as_slice() {
                 [] => {}
                 [id] => return Ok((*id).clone()),
                 _ => bail!("several nodes are called {name}: {}; use an id", list(&ids)),
             }
         }
-        let all: Vec<String> = self.prompt.iter().map(|(id, n)| format!("{id} ({})", label(n))).collect();
+        let all: Vec<String> =
+            self.prompt.iter().map(|(id, n)| format!("{id} ({})", label(n))).collect();
         bail!("no node is called {name}; there are {}", all.join(", "))
     }
 
@@ -100,7 +104,9 @@ impl Graph {
     pub fn advance_seeds(&mut self, by: u64, types: &[NodeType]) {
         for node in self.prompt.values_mut() {
             let ty = types.iter().find(|ty| Some(ty.name) == node["class_type"].as_str());
-            let Some(inputs) = node.get_mut("inputs").and_then(Json::as_object_mut) else { continue };
+            let Some(inputs) = node.get_mut("inputs").and_then(Json::as_object_mut) else {
+                continue;
+            };
             for input in ty.iter().flat_map(|ty| &ty.inputs) {
                 let seed = input.options.contains_key("control_after_generate");
                 if let (true, Some(value)) = (seed, inputs.get_mut(input.name)) {

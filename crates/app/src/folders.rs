@@ -129,7 +129,8 @@ impl Folders {
 
 /// Up to three names that are spelt alike or share the file name.
 pub fn near<'a>(name: &str, names: &'a [String]) -> Vec<&'a str> {
-    let stem = |s: &str| Path::new(s).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let stem =
+        |s: &str| Path::new(s).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let wanted = stem(name);
     let mut near: Vec<(f64, &str)> =
         names.iter().map(|n| (strsim::jaro_winkler(&wanted, &stem(n)), n.as_str())).collect();
@@ -244,7 +245,10 @@ fn has_ending(name: &str, endings: &[&str]) -> bool {
 fn relative(name: &str) -> Result<PathBuf> {
     let path = PathBuf::from(name.replace('\\', "/"));
     let inside = path.components().all(|c| matches!(c, Component::Normal(_)));
-    anyhow::ensure!(inside && !name.is_empty() && !name.contains('\0'), "{name:?} is not a name inside the folder");
+    anyhow::ensure!(
+        inside && !name.is_empty() && !name.contains('\0'),
+        "{name:?} is not a name inside the folder"
+    );
     Ok(path)
 }
 
@@ -273,7 +277,13 @@ mod tests {
 
     #[test]
     fn names_stay_inside_their_folder() {
-        for name in ["../secret.safetensors", "/etc/x.safetensors", "a/../../b.safetensors", "", "..\\x.sft"] {
+        for name in [
+            "../secret.safetensors",
+            "/etc/x.safetensors",
+            "a/../../b.safetensors",
+            "",
+            "..\\x.sft",
+        ] {
             assert!(relative(name).is_err(), "{name}");
         }
         assert_eq!(relative("sd\\one.safetensors").unwrap(), Path::new("sd/one.safetensors"));
@@ -286,12 +296,21 @@ mod tests {
         for dir in ["models/checkpoints/sub", "models/clip", "elsewhere/loras", "input"] {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
-        let files = ["models/checkpoints/sub/a.safetensors", "models/checkpoints/b.ckpt",
-            "models/clip/c.safetensors", "elsewhere/loras/d.safetensors", "input/e.png"];
+        let files = [
+            "models/checkpoints/sub/a.safetensors",
+            "models/checkpoints/b.ckpt",
+            "models/clip/c.safetensors",
+            "elsewhere/loras/d.safetensors",
+            "input/e.png",
+        ];
         for file in files {
             std::fs::write(root.join(file), "x").unwrap();
         }
-        std::fs::write(root.join("extra_model_paths.yaml"), "mine:\n  base_path: elsewhere\n  loras: |\n    loras\n").unwrap();
+        std::fs::write(
+            root.join("extra_model_paths.yaml"),
+            "mine:\n  base_path: elsewhere\n  loras: |\n    loras\n",
+        )
+        .unwrap();
         let folders = folders(root);
         assert!(folders.list("checkpoints").contains(&"sub/a.safetensors".to_owned()));
         assert_eq!(folders.list("text_encoders"), ["c.safetensors"]);

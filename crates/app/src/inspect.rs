@@ -26,8 +26,17 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
         numbers += weights.shape(key).map_or(0, |s| s.iter().product());
         *types.entry(format!("{:?}", weights.dtype(key))).or_default() += 1;
     }
-    let types: Vec<String> = types.iter().map(|(ty, n)| format!("{n} {}", ty.trim_start_matches("Some(").trim_end_matches(')'))).collect();
-    writeln!(out, "  {} tensors ({}), {:.1} million parameters", weights.keys().len(), types.join(", "), numbers as f64 / 1e6)?;
+    let types: Vec<String> = types
+        .iter()
+        .map(|(ty, n)| format!("{n} {}", ty.trim_start_matches("Some(").trim_end_matches(')')))
+        .collect();
+    writeln!(
+        out,
+        "  {} tensors ({}), {:.1} million parameters",
+        weights.keys().len(),
+        types.join(", "),
+        numbers as f64 / 1e6
+    )?;
     for (key, value) in weights.metadata() {
         writeln!(out, "  {key}: {}", value.chars().take(200).collect::<String>())?;
     }

@@ -15,7 +15,7 @@ pub use folders::{FolderArgs, Folders};
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
-/// ComfyUI workflows in one program: no Python, no CUDA, any GPU, or the CPU.
+/// ComfyUI workflows in one program: no Python, no CUDA. This version computes on the CPU.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
@@ -35,17 +35,17 @@ enum Command {
     Nodes(menu::NodesArgs),
     /// What is in a .safetensors file, what it is for, and what is wrong with it
     Inspect(inspect::InspectArgs),
-    /// The graphics adapters of this machine, and the one that would be taken
+    /// What can compute, and what would be taken
     Devices,
 }
 
 /// Which device computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DeviceChoice {
-    /// A real GPU if there is one, else the CPU
+    /// The CPU, until the GPU device is there
     #[default]
     Auto,
-    /// A GPU; a software one if there is no other
+    /// Not in this version
     Gpu,
     Cpu,
 }

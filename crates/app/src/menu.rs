@@ -37,7 +37,9 @@ pub fn nodes(args: &NodesArgs) -> Result<()> {
 }
 
 fn find<'a>(types: &'a [NodeType], class: &str) -> Result<&'a NodeType> {
-    let same = |ty: &&NodeType| ty.name.eq_ignore_ascii_case(class) || ty.title.eq_ignore_ascii_case(class);
+    let same = |ty: &&NodeType| {
+        ty.name.eq_ignore_ascii_case(class) || ty.title.eq_ignore_ascii_case(class)
+    };
     types.iter().find(same).ok_or_else(|| {
         let names: Vec<String> = types.iter().map(|ty| ty.name.to_owned()).collect();
         let near = crate::folders::near(class, &names).join(", ");
@@ -68,8 +70,13 @@ fn document(out: &mut impl Write, ty: &NodeType, host: &dyn Host) -> Result<()> 
             writeln!(out, "  {:24}   {}", "", input.doc)?;
         }
     }
-    let outputs: Vec<String> = ty.outputs.iter().map(|o| format!("{} ({})", o.name, o.ty)).collect();
-    writeln!(out, "\n  gives {}", if outputs.is_empty() { "nothing".into() } else { outputs.join(", ") })?;
+    let outputs: Vec<String> =
+        ty.outputs.iter().map(|o| format!("{} ({})", o.name, o.ty)).collect();
+    writeln!(
+        out,
+        "\n  gives {}",
+        if outputs.is_empty() { "nothing".into() } else { outputs.join(", ") }
+    )?;
     Ok(())
 }
 

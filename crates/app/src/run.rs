@@ -1,6 +1,8 @@
 //! `weft run`: a graph from the command line, without an editor.
 
-use crate::{DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress};
+use crate::{
+    DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress,
+};
 use anyhow::{Context as _, Result};
 use engine::{End, Engine, Outcome, RunEvent, RunOptions, Targets};
 use graph::{Host, Json, Services};
@@ -102,7 +104,13 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn run_once(engine: &mut Engine, graph: &Graph, targets: &[String], stop: &AtomicBool, json: bool) -> Result<Outcome> {
+fn run_once(
+    engine: &mut Engine,
+    graph: &Graph,
+    targets: &[String],
+    stop: &AtomicBool,
+    json: bool,
+) -> Result<Outcome> {
     let prompt = Json::Object(graph.prompt.clone());
     let names: Vec<&str> = targets.iter().map(String::as_str).collect();
     let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
@@ -127,14 +135,22 @@ fn run_once(engine: &mut Engine, graph: &Graph, targets: &[String], stop: &Atomi
 fn event_json(event: &RunEvent) -> Json {
     match event {
         RunEvent::Cached { ids } => json!({"event": "cached", "nodes": ids}),
-        RunEvent::Started { id, index, total } => json!({"event": "started", "node": id, "index": index, "total": total}),
-        RunEvent::Step { id, done, total } => json!({"event": "step", "node": id, "done": done, "total": total}),
-        RunEvent::Preview { id, width, height, .. } => json!({"event": "preview", "node": id, "width": width, "height": height}),
+        RunEvent::Started { id, index, total } => {
+            json!({"event": "started", "node": id, "index": index, "total": total})
+        }
+        RunEvent::Step { id, done, total } => {
+            json!({"event": "step", "node": id, "done": done, "total": total})
+        }
+        RunEvent::Preview { id, width, height, .. } => {
+            json!({"event": "preview", "node": id, "width": width, "height": height})
+        }
         RunEvent::Note { id, text } => json!({"event": "note", "node": id, "text": text}),
         RunEvent::Executed { id, ui, seconds, cached } => {
             json!({"event": "executed", "node": id, "output": ui, "seconds": seconds, "cached": cached})
         }
-        RunEvent::Failed(failure) => json!({"event": "failed", "node": failure.id, "class": failure.class, "message": failure.to_string()}),
+        RunEvent::Failed(failure) => {
+            json!({"event": "failed", "node": failure.id, "class": failure.class, "message": failure.to_string()})
+        }
         RunEvent::Interrupted { id } => json!({"event": "interrupted", "node": id}),
     }
 }
@@ -158,7 +174,9 @@ fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
     for id in targets {
         let values = outcome.values(id).with_context(|| format!("node {id} has no result"))?;
         let tensors = values.iter().enumerate().flat_map(|(slot, value)| {
-            let named = move |(path, shape, numbers): nodes::Dumped| (format!("{id}.{slot}{path}"), shape, numbers);
+            let named = move |(path, shape, numbers): nodes::Dumped| {
+                (format!("{id}.{slot}{path}"), shape, numbers)
+            };
             nodes::dump(value).into_iter().map(named)
         });
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");

@@ -57,7 +57,9 @@ impl Class {
     }
 
     fn default_from_choices(&mut self, input: &Input) {
-        if let (Some(crate::widget::Choices::Names(names)), Some(widget)) = (&input.choices, self.widgets.last_mut()) {
+        if let (Some(crate::widget::Choices::Names(names)), Some(widget)) =
+            (&input.choices, self.widgets.last_mut())
+        {
             widget.default = names.first().map_or(Json::Null, |n| (*n).into());
         }
     }
@@ -77,9 +79,13 @@ impl Class {
                 let options = spec[1].as_object().unwrap_or(&empty);
                 let ty = spec[0].as_str().unwrap_or("COMBO");
                 let is_widget = matches!(ty, "INT" | "FLOAT" | "STRING" | "BOOLEAN" | "COMBO")
-                    && !["forceInput", "rawLink"].iter().any(|k| options.get(*k) == Some(&Json::Bool(true)));
+                    && !["forceInput", "rawLink"]
+                        .iter()
+                        .any(|k| options.get(*k) == Some(&Json::Bool(true)));
                 class.add(name, ty, is_widget, options);
-                if let (Some(first), true, Some(widget)) = (spec[0].get(0), is_widget, class.widgets.last_mut()) {
+                if let (Some(first), true, Some(widget)) =
+                    (spec[0].get(0), is_widget, class.widgets.last_mut())
+                {
                     widget.default = first.clone();
                 }
             }
@@ -97,7 +103,8 @@ impl Class {
         self.widgets.push(WidgetSpec {
             name: name.to_owned(),
             default: options.get("default").cloned().unwrap_or(Json::Null),
-            control: on("control_after_generate") || ty == "INT" && matches!(name, "seed" | "noise_seed"),
+            control: on("control_after_generate")
+                || ty == "INT" && matches!(name, "seed" | "noise_seed"),
             upload: on("image_upload") || on("video_upload"),
         });
     }

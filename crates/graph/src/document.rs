@@ -28,10 +28,13 @@ impl Document {
             return Ok(Self { ui: Some(map.into()), api: None });
         }
         // What was posted to a server has the graph one level down.
-        let inner = map.get("prompt").and_then(Json::as_object).filter(|_| !map.contains_key("class_type"));
+        let inner =
+            map.get("prompt").and_then(Json::as_object).filter(|_| !map.contains_key("class_type"));
         let api = inner.unwrap_or(&map);
         if let Some((id, _)) = api.iter().find(|(_, node)| !node.is_object()) {
-            bail!("not a graph: {id:?} is not a node (a UI-form graph has `nodes`, an API-form graph maps ids to nodes)");
+            bail!(
+                "not a graph: {id:?} is not a node (a UI-form graph has `nodes`, an API-form graph maps ids to nodes)"
+            );
         }
         Ok(Self { ui: None, api: Some(api.clone()) })
     }
@@ -74,7 +77,9 @@ fn parse(text: &str) -> Result<Json> {
     let plain = without_nan(text);
     match serde_json::from_str(&plain) {
         Ok(json) if plain != text => Ok(json),
-        _ if error.to_string().contains("recursion limit") => bail!("the JSON is nested more than 127 levels deep; no graph is"),
+        _ if error.to_string().contains("recursion limit") => {
+            bail!("the JSON is nested more than 127 levels deep; no graph is")
+        }
         _ => Err(error).context("not JSON that holds a graph"),
     }
 }
@@ -83,7 +88,10 @@ fn parse(text: &str) -> Result<Json> {
 fn without_nan(text: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(quote) = rest.find('"') {
-        out += &rest[..quote].replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null");
+        out += &rest[..quote]
+            .replace("-Infinity", "null")
+            .replace("Infinity", "null")
+            .replace("NaN", "null");
         let mut escaped = false;
         let end = rest[quote + 1..].find(|c| {
             let ends = c == '"' && !escaped;
@@ -103,7 +111,8 @@ fn read_png(bytes: &[u8]) -> Result<Document> {
     decoder.set_limits(png::Limits { bytes: 256 << 20 });
     let reader = decoder.read_info().context("a broken PNG")?;
     let info = reader.info();
-    let plain = info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), Some(t.text.clone())));
+    let plain =
+        info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), Some(t.text.clone())));
     let packed = info.compressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
     let utf8 = info.utf8_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
     let mut document = Document::default();
@@ -111,7 +120,9 @@ fn read_png(bytes: &[u8]) -> Result<Document> {
         let Some(text) = text else { continue };
         match key.as_str() {
             "workflow" => document.ui = Some(parse(&text).context("the PNG's workflow")?),
-            "prompt" => document.api = parse(&text).context("the PNG's prompt")?.as_object().cloned(),
+            "prompt" => {
+                document.api = parse(&text).context("the PNG's prompt")?.as_object().cloned()
+            }
             _ => {}
         }
     }
@@ -128,7 +139,13 @@ mod tests {
     #[test]
     fn what_is_no_graph_is_refused_with_the_reason() {
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        let cases = [("", "not JSON"), ("[1]", "object"), (deep.as_str(), "levels deep"), ("{\"a\": 1}", "is not a node"), ("{", "not JSON")];
+        let cases = [
+            ("", "not JSON"),
+            ("[1]", "object"),
+            (deep.as_str(), "levels deep"),
+            ("{\"a\": 1}", "is not a node"),
+            ("{", "not JSON"),
+        ];
         for (text, reason) in cases {
             let error = format!("{:#}", read(text.as_bytes()).unwrap_err());
             assert!(error.contains(reason), "{reason}: {error}");
@@ -139,7 +156,10 @@ mod tests {
 
     #[test]
     fn python_numbers_that_json_has_not_are_null() {
-        let read = read(br#"{"1": {"class_type": "A", "inputs": {"x": NaN, "t": "NaN -Infinity \" NaN"}}}"#).unwrap();
+        let read = read(
+            br#"{"1": {"class_type": "A", "inputs": {"x": NaN, "t": "NaN -Infinity \" NaN"}}}"#,
+        )
+        .unwrap();
         let api = read.to_api(&Contract::default()).unwrap();
         assert!(api["1"]["inputs"]["x"].is_null());
         assert_eq!(api["1"]["inputs"]["t"], "NaN -Infinity \" NaN");

@@ -13,7 +13,8 @@ const ROW: f64 = 24.0;
 pub fn to_ui(prompt: &Map<String, Json>, contract: &Contract) -> Result<Json> {
     let ids: HashMap<&str, u64> = numbers(prompt);
     let depth = depths(prompt);
-    let (mut nodes, mut links, mut bottoms) = (Vec::new(), Vec::new(), HashMap::<usize, f64>::new());
+    let (mut nodes, mut links, mut bottoms) =
+        (Vec::new(), Vec::new(), HashMap::<usize, f64>::new());
     for (id, node) in prompt {
         let column = depth[id.as_str()];
         let y = bottoms.get(&column).copied().unwrap_or(0.0);
@@ -39,7 +40,13 @@ struct Drawn {
     text: bool,
 }
 
-fn ui_node(id: &str, node: &Json, ids: &HashMap<&str, u64>, contract: &Contract, links: &mut Vec<Json>) -> Drawn {
+fn ui_node(
+    id: &str,
+    node: &Json,
+    ids: &HashMap<&str, u64>,
+    contract: &Contract,
+    links: &mut Vec<Json>,
+) -> Drawn {
     let class_name = node["class_type"].as_str().unwrap_or_default();
     let class = contract.0.get(class_name).cloned().unwrap_or_default();
     let empty = Map::new();
@@ -48,7 +55,9 @@ fn ui_node(id: &str, node: &Json, ids: &HashMap<&str, u64>, contract: &Contract,
     for (name, value) in values {
         let socket = class.sockets.iter().find(|(n, _)| n == name);
         let widget = class.widgets.iter().any(|w| w.name == *name);
-        let Some((from, slot)) = link(value).filter(|(from, _)| ids.contains_key(from)) else { continue };
+        let Some((from, slot)) = link(value).filter(|(from, _)| ids.contains_key(from)) else {
+            continue;
+        };
         let ty = socket.map_or("*", |(_, ty)| ty);
         let number = links.len() + 1;
         links.push(json!([number, ids[from], slot, ids[id], inputs.len(), ty]));
@@ -67,7 +76,9 @@ fn ui_node(id: &str, node: &Json, ids: &HashMap<&str, u64>, contract: &Contract,
         stored.extend(widget.upload.then(|| json!("image")));
     }
     let outputs = class.outputs.iter().enumerate();
-    let outputs: Vec<Json> = outputs.map(|(i, (name, ty))| json!({"name": name, "type": ty, "links": null, "slot_index": i})).collect();
+    let outputs: Vec<Json> = outputs
+        .map(|(i, (name, ty))| json!({"name": name, "type": ty, "links": null, "slot_index": i}))
+        .collect();
     let rows = inputs.len().max(outputs.len()) + stored.len();
     let text = values.get("text").is_some_and(Json::is_string);
     let mut json = json!({
@@ -99,7 +110,8 @@ fn fill_outputs(nodes: &mut [Json], links: &[Json]) {
 
 /// Whole-number ids as they are; others get numbers of their own.
 fn numbers(prompt: &Map<String, Json>) -> HashMap<&str, u64> {
-    let own: HashMap<&str, u64> = prompt.keys().filter_map(|id| Some((id.as_str(), id.parse().ok()?))).collect();
+    let own: HashMap<&str, u64> =
+        prompt.keys().filter_map(|id| Some((id.as_str(), id.parse().ok()?))).collect();
     let mut next = own.values().max().copied().unwrap_or(0);
     let number = |id: &String| {
         own.get(id.as_str()).copied().unwrap_or_else(|| {
@@ -121,7 +133,11 @@ fn depths(prompt: &Map<String, Json>) -> HashMap<&str, usize> {
     for _ in 0..prompt.len().min(1000) {
         let mut changed = false;
         for (id, node) in prompt {
-            let new = sources(node).iter().filter_map(|s| depth.get(s.as_str())).max().map_or(0, |d| d + 1);
+            let new = sources(node)
+                .iter()
+                .filter_map(|s| depth.get(s.as_str()))
+                .max()
+                .map_or(0, |d| d + 1);
             if new > depth[id.as_str()] && new < prompt.len() {
                 depth.insert(id, new);
                 changed = true;

@@ -1,6 +1,9 @@
 //! The UI form to the API form: what an editor draws to what an engine runs.
 
-use crate::{Json, Result, contract::{Class, Contract}};
+use crate::{
+    Json, Result,
+    contract::{Class, Contract},
+};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, json};
 use std::collections::HashMap;
@@ -45,13 +48,17 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
     let ui = Ui::new(workflow)?;
     let mut prompt = Map::new();
     for node in &ui.nodes {
-        let virtual_node = NOTES.contains(&node.class) || [REROUTE, PRIMITIVE].contains(&node.class);
+        let virtual_node =
+            NOTES.contains(&node.class) || [REROUTE, PRIMITIVE].contains(&node.class);
         if virtual_node || node.mode == MUTED || node.mode == BYPASSED {
             continue;
         }
         let title = node.json["title"].as_str().unwrap_or(node.class);
         let inputs = ui.inputs(node, contract.0.get(node.class));
-        prompt.insert(node.id.clone(), json!({"inputs": inputs, "class_type": node.class, "_meta": {"title": title}}));
+        prompt.insert(
+            node.id.clone(),
+            json!({"inputs": inputs, "class_type": node.class, "_meta": {"title": title}}),
+        );
     }
     Ok(prompt)
 }
@@ -66,7 +73,8 @@ impl<'a> Ui<'a> {
             refuse_groups(workflow, &id, class)?;
             nodes.push(UiNode { id, class, mode: json["mode"].as_i64().unwrap_or(0), json });
         }
-        let by_id: HashMap<String, usize> = nodes.iter().enumerate().map(|(i, n)| (n.id.clone(), i)).collect();
+        let by_id: HashMap<String, usize> =
+            nodes.iter().enumerate().map(|(i, n)| (n.id.clone(), i)).collect();
         ensure!(by_id.len() == nodes.len(), "two nodes have the same id");
         let links = workflow["links"].as_array().into_iter().flatten().filter_map(link).collect();
         Ok(Self { nodes, by_id, links })
@@ -75,9 +83,13 @@ impl<'a> Ui<'a> {
     fn inputs(&self, node: &UiNode, class: Option<&Class>) -> Map<String, Json> {
         let mut inputs = widget_values(node.json, class);
         for input in array(&node.json["inputs"]) {
-            let (Some(name), Some(link)) = (input["name"].as_str(), id(&input["link"])) else { continue };
+            let (Some(name), Some(link)) = (input["name"].as_str(), id(&input["link"])) else {
+                continue;
+            };
             match self.resolve(&link) {
-                Feed::Link(origin, slot) => drop(inputs.insert(name.to_owned(), json!([origin, slot]))),
+                Feed::Link(origin, slot) => {
+                    drop(inputs.insert(name.to_owned(), json!([origin, slot])))
+                }
                 Feed::Value(value) => drop(inputs.insert(name.to_owned(), value)),
                 Feed::Nothing => drop(inputs.shift_remove(name)),
             }
@@ -90,13 +102,19 @@ impl<'a> Ui<'a> {
         let Some(mut link) = self.links.get(link) else { return Feed::Nothing };
         // A ring of reroutes would have no end.
         for _ in 0..=self.nodes.len() {
-            let Some(node) = self.by_id.get(&link.origin).map(|i| &self.nodes[*i]) else { return Feed::Nothing };
+            let Some(node) = self.by_id.get(&link.origin).map(|i| &self.nodes[*i]) else {
+                return Feed::Nothing;
+            };
             let inputs = array(&node.json["inputs"]);
             let next = match (node.mode, node.class) {
                 (MUTED, _) => None,
                 (_, REROUTE) => inputs.first(),
                 (BYPASSED, _) => passed_through(node.json, link.slot),
-                (_, PRIMITIVE) => return array(&node.json["widgets_values"]).first().map_or(Feed::Nothing, |v| Feed::Value(v.clone())),
+                (_, PRIMITIVE) => {
+                    return array(&node.json["widgets_values"])
+                        .first()
+                        .map_or(Feed::Nothing, |v| Feed::Value(v.clone()));
+                }
                 _ => return Feed::Link(link.origin.clone(), link.slot),
             };
             match next.and_then(|input| self.links.get(&id(&input["link"])?)) {
@@ -112,14 +130,19 @@ impl<'a> Ui<'a> {
 /// type fits, else the first of the same type, else the first that fits.
 fn passed_through(node: &Json, slot: usize) -> Option<&Json> {
     let inputs = array(&node["inputs"]);
-    let wanted = array(&node["outputs"]).get(slot).map_or("*", |o| o["type"].as_str().unwrap_or("*"));
+    let wanted =
+        array(&node["outputs"]).get(slot).map_or("*", |o| o["type"].as_str().unwrap_or("*"));
     if wanted == "*" || wanted.is_empty() {
         return inputs.get(slot).or(inputs.first());
     }
     let ty = |input: &Json| input["type"].as_str().unwrap_or("*").to_owned();
-    let fits = |input: &&Json| ty(input) == "*" || ty(input).split(',').any(|t| wanted.split(',').any(|w| w == t));
+    let fits = |input: &&Json| {
+        ty(input) == "*" || ty(input).split(',').any(|t| wanted.split(',').any(|w| w == t))
+    };
     let same_place = inputs.get(slot).filter(fits);
-    same_place.or_else(|| inputs.iter().find(|i| ty(i) == wanted)).or_else(|| inputs.iter().find(fits))
+    same_place
+        .or_else(|| inputs.iter().find(|i| ty(i) == wanted))
+        .or_else(|| inputs.iter().find(fits))
 }
 
 /// Gives widgets that a workflow has no value for, because it is older than they are, their default.
@@ -138,7 +161,10 @@ fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
     let stored = &node["widgets_values"];
     let Some(class) = class else { return guessed_values(node) };
     if let Some(by_name) = stored.as_object() {
-        let known = class.widgets.iter().filter_map(|w| Some((w.name.clone(), by_name.get(&w.name)?.clone())));
+        let known = class
+            .widgets
+            .iter()
+            .filter_map(|w| Some((w.name.clone(), by_name.get(&w.name)?.clone())));
         return known.map(|(name, value)| (name, wrapped(value))).collect();
     }
     let mut values = array(stored).iter().peekable();
@@ -184,16 +210,21 @@ fn wrapped(value: Json) -> Json {
 
 /// "fixed", "increment", ...; in old files whether to randomize.
 fn is_control(value: &Json) -> bool {
-    value.is_boolean() || matches!(value.as_str(), Some("fixed" | "increment" | "decrement" | "randomize"))
+    value.is_boolean()
+        || matches!(value.as_str(), Some("fixed" | "increment" | "decrement" | "randomize"))
 }
 
 fn refuse_groups(workflow: &Json, node: &str, class: &str) -> Result<()> {
     let subgraphs = array(&workflow["definitions"]["subgraphs"]);
     if subgraphs.iter().any(|s| s["id"].as_str() == Some(class)) {
-        bail!("node {node} is a subgraph; Weft does not read subgraphs yet: unpack it in the editor first");
+        bail!(
+            "node {node} is a subgraph; Weft does not read subgraphs yet: unpack it in the editor first"
+        );
     }
     if class.starts_with("workflow>") || class.starts_with("workflow/") {
-        bail!("node {node} ({class}) is a group node; Weft does not read group nodes yet: convert it to nodes first");
+        bail!(
+            "node {node} ({class}) is a group node; Weft does not read group nodes yet: convert it to nodes first"
+        );
     }
     Ok(())
 }
@@ -245,15 +276,26 @@ mod tests {
             let known = contract.0.get(class).map(|c| &c.inputs);
             let inputs = n["inputs"].as_object().unwrap().iter();
             let kept = inputs.filter(|(k, _)| known.is_none_or(|known| known.contains(k)));
-            let kept: std::collections::BTreeMap<_, _> = kept.map(|(k, v)| (k.clone(), number(v))).collect();
+            let kept: std::collections::BTreeMap<_, _> =
+                kept.map(|(k, v)| (k.clone(), number(v))).collect();
             json!({"class_type": class, "inputs": kept})
         };
-        prompt.iter().map(|(id, n)| (id.clone(), node(n))).collect::<std::collections::BTreeMap<_, _>>().into_iter().collect::<Map<_, _>>().into()
+        prompt
+            .iter()
+            .map(|(id, n)| (id.clone(), node(n)))
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     #[test]
     fn shared_workflows_convert_to_what_the_editor_sent() {
-        let (Some(pairs), Some(info)) = (shared("corpus/pairs"), shared("reference/object_info.json")) else { return };
+        let (Some(pairs), Some(info)) =
+            (shared("corpus/pairs"), shared("reference/object_info.json"))
+        else {
+            return;
+        };
         let contract = Contract::from_object_info(&read(&info));
         let mut wrong = Vec::new();
         for entry in std::fs::read_dir(pairs).unwrap() {
@@ -264,10 +306,24 @@ mod tests {
             let prompt = read(&path.with_file_name(format!("{stem}.prompt.json")));
             match to_api(&workflow, &contract) {
                 Ok(got) => {
-                    let (got, expected) = (comparable(&got, &contract), comparable(prompt.as_object().unwrap(), &contract));
+                    let (got, expected) = (
+                        comparable(&got, &contract),
+                        comparable(prompt.as_object().unwrap(), &contract),
+                    );
                     if got != expected {
-                        let ids = expected.as_object().unwrap().iter().filter(|(id, n)| got.get(id.as_str()) != Some(n));
-                        wrong.push(format!("{stem}: {:?}", ids.map(|(id, n)| format!("{id} {n} got {:?}", got.get(id).map(ToString::to_string))).collect::<Vec<_>>()));
+                        let ids = expected
+                            .as_object()
+                            .unwrap()
+                            .iter()
+                            .filter(|(id, n)| got.get(id.as_str()) != Some(n));
+                        wrong.push(format!(
+                            "{stem}: {:?}",
+                            ids.map(|(id, n)| format!(
+                                "{id} {n} got {:?}",
+                                got.get(id).map(ToString::to_string)
+                            ))
+                            .collect::<Vec<_>>()
+                        ));
                     }
                 }
                 Err(e) if e.to_string().contains("yet") => {}

@@ -27,9 +27,27 @@ pub enum Concat {
 
 /// The families that run.
 pub const FAMILIES: &[Family] = &[
-    Family { name: "Stable Diffusion 1.x", in_channels: 4, unet_heads: 8, latent_scale: 0.18215, concat: Concat::Nothing },
-    Family { name: "Stable Diffusion 1.x inpainting", in_channels: 9, unet_heads: 8, latent_scale: 0.18215, concat: Concat::Inpaint },
-    Family { name: "Stable Diffusion 1.x InstructPix2Pix", in_channels: 8, unet_heads: 8, latent_scale: 0.18215, concat: Concat::Instruct },
+    Family {
+        name: "Stable Diffusion 1.x",
+        in_channels: 4,
+        unet_heads: 8,
+        latent_scale: 0.18215,
+        concat: Concat::Nothing,
+    },
+    Family {
+        name: "Stable Diffusion 1.x inpainting",
+        in_channels: 9,
+        unet_heads: 8,
+        latent_scale: 0.18215,
+        concat: Concat::Inpaint,
+    },
+    Family {
+        name: "Stable Diffusion 1.x InstructPix2Pix",
+        in_channels: 8,
+        unet_heads: 8,
+        latent_scale: 0.18215,
+        concat: Concat::Instruct,
+    },
 ];
 
 /// A kind of file by a key that it has, and what people put it to.
@@ -45,10 +63,22 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     Kind { name: "SDXL checkpoint", key: "conditioner.embedders.", folder: "checkpoints" },
     Kind { name: "SD 2.x checkpoint", key: "cond_stage_model.model.", folder: "checkpoints" },
-    Kind { name: "SD 3 checkpoint", key: "model.diffusion_model.joint_blocks.", folder: "checkpoints" },
-    Kind { name: "Flux checkpoint", key: "model.diffusion_model.double_blocks.", folder: "checkpoints" },
+    Kind {
+        name: "SD 3 checkpoint",
+        key: "model.diffusion_model.joint_blocks.",
+        folder: "checkpoints",
+    },
+    Kind {
+        name: "Flux checkpoint",
+        key: "model.diffusion_model.double_blocks.",
+        folder: "checkpoints",
+    },
     Kind { name: "SD 1.x checkpoint", key: "cond_stage_model.transformer.", folder: "checkpoints" },
-    Kind { name: "diffusion model alone", key: "model.diffusion_model.", folder: "diffusion_models" },
+    Kind {
+        name: "diffusion model alone",
+        key: "model.diffusion_model.",
+        folder: "diffusion_models",
+    },
     Kind { name: "Flux diffusion model", key: "double_blocks.", folder: "diffusion_models" },
     Kind { name: "ControlNet", key: "control_model.", folder: "controlnet" },
     Kind { name: "ControlNet", key: "input_hint_block.", folder: "controlnet" },
@@ -89,10 +119,15 @@ impl Checkpoint {
         let conv_in = weights.shape("model.diffusion_model.input_blocks.0.0.weight").unwrap_or(&[]);
         let kind = identify(weights).map_or("unknown", |k| k.name);
         if kind != "SD 1.x checkpoint" || conv_in.len() != 4 {
-            bail!("{}: this is no Stable Diffusion 1.x checkpoint ({kind}); other families do not run yet", weights.file());
+            bail!(
+                "{}: this is no Stable Diffusion 1.x checkpoint ({kind}); other families do not run yet",
+                weights.file()
+            );
         }
         let family = FAMILIES.iter().find(|f| f.in_channels == conv_in[1]);
-        let family = family.with_context(|| format!("{}: a UNet of {} input channels", weights.file(), conv_in[1]))?;
+        let family = family.with_context(|| {
+            format!("{}: a UNet of {} input channels", weights.file(), conv_in[1])
+        })?;
         let heads = weights.metadata().get("clip.num_attention_heads").and_then(|h| h.parse().ok());
         Ok(Self {
             family,

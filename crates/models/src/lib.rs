@@ -1,9 +1,9 @@
 //! Networks as in their papers, recorded with `tensor`; which of them a file holds; the tokenizer.
 
 mod clip;
+mod families;
 #[cfg(test)]
 mod goldens;
-mod families;
 mod layers;
 mod networks;
 pub mod prompt;

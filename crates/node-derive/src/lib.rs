@@ -11,10 +11,10 @@ use syn::{Attribute, Data, DeriveInput, Expr, Fields, Lit, Meta, spanned::Spanne
 #[proc_macro_derive(Inputs, attributes(widget))]
 pub fn derive_inputs(item: TokenStream) -> TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);
-    expand(item).unwrap_or_else(syn::Error::into_compile_error).into()
+    expand(&item).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
-fn expand(item: DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
+fn expand(item: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
     let Data::Struct(data) = &item.data else {
         return Err(syn::Error::new(item.span(), "a node's inputs are a struct"));
     };

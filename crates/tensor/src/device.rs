@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::ensure;
 
-/// What runs programs: this machine's processor, or a GPU.
+/// What runs programs: this machine's processor.
 pub enum Device {
     Cpu(CpuDevice),
 }

@@ -407,10 +407,13 @@ impl Weight {
 
 /// Tensors of f32 as the bytes of a safetensors file.
 pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Vec<u8>> {
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> =
-        tensors.into_iter().map(|(name, shape, x)| (name, shape, bytemuck::cast_slice(&x).to_vec())).collect();
+    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
+        .into_iter()
+        .map(|(name, shape, x)| (name, shape, bytemuck::cast_slice(&x).to_vec()))
+        .collect();
     let views = bytes.iter().map(|(name, shape, bytes)| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)?;
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)?;
         Ok((name.as_str(), view))
     });
     Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
