@@ -90,7 +90,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<DynamicImage>> {
     ensure!(pixels > 0, "the picture is empty");
     if format == ImageFormat::Gif {
         let frames = GifDecoder::new(Cursor::new(bytes))?.into_frames().take(4096);
-        return Ok(frames.map(|f| Ok(f?.into_buffer().into())).collect::<Result<Vec<_>>>()?);
+        return frames.map(|f| Ok(f?.into_buffer().into())).collect();
     }
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder)?;

@@ -61,7 +61,7 @@ fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) -> Result<(
     for (i, picture) in images.0.outer_iter().enumerate() {
         let stem = stem.replace("%batch_num%", &i.to_string());
         let name = format!("{stem}_{:05}_.png", first + i);
-        write_png(&folder.join(&name), picture, &texts).with_context(|| name.clone())?;
+        write_png(&folder.join(&name), &picture, &texts).with_context(|| name.clone())?;
         ctx.show("images", json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}));
     }
     Ok(())
@@ -137,7 +137,7 @@ fn ascii(json: &str) -> String {
 }
 
 /// Writes beside the file, then renames: there is never half a picture.
-fn write_png(path: &Path, picture: ArrayView3<f32>, texts: &[(String, String)]) -> Result<()> {
+fn write_png(path: &Path, picture: &ArrayView3<f32>, texts: &[(String, String)]) -> Result<()> {
     let beside = path.with_extension(format!("{}.part", std::process::id()));
     let written = encode(picture, texts).and_then(|bytes| {
         std::fs::File::create(&beside)?.write_all(&bytes)?;
@@ -146,7 +146,7 @@ fn write_png(path: &Path, picture: ArrayView3<f32>, texts: &[(String, String)]) 
     written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
-fn encode(picture: ArrayView3<f32>, texts: &[(String, String)]) -> Result<Vec<u8>> {
+fn encode(picture: &ArrayView3<f32>, texts: &[(String, String)]) -> Result<Vec<u8>> {
     let (h, w, c) = picture.dim();
     let mut bytes = Vec::new();
     let mut png = png::Encoder::new(&mut bytes, u32::try_from(w)?, u32::try_from(h)?);

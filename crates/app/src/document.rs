@@ -109,10 +109,9 @@ impl Graph {
             };
             for input in ty.iter().flat_map(|ty| &ty.inputs) {
                 let seed = input.options.contains_key("control_after_generate");
-                if let (true, Some(value)) = (seed, inputs.get_mut(input.name)) {
-                    if let Some(old) = value.as_u64() {
-                        *value = old.wrapping_add(by).into();
-                    }
+                let value = inputs.get_mut(input.name).filter(|_| seed);
+                if let Some((value, old)) = value.and_then(|v| v.as_u64().map(|old| (v, old))) {
+                    *value = old.wrapping_add(by).into();
                 }
             }
         }

@@ -14,10 +14,13 @@ pub type Kernel = Box<dyn Fn(&[&[f32]], &mut [f32]) + Send + Sync>;
 /// Numbers that fit well into one core's own cache (256 KiB).
 pub const CACHE: usize = 1 << 16;
 
+/// By weight's identity, and whether packed.
+type Resident = HashMap<(u64, bool), Weak<Vec<f32>>>;
+
 /// Weights in memory, by identity and packing; gone when no network holds them.
 #[derive(Default)]
 pub struct CpuDevice {
-    resident: Mutex<HashMap<(u64, bool), Weak<Vec<f32>>>>,
+    resident: Mutex<Resident>,
 }
 
 /// What an operation sees while it is made ready.

@@ -144,19 +144,19 @@ impl Weights {
             Ok(Bytes::Mapped(unsafe { Mmap::map(&file)? }))
         };
         let bytes = open().with_context(|| path.display().to_string())?;
-        Self::new(path.display().to_string(), vec![bytes])
+        Self::new(&path.display().to_string(), vec![bytes])
     }
 
     /// Reads parts that come with the program; `name` is for errors. Later parts win.
     pub fn from_parts(name: &str, parts: &[&'static [u8]]) -> Result<Self> {
-        Self::new(name.to_owned(), parts.iter().map(|p| Bytes::Builtin(p)).collect())
+        Self::new(name, parts.iter().map(|p| Bytes::Builtin(p)).collect())
     }
 
-    fn new(name: String, parts: Vec<Bytes>) -> Result<Self> {
+    fn new(name: &str, parts: Vec<Bytes>) -> Result<Self> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
         let mut file = Checkpoint {
-            name: name.clone(),
+            name: name.to_owned(),
             serial,
             parts: Vec::new(),
             keys: Vec::new(),
@@ -164,7 +164,7 @@ impl Weights {
             metadata: BTreeMap::new(),
         };
         for bytes in parts {
-            file.add(bytes).context(name.clone())?;
+            file.add(bytes).context(name.to_owned())?;
         }
         Ok(Self { file: Arc::new(file), prefix: String::new(), f16: false })
     }
