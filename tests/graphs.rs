@@ -111,5 +111,5 @@ fn area_composition_paints_each_prompt_in_its_half() {
         hits.count() as f64 / (128.0 * 128.0)
     };
     assert!(share("red", 0) > 0.05 && share("red", 128) < 0.02, "red is not on the left");
-    assert!(share("blue", 128) > 0.05 && share("blue", 0) < 0.02, "blue is not on the right");
+    assert!(share("yellow", 128) > 0.05 && share("yellow", 0) < 0.02, "yellow is not on the right");
 }
