@@ -9,10 +9,6 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-/// Cases that are not compared, each with its reason.
-const EXCEPTIONS: &[(&str, &str)] =
-    &[("downscale_crop_bislerp", "resizing by bislerp is not there yet")];
-
 /// Cases with a tolerance of their own, in standard deviations. The trained VAE carries constants of 64
 /// through its GroupNorms, so that sums in another order differ by more than in other networks.
 const TOLERANCES: &[(&str, f64)] = &[("inpaint", 2e-3), ("outpaint", 2e-3)];
@@ -123,9 +119,7 @@ fn check(folder: &str, at_least: usize) {
             eprintln!("SKIPPED: {name}: {file} is to be made with bench/make_checkpoint.py");
             continue;
         }
-        let exception =
-            EXCEPTIONS.iter().find(|(n, _)| *n == name).map(|(_, why)| (*why).to_owned());
-        if let Some(why) = exception.or_else(|| not_there_yet(&prompt, &types)) {
+        if let Some(why) = not_there_yet(&prompt, &types) {
             eprintln!("SKIPPED: {name}: {why}");
             continue;
         }
