@@ -2,7 +2,11 @@
 
 use crate::common::{root, weft, weft_ok};
 use serde_json::Value;
-use std::{path::Path, process::Command};
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
 
 fn graph(name: &str) -> String {
     root().join("graphs").join(name).to_str().unwrap().to_owned()
@@ -75,11 +79,16 @@ fn every_command_answers() {
 fn ctrl_c_stops_within_a_step_and_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
-        .args(["run", &graph("text_to_image.json"), "--set", "KSampler.steps=5000"])
+        .args(["run", &graph("text_to_image.json"), "--set", "KSampler.steps=5000", "--json"])
         .current_dir(folder.path())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(
+        lines.by_ref().map_while(Result::ok).any(|line| line.contains("\"step\"")),
+        "it never sampled"
+    );
     let pid = child.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let start = std::time::Instant::now();

@@ -121,7 +121,11 @@ fn run_once(
     let mut progress = (!json).then(|| Progress::new(graph, plan.steps.len()));
     let outcome = engine.run(&plan, &options, &mut |event| match &mut progress {
         Some(progress) => progress.on(&event),
-        None => println!("{}", event_json(&event)),
+        // Nobody reads any more: the run has no one to tell.
+        None if writeln!(std::io::stdout(), "{}", event_json(&event)).is_err() => {
+            stop.store(true, Ordering::Relaxed)
+        }
+        None => {}
     });
     drop(progress);
     match &outcome.end {
