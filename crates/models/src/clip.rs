@@ -114,7 +114,7 @@ impl Clip {
         chunks: &[Vec<Weighted>],
         layer: i64,
     ) -> Result<[Vec<f32>; 2]> {
-        let x: Vec<f32> = chunks.iter().flat_map(|chunk| self.embed(chunk)).collect();
+        let x = chunks.iter().map(|chunk| self.embed(chunk)).collect::<Result<Vec<_>>>()?.concat();
         // The first layer is the least that can be asked for.
         let stop = (self.layers as i64 + 1 + layer.min(-1)).clamp(1, self.layers as i64) as usize;
         let size = (chunks.len(), stop);
@@ -124,11 +124,11 @@ impl Clip {
     }
 
     /// Token and position embeddings: `[77, channels]`. The tables stay in the file.
-    fn embed(&self, chunk: &[Weighted]) -> Vec<f32> {
+    fn embed(&self, chunk: &[Weighted]) -> Result<Vec<f32>> {
         let ids: Vec<u32> =
             chunk.iter().map(|t| if let Token::Id(id) = t.token { id } else { START }).collect();
-        let mut x = self.token_embedding.rows(&ids);
-        let positions = self.position_embedding.rows(&(0..CHUNK as u32).collect::<Vec<_>>());
+        let mut x = self.token_embedding.rows(&ids)?;
+        let positions = self.position_embedding.rows(&(0..CHUNK as u32).collect::<Vec<_>>())?;
         let rows = x.chunks_exact_mut(self.channels).zip(positions.chunks_exact(self.channels));
         for ((row, position), token) in rows.zip(chunk) {
             if let Token::Vector(vector) = &token.token {
@@ -136,7 +136,7 @@ impl Clip {
             }
             row.iter_mut().zip(position).for_each(|(x, p)| *x += p);
         }
-        x
+        Ok(x)
     }
 
     fn record(&self, chunks: usize, stop: usize) -> Result<Program> {

@@ -354,22 +354,37 @@ impl Weight {
         let (entry, bytes) = self.bytes();
         let numbers = self.decode(bytes);
         self.file.parts[entry.part].release(entry.start, entry.len);
+        self.check_finite(&numbers)?;
+        Ok(numbers)
+    }
+
+    /// Rows of a matrix, gathered: `[ids.len(), cols]`. For token embeddings. A row past the end, an
+    /// infinite number or a NaN is an error.
+    pub fn rows(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        let (_, bytes) = self.bytes();
+        let row = bytes.len() / self.shape[0].max(1);
+        let row_of = |id: &u32| {
+            let start = *id as usize * row;
+            bytes
+                .get(start..start + row)
+                .with_context(|| format!("{}: {} has no row {id}", self.file.name, self.key))
+        };
+        let mut numbers = Vec::new();
+        for id in ids {
+            numbers.extend(self.decode(row_of(id)?));
+        }
+        self.check_finite(&numbers)?;
+        Ok(numbers)
+    }
+
+    fn check_finite(&self, numbers: &[f32]) -> Result<()> {
         ensure!(
             numbers.iter().all(|x| x.is_finite()),
             "{}: {} holds NaN or infinite numbers; the file is damaged",
             self.file.name,
             self.key
         );
-        Ok(numbers)
-    }
-
-    /// Rows of a matrix, gathered: `[ids.len(), cols]`. For token embeddings.
-    #[track_caller]
-    pub fn rows(&self, ids: &[u32]) -> Vec<f32> {
-        let (_, bytes) = self.bytes();
-        let row = bytes.len() / self.shape[0];
-        let row_of = |id: &u32| &bytes[*id as usize * row..(*id as usize + 1) * row];
-        ids.iter().flat_map(|id| self.decode(row_of(id))).collect()
+        Ok(())
     }
 
     /// Equal for the same numbers: the file and key (and rounding). What devices cache by.
@@ -472,7 +487,9 @@ mod tests {
         }
         let weights = open(&bytes).unwrap().at("x");
         assert_eq!(weights.get("h").unwrap().to_f32().unwrap(), [1.5, -2.0]);
-        assert_eq!(weights.get("h").unwrap().rows(&[1, 0]), [-2.0, 1.5]);
+        assert_eq!(weights.get("h").unwrap().rows(&[1, 0]).unwrap(), [-2.0, 1.5]);
+        assert!(weights.get("h").unwrap().rows(&[2]).unwrap_err().to_string().contains("no row 2"));
+        assert!(weights.get("f").unwrap().rows(&[1]).unwrap_err().to_string().contains("NaN"));
         let nan = weights.get("f").unwrap().to_f32().unwrap_err().to_string();
         assert!(nan.contains("x.f holds NaN"), "{nan}");
         let missing = weights.get("g").unwrap_err().to_string();
