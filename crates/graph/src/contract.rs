@@ -8,7 +8,16 @@ use std::collections::HashMap;
 #[derive(Clone, Debug)]
 pub struct WidgetSpec {
     pub name: String,
+    pub ty: String,
     pub default: Json,
+    /// The names in a drop-down list, where they are known.
+    pub choices: Vec<Json>,
+    /// A box of several lines.
+    pub multiline: bool,
+    /// Choices such as `{a|b}` in the text are made by the editor.
+    pub dynamic: bool,
+    /// No widget but a socket, for which old editors stored a value nevertheless.
+    pub forced: bool,
     /// Followed by what becomes of the value after each run: "fixed", "randomize", ...
     pub control: bool,
     /// Followed by the name of the upload button.
@@ -61,6 +70,7 @@ impl Class {
             (&input.choices, self.widgets.last_mut())
         {
             widget.default = names.first().map_or(Json::Null, |n| (*n).into());
+            widget.choices = names.iter().map(|n| (*n).into()).collect();
         }
     }
 
@@ -79,14 +89,16 @@ impl Class {
                 let options = spec[1].as_object().unwrap_or(&empty);
                 let ty = spec[0].as_str().unwrap_or("COMBO");
                 let is_widget = matches!(ty, "INT" | "FLOAT" | "STRING" | "BOOLEAN" | "COMBO")
-                    && !["forceInput", "rawLink"]
-                        .iter()
-                        .any(|k| options.get(*k) == Some(&Json::Bool(true)));
+                    && options.get("rawLink") != Some(&Json::Bool(true));
                 class.add(name, ty, is_widget, options);
-                if let (Some(first), true, Some(widget)) =
-                    (spec[0].get(0), is_widget, class.widgets.last_mut())
+                let choices = spec[0].as_array().or_else(|| options.get("options")?.as_array());
+                if let (Some(choices), true, Some(widget)) =
+                    (choices, is_widget, class.widgets.last_mut())
                 {
-                    widget.default = first.clone();
+                    widget.choices = choices.clone();
+                    if widget.default.is_null() {
+                        widget.default = choices.first().cloned().unwrap_or(Json::Null);
+                    }
                 }
             }
         }
@@ -95,13 +107,20 @@ impl Class {
 
     fn add(&mut self, name: &str, ty: &str, is_widget: bool, options: &Map<String, Json>) {
         self.inputs.push(name.to_owned());
-        if !is_widget {
+        let on = |key: &str| options.get(key) == Some(&Json::Bool(true));
+        if !is_widget || on("forceInput") {
             self.sockets.push((name.to_owned(), ty.to_owned()));
+        }
+        if !is_widget {
             return;
         }
-        let on = |key: &str| options.get(key) == Some(&Json::Bool(true));
         self.widgets.push(WidgetSpec {
             name: name.to_owned(),
+            ty: ty.to_owned(),
+            choices: Vec::new(),
+            multiline: on("multiline"),
+            dynamic: on("dynamicPrompts"),
+            forced: on("forceInput"),
             default: options.get("default").cloned().unwrap_or(Json::Null),
             control: on("control_after_generate")
                 || ty == "INT" && matches!(name, "seed" | "noise_seed"),

@@ -62,7 +62,7 @@ impl Document {
     pub fn to_ui(&self, contract: &Contract) -> Result<Json> {
         match (&self.ui, &self.api) {
             (Some(ui), _) => Ok(ui.clone()),
-            (None, Some(api)) => crate::layout::to_ui(api, contract),
+            (None, Some(api)) => crate::to_ui::to_ui(api, contract),
             (None, None) => bail!("the document holds no graph"),
         }
     }

@@ -27,11 +27,17 @@
 mod context;
 mod contract;
 mod document;
+mod dynamic_prompt;
 mod layout;
 mod node;
+mod to_ui;
 mod value;
 pub mod widget;
+mod widget_values;
 mod workflow;
+
+#[cfg(test)]
+mod tests;
 
 pub use context::{Context, Event, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};

@@ -3,10 +3,11 @@
 use crate::{
     Json, Result,
     contract::{Class, Contract},
+    widget_values::widget_values,
 };
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Node modes of the UI form.
 const MUTED: i64 = 2;
@@ -36,16 +37,27 @@ struct Link {
     slot: usize,
 }
 
-/// What an input is fed with in the end.
+/// What a link brings in the end.
+#[derive(Clone)]
 enum Feed {
     Link(String, usize),
+    /// A primitive's value.
     Value(Json),
+    /// Nothing: the widget's own value stands.
     Nothing,
+    /// Nothing, since the node is muted: the input goes, the widget's value with it.
+    Muted,
+    /// The link leads to itself through reroutes or bypassed nodes.
+    Ring,
 }
+
+/// What the links leaving an output bring, for those found so far: by node, slot and wanted type.
+type Feeds<'a> = HashMap<(usize, usize, &'a str), Feed>;
 
 /// Converts; an error names the node that cannot be converted.
 pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>> {
     let ui = Ui::new(workflow)?;
+    let mut feeds = Feeds::new();
     let mut prompt = Map::new();
     for node in &ui.nodes {
         let virtual_node =
@@ -54,7 +66,7 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
             continue;
         }
         let title = node.json["title"].as_str().unwrap_or(node.class);
-        let inputs = ui.inputs(node, contract.0.get(node.class));
+        let inputs = ui.inputs(node, contract.0.get(node.class), &mut feeds)?;
         prompt.insert(
             node.id.clone(),
             json!({"inputs": inputs, "class_type": node.class, "_meta": {"title": title}}),
@@ -66,141 +78,129 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
 impl<'a> Ui<'a> {
     fn new(workflow: &'a Json) -> Result<Self> {
         let list = workflow["nodes"].as_array().context("the workflow has no list of nodes")?;
+        let subgraphs = array(&workflow["definitions"]["subgraphs"]);
+        let subgraphs = subgraphs.iter().filter_map(|s| s["id"].as_str()).collect();
         let mut nodes = Vec::with_capacity(list.len());
         for json in list {
             let id = id(&json["id"]).context("a node has no id")?;
             let class = json["type"].as_str().with_context(|| format!("node {id} has no type"))?;
-            refuse_groups(workflow, &id, class)?;
+            refuse_groups(&subgraphs, &id, class)?;
             nodes.push(UiNode { id, class, mode: json["mode"].as_i64().unwrap_or(0), json });
         }
-        let by_id: HashMap<String, usize> =
-            nodes.iter().enumerate().map(|(i, n)| (n.id.clone(), i)).collect();
-        ensure!(by_id.len() == nodes.len(), "two nodes have the same id");
+        let mut by_id = HashMap::new();
+        for (i, node) in nodes.iter().enumerate() {
+            ensure!(
+                by_id.insert(node.id.clone(), i).is_none(),
+                "two nodes have the id {}",
+                node.id
+            );
+        }
         let links = workflow["links"].as_array().into_iter().flatten().filter_map(link).collect();
         Ok(Self { nodes, by_id, links })
     }
 
-    fn inputs(&self, node: &UiNode, class: Option<&Class>) -> Map<String, Json> {
+    fn inputs(
+        &self,
+        node: &UiNode<'a>,
+        class: Option<&Class>,
+        feeds: &mut Feeds<'a>,
+    ) -> Result<Map<String, Json>> {
         let mut inputs = widget_values(node.json, class);
         for input in array(&node.json["inputs"]) {
             let (Some(name), Some(link)) = (input["name"].as_str(), id(&input["link"])) else {
                 continue;
             };
-            match self.resolve(&link) {
+            match self.resolve(&link, ty(input), feeds) {
                 Feed::Link(origin, slot) => {
                     drop(inputs.insert(name.to_owned(), json!([origin, slot])))
                 }
                 Feed::Value(value) => drop(inputs.insert(name.to_owned(), value)),
-                Feed::Nothing => drop(inputs.shift_remove(name)),
+                Feed::Muted => drop(inputs.shift_remove(name)),
+                Feed::Nothing => {}
+                Feed::Ring => bail!(
+                    "node {}: its input {name} is fed by a ring of reroutes or bypassed nodes",
+                    node.id
+                ),
             }
         }
-        inputs
+        Ok(inputs)
     }
 
-    /// Follows a link back through reroutes and bypassed nodes.
-    fn resolve(&self, link: &str) -> Feed {
-        let Some(mut link) = self.links.get(link) else { return Feed::Nothing };
-        // A ring of reroutes would have no end.
-        for _ in 0..=self.nodes.len() {
-            let Some(node) = self.by_id.get(&link.origin).map(|i| &self.nodes[*i]) else {
-                return Feed::Nothing;
+    /// Follows a link back through reroutes and bypassed nodes. Each output is passed once, however
+    /// many links come by.
+    fn resolve(&self, link: &str, wanted: &'a str, feeds: &mut Feeds<'a>) -> Feed {
+        let mut link = self.links.get(link);
+        let mut passed = Vec::new();
+        let feed = loop {
+            let Some((at, slot)) = link.and_then(|l| Some((*self.by_id.get(&l.origin)?, l.slot)))
+            else {
+                break Feed::Nothing;
             };
-            let inputs = array(&node.json["inputs"]);
-            let next = match (node.mode, node.class) {
-                (MUTED, _) => None,
-                (_, REROUTE) => inputs.first(),
-                (BYPASSED, _) => passed_through(node.json, link.slot),
-                (_, PRIMITIVE) => {
-                    return array(&node.json["widgets_values"])
-                        .first()
-                        .map_or(Feed::Nothing, |v| Feed::Value(v.clone()));
-                }
-                _ => return Feed::Link(link.origin.clone(), link.slot),
-            };
-            match next.and_then(|input| self.links.get(&id(&input["link"])?)) {
-                Some(further) => link = further,
-                None => return Feed::Nothing,
+            let key = (at, slot, wanted);
+            if let Some(known) = feeds.get(&key) {
+                break known.clone();
             }
-        }
-        Feed::Nothing
+            // Who comes by here again before the end is found walks in a ring.
+            feeds.insert(key, Feed::Ring);
+            passed.push(key);
+            match self.step(&self.nodes[at], slot, wanted) {
+                Step::End(feed) => break feed,
+                Step::Back(input) => link = input.and_then(|i| self.links.get(&id(&i["link"])?)),
+            }
+        };
+        feeds.extend(passed.into_iter().map(|key| (key, feed.clone())));
+        feed
     }
+
+    fn step(&self, node: &UiNode<'a>, slot: usize, wanted: &str) -> Step<'a> {
+        match (node.mode, node.class) {
+            (MUTED, _) => Step::End(Feed::Muted),
+            (_, REROUTE) => Step::Back(array(&node.json["inputs"]).first()),
+            (_, PRIMITIVE) => {
+                let value = array(&node.json["widgets_values"]).first();
+                Step::End(value.map_or(Feed::Nothing, |v| Feed::Value(wrapped(v.clone()))))
+            }
+            (BYPASSED, _) => Step::Back(passed_through(node.json, slot, wanted)),
+            _ => Step::End(Feed::Link(node.id.clone(), slot)),
+        }
+    }
+}
+
+enum Step<'a> {
+    End(Feed),
+    /// Further back, through this input if there is one.
+    Back(Option<&'a Json>),
 }
 
 /// The input that stands in for output `slot` of a bypassed node: the one at the same place if its
-/// type fits, else the first of the same type, else the first that fits.
-fn passed_through(node: &Json, slot: usize) -> Option<&Json> {
+/// type fits the output and what the consumer wants, else the first of the wanted type, else the
+/// first that fits.
+fn passed_through<'a>(node: &'a Json, slot: usize, wanted: &str) -> Option<&'a Json> {
     let inputs = array(&node["inputs"]);
-    let wanted =
-        array(&node["outputs"]).get(slot).map_or("*", |o| o["type"].as_str().unwrap_or("*"));
-    if wanted == "*" || wanted.is_empty() {
-        return inputs.get(slot).or(inputs.first());
+    let same_place = inputs.get(slot);
+    if matches!(wanted, "*" | "") {
+        return same_place.or(inputs.first());
     }
-    let ty = |input: &Json| input["type"].as_str().unwrap_or("*").to_owned();
-    let fits = |input: &&Json| {
-        ty(input) == "*" || ty(input).split(',').any(|t| wanted.split(',').any(|w| w == t))
-    };
-    let same_place = inputs.get(slot).filter(fits);
+    let output = array(&node["outputs"]).get(slot).map_or("*", ty);
+    let same_place = same_place.filter(|i| fits(ty(i), output) && fits(ty(i), wanted));
     same_place
         .or_else(|| inputs.iter().find(|i| ty(i) == wanted))
-        .or_else(|| inputs.iter().find(fits))
+        .or_else(|| inputs.iter().find(|i| fits(ty(i), wanted)))
 }
 
-/// Gives widgets that a workflow has no value for, because it is older than they are, their default.
-pub fn fill_defaults(prompt: &mut Map<String, Json>, contract: &Contract) {
-    for node in prompt.values_mut() {
-        let class = node["class_type"].as_str().and_then(|c| contract.0.get(c));
-        let Some(inputs) = node.get_mut("inputs").and_then(Json::as_object_mut) else { continue };
-        for widget in class.iter().flat_map(|c| &c.widgets).filter(|w| !w.default.is_null()) {
-            inputs.entry(&widget.name).or_insert_with(|| widget.default.clone());
-        }
+/// The type of a socket. Old files give the list of names for a drop-down list.
+fn ty(socket: &Json) -> &str {
+    match &socket["type"] {
+        Json::String(ty) => ty,
+        Json::Array(_) => "COMBO",
+        _ => "*",
     }
 }
 
-/// The values typed into a node's widgets, by name.
-fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
-    let stored = &node["widgets_values"];
-    let Some(class) = class else { return guessed_values(node) };
-    if let Some(by_name) = stored.as_object() {
-        let known = class
-            .widgets
-            .iter()
-            .filter_map(|w| Some((w.name.clone(), by_name.get(&w.name)?.clone())));
-        return known.map(|(name, value)| (name, wrapped(value))).collect();
-    }
-    let mut values = array(stored).iter().peekable();
-    let mut inputs = Map::new();
-    for widget in &class.widgets {
-        let Some(value) = values.next() else { break };
-        if !value.is_null() {
-            inputs.insert(widget.name.clone(), wrapped(value.clone()));
-        }
-        if widget.control && values.peek().is_some_and(|v| is_control(v)) {
-            values.next();
-        }
-        if widget.upload && values.peek().is_some_and(|v| v.as_str() == Some("image")) {
-            values.next();
-        }
-    }
-    inputs
-}
-
-/// For a class we do not know: newer files say which inputs have a widget, in order.
-fn guessed_values(node: &Json) -> Map<String, Json> {
-    let stored = &node["widgets_values"];
-    if let Some(by_name) = stored.as_object() {
-        return by_name.clone();
-    }
-    let mut values = array(stored).iter().peekable();
-    let mut inputs = Map::new();
-    for input in array(&node["inputs"]) {
-        let Some(name) = input["widget"]["name"].as_str() else { continue };
-        let Some(value) = values.next() else { break };
-        inputs.insert(name.to_owned(), wrapped(value.clone()));
-        if matches!(name, "seed" | "noise_seed") && values.peek().is_some_and(|v| is_control(v)) {
-            values.next();
-        }
-    }
-    inputs
+/// Whether a link may join the types; each may be several, separated by commas.
+fn fits(a: &str, b: &str) -> bool {
+    let any = |ty: &str| matches!(ty, "*" | "");
+    any(a) || any(b) || a.split(',').any(|a| b.split(',').any(|b| a.trim() == b.trim()))
 }
 
 /// A list among the inputs would be read as a link.
@@ -208,15 +208,21 @@ fn wrapped(value: Json) -> Json {
     if value.is_array() { json!({"__value__": value}) } else { value }
 }
 
-/// "fixed", "increment", ...; in old files whether to randomize.
-fn is_control(value: &Json) -> bool {
-    value.is_boolean()
-        || matches!(value.as_str(), Some("fixed" | "increment" | "decrement" | "randomize"))
+/// Gives widgets that a workflow has no value for, because it is older than they are, their default.
+pub fn fill_defaults(prompt: &mut Map<String, Json>, contract: &Contract) {
+    for node in prompt.values_mut() {
+        let class = node["class_type"].as_str().and_then(|c| contract.0.get(c));
+        let Some(inputs) = node.get_mut("inputs").and_then(Json::as_object_mut) else { continue };
+        for widget in
+            class.iter().flat_map(|c| &c.widgets).filter(|w| !w.forced && !w.default.is_null())
+        {
+            inputs.entry(&widget.name).or_insert_with(|| widget.default.clone());
+        }
+    }
 }
 
-fn refuse_groups(workflow: &Json, node: &str, class: &str) -> Result<()> {
-    let subgraphs = array(&workflow["definitions"]["subgraphs"]);
-    if subgraphs.iter().any(|s| s["id"].as_str() == Some(class)) {
+fn refuse_groups(subgraphs: &HashSet<&str>, node: &str, class: &str) -> Result<()> {
+    if subgraphs.contains(class) {
         bail!(
             "node {node} is a subgraph; Weft does not read subgraphs yet: unpack it in the editor first"
         );
