@@ -1,9 +1,8 @@
 //! A graph as it is found: UI form, API form, or inside a picture.
 
-use crate::{Contract, Json, Result, workflow};
+use crate::{Contract, Json, Result, pictures, workflow};
 use anyhow::{Context as _, bail};
 use serde_json::Map;
-use std::io::Cursor;
 
 /// A graph in one of its forms, or in both.
 #[derive(Clone, Debug, Default)]
@@ -12,12 +11,12 @@ pub struct Document {
     api: Option<Map<String, Json>>,
 }
 
-/// Recognises UI JSON, API JSON, and a PNG that carries either.
+/// Recognises UI JSON, API JSON, and a PNG or WebP that carries either.
 pub fn read(bytes: &[u8]) -> Result<Document> {
-    if bytes.starts_with(b"\x89PNG") {
-        return read_png(bytes);
+    if let Some((kind, texts)) = pictures::texts(bytes) {
+        return from_picture(kind, texts?);
     }
-    let text = std::str::from_utf8(bytes).context("neither JSON text nor a PNG")?;
+    let text = std::str::from_utf8(bytes).context("neither JSON text nor a PNG or WebP")?;
     Document::from_json(parse(text.trim_start_matches('\u{feff}'))?)
 }
 
@@ -105,31 +104,24 @@ fn without_nan(text: &str) -> String {
     out + &rest.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null")
 }
 
-/// Reads the text chunks before the pixels; pixels are not decoded.
-fn read_png(bytes: &[u8]) -> Result<Document> {
-    let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    decoder.set_limits(png::Limits { bytes: 256 << 20 });
-    let reader = decoder.read_info().context("a broken PNG")?;
-    let info = reader.info();
-    let plain =
-        info.uncompressed_latin1_text.iter().map(|t| (t.keyword.clone(), Some(t.text.clone())));
-    let packed = info.compressed_latin1_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
-    let utf8 = info.utf8_text.iter().map(|t| (t.keyword.clone(), t.get_text().ok()));
-    let mut document = Document::default();
-    for (key, text) in plain.chain(packed).chain(utf8) {
-        let Some(text) = text else { continue };
-        match key.as_str() {
-            "workflow" => document.ui = Some(parse(&text).context("the PNG's workflow")?),
-            "prompt" => {
-                document.api = parse(&text).context("the PNG's prompt")?.as_object().cloned()
+/// One good text is enough: other programs also write a `prompt`, of words.
+fn from_picture(kind: &str, texts: pictures::Texts) -> Result<Document> {
+    let (mut document, mut error) = (Document::default(), None);
+    for (key, text) in texts {
+        let part = parse(&text).and_then(Document::from_json);
+        match part.with_context(|| format!("the text `{key}` of this {kind}")) {
+            Ok(part) => {
+                document.ui = document.ui.or(part.ui);
+                document.api = document.api.or(part.api);
             }
-            _ => {}
+            Err(e) => error = Some(e),
         }
     }
-    if document.ui.is_none() && document.api.is_none() {
-        bail!("this PNG carries no graph");
+    match (&document, error) {
+        (Document { ui: None, api: None }, Some(error)) => Err(error),
+        (Document { ui: None, api: None }, None) => bail!("this {kind} carries no graph"),
+        _ => Ok(document),
     }
-    Ok(document)
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ mod document;
 mod dynamic_prompt;
 mod layout;
 mod node;
+mod pictures;
 mod to_ui;
 mod value;
 pub mod widget;

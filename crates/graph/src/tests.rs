@@ -42,7 +42,8 @@ fn to_api(workflow: &Json) -> Map<String, Json> {
     read(workflow.to_string().as_bytes()).unwrap().to_api(&contract()).unwrap()
 }
 
-fn values(class: &str, values: Json) -> Json {
+fn values(class: &str, values: impl Into<Json>) -> Json {
+    let values: Json = values.into();
     let node = json!({"id": 1, "type": class, "widgets_values": values});
     to_api(&json!({"nodes": [node], "links": []}))["1"]["inputs"].clone()
 }
@@ -73,7 +74,8 @@ fn editors_resolve_choices_and_comments_in_prompts() {
 }
 
 /// Node 1 -> node 2 (of `mode` and class) -> the widget `seed` of node 3.
-fn chain(class: &str, mode: u32, between: Json) -> Json {
+fn chain(class: &str, mode: u32, between: impl Into<Json>) -> Json {
+    let between: Json = between.into();
     let third = json!({"id": 3, "type": "Sampler", "widgets_values": [7, "fixed", true, "a"],
         "inputs": [{"name": "seed", "type": "INT", "link": 2, "widget": {"name": "seed"}}]});
     let second = json!({"id": 2, "type": class, "mode": mode, "inputs": between,

@@ -1,0 +1,214 @@
+//! The texts that pictures carry: PNG's text chunks, and the EXIF data of WebP, where ComfyUI puts
+//! `prompt:{...}` and `workflow:{...}`. Pixels are never decoded.
+
+use crate::Result;
+use anyhow::Context as _;
+use std::io::Cursor;
+
+/// No graph is larger; a packed text that is, is an error.
+const LARGEST: usize = 64 << 20;
+
+/// Texts by keyword.
+pub type Texts = Vec<(String, String)>;
+
+/// The texts of a picture in a format that can carry a graph, with the format's name; `None` for
+/// everything else.
+pub fn texts(bytes: &[u8]) -> Option<(&'static str, Result<Texts>)> {
+    if bytes.starts_with(b"\x89PNG") {
+        Some(("PNG", png(bytes).context("a broken PNG")))
+    } else if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
+        Some(("WebP", webp(bytes).context("a broken WebP")))
+    } else {
+        None
+    }
+}
+
+/// Text after the pixels is only looked for if none stands before them.
+fn png(bytes: &[u8]) -> Result<Texts> {
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.set_limits(png::Limits { bytes: LARGEST });
+    decoder.set_ignore_iccp_chunk(true);
+    let mut reader = decoder.read_info()?;
+    let texts = png_texts(reader.info())?;
+    if !texts.is_empty() {
+        return Ok(texts);
+    }
+    reader.finish()?;
+    png_texts(reader.info())
+}
+
+fn png_texts(info: &png::Info) -> Result<Texts> {
+    let plain = info.uncompressed_latin1_text.iter();
+    let mut texts: Texts = plain.map(|t| (t.keyword.clone(), utf8(&t.text))).collect();
+    for text in info.compressed_latin1_text.iter().filter(|t| wanted(&t.keyword)) {
+        let mut text = text.clone();
+        text.decompress_text_with_limit(LARGEST).with_context(|| text.keyword.clone())?;
+        texts.push((text.keyword.clone(), utf8(&text.get_text()?)));
+    }
+    for text in info.utf8_text.iter().filter(|t| wanted(&t.keyword)) {
+        let mut text = text.clone();
+        text.decompress_text_with_limit(LARGEST).with_context(|| text.keyword.clone())?;
+        texts.push((text.keyword.clone(), text.get_text()?));
+    }
+    texts.retain(|(keyword, _)| wanted(keyword));
+    Ok(texts)
+}
+
+fn wanted(keyword: &str) -> bool {
+    matches!(keyword, "prompt" | "workflow")
+}
+
+/// Latin-1 text that some programs fill with UTF-8.
+fn utf8(latin1: &str) -> String {
+    let bytes: Option<Vec<u8>> = latin1.chars().map(|c| u8::try_from(c).ok()).collect();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    text.unwrap_or_else(|| latin1.to_owned())
+}
+
+fn webp(bytes: &[u8]) -> Result<Texts> {
+    let exif = exif(bytes).context("a part of it is longer than the file")?;
+    let fields = ascii_fields(exif).context("its EXIF data ends too early")?;
+    let text = |field: &[u8]| {
+        let text = String::from_utf8_lossy(field);
+        let (keyword, value) = text.split_once(':')?;
+        wanted(keyword).then(|| (keyword.to_owned(), value.to_owned()))
+    };
+    Ok(fields.into_iter().filter_map(text).collect())
+}
+
+/// The EXIF data in the chunks of a RIFF file, empty if it has none; `None` if the file is cut off.
+fn exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = &bytes[12..];
+    while let Some((name, after)) = rest.split_first_chunk::<4>() {
+        let (length, after) = after.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (content, after) = after.split_at_checked(length)?;
+        if name == b"EXIF" {
+            return Some(content.strip_prefix(b"Exif\0\0").unwrap_or(content));
+        }
+        // Chunks are padded to even lengths; the last pad may be missing.
+        rest = after.get(length % 2..).unwrap_or(&[]);
+    }
+    Some(&[])
+}
+
+/// The ASCII fields (type 2) of the first directory of TIFF data, without their ending zero.
+fn ascii_fields(tiff: &[u8]) -> Option<Vec<&[u8]>> {
+    let big = tiff.starts_with(b"MM");
+    let number = |at: usize, bytes: usize| {
+        let part = tiff.get(at..at.checked_add(bytes)?)?;
+        let join = |n: usize, byte: &u8| n << 8 | usize::from(*byte);
+        Some(if big { part.iter().fold(0, join) } else { part.iter().rev().fold(0, join) })
+    };
+    if tiff.is_empty() {
+        return Some(vec![]);
+    }
+    let directory = number(4, 4)?;
+    let mut fields = vec![];
+    for i in 0..number(directory, 2)? {
+        let entry = directory + 2 + 12 * i;
+        if number(entry + 2, 2)? == 2 {
+            let length = number(entry + 4, 4)?;
+            let start = if length <= 4 { entry + 8 } else { number(entry + 8, 4)? };
+            let text = tiff.get(start..start.checked_add(length)?)?;
+            fields.push(text.strip_suffix(b"\0").unwrap_or(text));
+        }
+    }
+    Some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Contract, read};
+
+    const PROMPT: &str = r#"{"1": {"class_type": "Foo", "inputs": {"x": "é"}}}"#;
+
+    fn class_in(bytes: &[u8]) -> String {
+        let prompt = read(bytes).unwrap().to_api(&Contract::default()).unwrap();
+        assert_eq!(prompt["1"]["inputs"]["x"], "é");
+        prompt["1"]["class_type"].as_str().unwrap().to_owned()
+    }
+
+    /// A black pixel with the text before it or after it.
+    fn png(write: impl FnOnce(&mut png::Writer<&mut Vec<u8>>), before: bool) -> Vec<u8> {
+        let mut bytes = vec![];
+        let encoder = png::Encoder::new(&mut bytes, 1, 1);
+        let mut writer = encoder.write_header().unwrap();
+        if before {
+            write(&mut writer);
+            writer.write_image_data(&[0]).unwrap();
+        } else {
+            writer.write_image_data(&[0]).unwrap();
+            write(&mut writer);
+        }
+        writer.finish().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn every_kind_of_text_chunk_is_read_before_and_after_the_pixels() {
+        use png::text_metadata::{ITXtChunk, ZTXtChunk};
+        for before in [true, false] {
+            let packed = ZTXtChunk::new("prompt", PROMPT);
+            assert_eq!(class_in(&png(|w| w.write_text_chunk(&packed).unwrap(), before)), "Foo");
+            let mut utf8 = ITXtChunk::new("prompt", PROMPT);
+            utf8.compressed = before;
+            assert_eq!(class_in(&png(|w| w.write_text_chunk(&utf8).unwrap(), before)), "Foo");
+            let raw = [b"prompt\0".as_slice(), PROMPT.as_bytes()].concat();
+            let chunk = png::chunk::tEXt;
+            assert_eq!(class_in(&png(|w| w.write_chunk(chunk, &raw).unwrap(), before)), "Foo");
+        }
+    }
+
+    #[test]
+    fn pictures_without_a_graph_and_broken_ones_say_so() {
+        let error = |bytes: &[u8]| format!("{:#}", read(bytes).unwrap_err());
+        let bare = png(|_| {}, true);
+        assert!(error(&bare).contains("carries no graph"));
+        assert!(error(&bare[..20]).contains("broken PNG"));
+        let words = png(|w| w.write_text_chunk(&text("prompt", "a cat")).unwrap(), true);
+        assert!(error(&words).contains("prompt"), "{}", error(&words));
+        let both = png(
+            |w| {
+                w.write_text_chunk(&text("prompt", "a cat")).unwrap();
+                w.write_text_chunk(&text("workflow", r#"{"nodes": [], "links": []}"#)).unwrap();
+            },
+            true,
+        );
+        assert!(read(&both).is_ok(), "one good text is enough");
+    }
+
+    fn text(keyword: &str, text: &str) -> png::text_metadata::TEXtChunk {
+        png::text_metadata::TEXtChunk::new(keyword, text)
+    }
+
+    /// EXIF with one text field, in either byte order.
+    fn webp(big: bool) -> Vec<u8> {
+        let text = format!("prompt:{PROMPT}\0");
+        let length = u32::try_from(text.len()).unwrap();
+        let two = |n: u16| if big { n.to_be_bytes() } else { n.to_le_bytes() };
+        let four = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
+        let order = if big { b"MM" } else { b"II" };
+        let mut tiff = [order.as_slice(), &two(42), &four(8), &two(1)].concat();
+        tiff.extend([two(0x0110).as_slice(), &two(2), &four(length), &four(22)].concat());
+        tiff.extend(text.as_bytes());
+        let size = u32::try_from(tiff.len()).unwrap().to_le_bytes();
+        [b"RIFF\0\0\0\0WEBPVP8 \x01\0\0\0x\0EXIF", size.as_slice(), &tiff].concat()
+    }
+
+    #[test]
+    fn webp_exif_is_read_in_both_byte_orders_and_cut_files_never_panic() {
+        for big in [true, false] {
+            let bytes = webp(big);
+            assert_eq!(class_in(&bytes), "Foo");
+            for cut in 0..bytes.len() {
+                assert!(read(&bytes[..cut]).is_err(), "cut at {cut}");
+            }
+            for i in 0..bytes.len() {
+                let mut bytes = bytes.clone();
+                bytes[i] = 0xff;
+                let _ = read(&bytes);
+            }
+        }
+    }
+}
