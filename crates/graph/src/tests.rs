@@ -214,11 +214,11 @@ fn nodes_do_not_overlap_and_links_run_to_the_right() {
     }
 }
 
-/// Runs within the limit of the issue: 100,000 nodes in seconds (here: unoptimised).
+/// Runs in a time that a quadratic walk exceeds (by minutes) and a slow, busy machine does not.
 fn in_time<T>(f: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = f();
-    assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "took {:?}", start.elapsed());
     result
 }
 

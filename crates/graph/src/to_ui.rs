@@ -35,16 +35,22 @@ pub fn to_ui<'a>(prompt: &'a Map<String, Json>, contract: &'a Contract) -> Resul
             from.outputs[link.slot].ty
         ])
     };
-    Ok(json!({
-        "last_node_id": prompt.keys().filter_map(|id| id.parse::<u32>().ok()).max().unwrap_or(0),
+    let links: Vec<Json> = links.iter().enumerate().map(link).collect();
+    let ids = prompt.keys().filter_map(|id| id.parse::<u32>().ok());
+    let mut workflow = json!({
+        "last_node_id": ids.max().unwrap_or(0),
         "last_link_id": links.len(),
-        "nodes": nodes,
-        "links": links.iter().enumerate().map(link).collect::<Vec<_>>(),
+        "nodes": null,
+        "links": null,
         "groups": [],
         "config": {},
         "extra": {},
         "version": 0.4,
-    }))
+    });
+    // `json!` would copy the lists.
+    workflow["nodes"] = nodes.into();
+    workflow["links"] = links.into();
+    Ok(workflow)
 }
 
 /// A link between nodes by their places in the prompt.
