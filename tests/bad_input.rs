@@ -69,6 +69,39 @@ fn wrong_files_are_refused_by_name() {
     }
 }
 
+/// The built-in checkpoint with one tensor's header changed.
+fn damaged(key: &str, change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+    let bytes = std::fs::read(root().join("crates/builtin/weights/weft-tiny.safetensors")).unwrap();
+    let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..end]).unwrap();
+    change(&mut header[key]);
+    let header = header.to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[end..]].concat()
+}
+
+#[test]
+fn a_checkpoint_with_wrong_shapes_is_refused_by_node_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("models/checkpoints");
+    std::fs::create_dir_all(&checkpoints).unwrap();
+    let graph = root().join("graphs/text_to_image.json");
+    let unet = "model.diffusion_model.";
+    let cases = [
+        (format!("{unet}middle_block.0.in_layers.2.weight"), json!([128, 64, 6, 3])),
+        (format!("{unet}input_blocks.0.0.bias"), json!([32, 2])),
+        (format!("{unet}out.0.weight"), json!([2, 32])),
+        (format!("{unet}time_embed.0.weight"), json!([256 * 64])),
+        ("first_stage_model.decoder.mid.attn_1.q.weight".to_owned(), json!([48, 96, 2, 1])),
+    ];
+    for (key, shape) in cases {
+        let bytes = damaged(&key, |tensor| tensor["shape"] = shape.clone());
+        std::fs::write(checkpoints.join("wrong.safetensors"), bytes).unwrap();
+        let set = "CheckpointLoaderSimple.ckpt_name=wrong.safetensors";
+        let message = weft_fails(folder.path(), &["run", graph.to_str().unwrap(), "--set", set]);
+        assert_says(&message, &["node 1", "wrong.safetensors", &key]);
+    }
+}
+
 #[test]
 fn a_picture_too_large_to_hold_is_refused_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();

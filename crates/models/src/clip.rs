@@ -1,7 +1,7 @@
 //! CLIP's text encoder (Radford et al. 2021): a causal transformer over token embeddings.
 
 use crate::{
-    layers::{count, layer_norm, linear},
+    layers::{add, attention, count, layer_norm, linear},
     networks::Networks,
     prompt::{self, CHUNK, Chunks, Embeddings, Token, Weighted},
     tokenizer::{END, START},
@@ -36,9 +36,13 @@ impl Clip {
     /// Numbers are rounded to f16, which is how the original keeps text encoders.
     pub fn load(weights: &Weights, heads: Option<usize>) -> Result<Self> {
         let weights = weights.rounded_to_f16();
-        let token_embedding = weights.get("embeddings.token_embedding.weight")?;
-        let position_embedding = weights.get("embeddings.position_embedding.weight")?;
+        let token_embedding = weights.ranked("embeddings.token_embedding.weight", 2)?;
+        let position_embedding = weights.ranked("embeddings.position_embedding.weight", 2)?;
         let channels = token_embedding.shape()[1];
+        weights.shaped(
+            "embeddings.position_embedding.weight",
+            &[position_embedding.shape()[0], channels],
+        )?;
         let needed = [END as usize + 1, CHUNK];
         let found = [token_embedding.shape()[0], position_embedding.shape()[0]];
         anyhow::ensure!(
@@ -164,10 +168,10 @@ impl Clip {
         let h = layer_norm(x, &w.at("layer_norm1"))?;
         let [q, k, v] =
             ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
-        let h = q?.attention(&k?, &v?, self.heads, true);
-        let x = linear(&h, &w.at("self_attn.out_proj"))?.add(x);
+        let h = attention([&q?, &k?, &v?], self.heads, true, w)?;
+        let x = add(x, &linear(&h, &w.at("self_attn.out_proj"))?, w)?;
         let h = layer_norm(&x, &w.at("layer_norm2"))?;
         let h = linear(&h, &w.at("mlp.fc1"))?.quick_gelu();
-        Ok(linear(&h, &w.at("mlp.fc2"))?.add(&x))
+        add(&x, &linear(&h, &w.at("mlp.fc2"))?, w)
     }
 }

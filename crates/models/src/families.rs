@@ -129,6 +129,7 @@ impl Checkpoint {
             format!("{}: a UNet of {} input channels", weights.file(), conv_in[1])
         })?;
         let heads = weights.metadata().get("clip.num_attention_heads").and_then(|h| h.parse().ok());
+        let heads = heads.filter(|h: &usize| *h > 0);
         Ok(Self {
             family,
             unet: Unet::load(weights.at("model.diffusion_model"), family.unet_heads)?,

@@ -2,7 +2,7 @@
 //! and Nichol 2021): which blocks there are, and their sizes, are read from the checkpoint's keys.
 
 use crate::{
-    layers::{conv2d, count, group_norm, layer_norm, linear},
+    layers::{add, attention, conv2d, count, group_norm, layer_norm, linear},
     networks::Networks,
 };
 use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
@@ -45,7 +45,7 @@ const DOWN: Conv = Conv { stride: 2, pad: [1; 4], up2: false };
 impl Unet {
     /// `heads` cannot be told from shapes: it stands in the family's row.
     pub fn load(weights: Weights, heads: usize) -> Result<Self> {
-        let conv_in = weights.get("input_blocks.0.0.weight")?;
+        let conv_in = weights.ranked("input_blocks.0.0.weight", 4)?;
         let keys = weights.keys();
         let to_k = keys.iter().find(|k| k.ends_with("attn2.to_k.weight")).map(|k| (*k).to_owned());
         let to_k =
@@ -54,7 +54,7 @@ impl Unet {
             heads,
             in_channels: conv_in.shape()[1],
             model_channels: conv_in.shape()[0],
-            context_channels: weights.get(&to_k)?.shape()[1],
+            context_channels: weights.ranked(&to_k, 2)?.shape()[1],
             networks: Networks::default(),
             weights,
         };
@@ -159,13 +159,13 @@ impl Blocks {
     fn res(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
         let h = group_norm(x, &w.at("in_layers.0"), 1e-5)?.silu();
         let h = conv2d(&h, &w.at("in_layers.2"), Conv::same(3))?;
-        let h = h.add(&linear(&self.emb, &w.at("emb_layers.1"))?);
+        let h = add(&h, &linear(&self.emb, &w.at("emb_layers.1"))?, &w.at("emb_layers.1"))?;
         let h = group_norm(&h, &w.at("out_layers.0"), 1e-5)?.silu();
         let h = conv2d(&h, &w.at("out_layers.3"), Conv::same(3))?;
         if w.has("skip_connection") {
-            return Ok(linear(x, &w.at("skip_connection"))?.add(&h));
+            return add(&linear(x, &w.at("skip_connection"))?, &h, w);
         }
-        Ok(x.add(&h))
+        add(x, &h, w)
     }
 
     /// Transformer blocks over the pixels as tokens. `proj_in` and `proj_out` are stored as matrices
@@ -179,24 +179,29 @@ impl Blocks {
         for i in 0..count(w, "transformer_blocks") {
             h = self.transformer(&h, &w.at("transformer_blocks").at(i))?;
         }
-        Ok(linear(&h, &w.at("proj_out"))?.reshape(x.shape()).add(x))
+        let h = linear(&h, &w.at("proj_out"))?;
+        add(x, &h.reshape(&[b, height, width, h.channels()]), w)
     }
 
     /// Attention to itself, attention to the text, and a gated MLP, each added to its input.
     fn transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
         let h = layer_norm(x, &w.at("norm1"))?;
-        let x = self.attention(&h, &h, &w.at("attn1"))?.add(x);
+        let x = add(x, &self.attention(&h, &h, &w.at("attn1"))?, w)?;
         let h = layer_norm(&x, &w.at("norm2"))?;
-        let x = self.attention(&h, &self.context, &w.at("attn2"))?.add(&x);
+        let x = add(&x, &self.attention(&h, &self.context, &w.at("attn2"))?, w)?;
         let h = layer_norm(&x, &w.at("norm3"))?;
-        let h = linear(&h, &w.at("ff.net.0.proj"))?.geglu();
-        Ok(linear(&h, &w.at("ff.net.2"))?.add(&x))
+        let h = linear(&h, &w.at("ff.net.0.proj"))?;
+        anyhow::ensure!(
+            h.channels().is_multiple_of(2),
+            w.wrong("ff.net.0.proj.weight", "two halves")
+        );
+        add(&x, &linear(&h.geglu(), &w.at("ff.net.2"))?, w)
     }
 
     fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {
         let q = linear(x, &w.at("to_q"))?;
         let (k, v) = (linear(context, &w.at("to_k"))?, linear(context, &w.at("to_v"))?);
-        linear(&q.attention(&k, &v, self.heads, false), &w.at("to_out.0"))
+        linear(&attention([&q, &k, &v], self.heads, false, w)?, &w.at("to_out.0"))
     }
 }
 

@@ -2,7 +2,7 @@
 //! is that of Esser et al. 2021): pictures to latents an eighth of their size, and back.
 
 use crate::{
-    layers::{conv2d, count, group_norm, linear},
+    layers::{self, add, conv2d, count, group_norm, linear},
     networks::Networks,
     unet::{channels_first, channels_last},
 };
@@ -33,13 +33,18 @@ const DOWN: Conv = Conv { stride: 2, pad: [0, 1, 0, 1], up2: false };
 
 impl Vae {
     pub fn load(weights: Weights) -> Result<Self> {
-        let latent_channels = weights.get("decoder.conv_in.weight")?.shape()[1];
+        let latent_channels = weights.ranked("decoder.conv_in.weight", 4)?.shape()[1];
         let this = Self {
             weights,
             latent_channels,
             decoders: Networks::default(),
             encoders: Networks::default(),
         };
+        anyhow::ensure!(
+            this.weights.has("decoder.up.0"),
+            "{}: the decoder has no levels",
+            this.weights.file()
+        );
         let size = Size { batch: 1, height: 1, width: 1 };
         this.record_decoder(size)?;
         this.record_encoder(size)?;
@@ -132,9 +137,9 @@ fn res(x: &Tensor, w: &Weights) -> Result<Tensor> {
     let h = group_norm(&h, &w.at("norm2"), EPS)?.silu();
     let h = conv2d(&h, &w.at("conv2"), Conv::same(3))?;
     if w.has("nin_shortcut") {
-        return Ok(linear(x, &w.at("nin_shortcut"))?.add(&h));
+        return add(&linear(x, &w.at("nin_shortcut"))?, &h, w);
     }
-    Ok(x.add(&h))
+    add(x, &h, w)
 }
 
 /// All pixels attend to all pixels, in one head.
@@ -142,6 +147,7 @@ fn attention(x: &Tensor, w: &Weights) -> Result<Tensor> {
     let &[b, height, width, c] = x.shape() else { unreachable!("a picture has four dimensions") };
     let h = group_norm(x, &w.at("norm"), EPS)?.reshape(&[b, height * width, c]);
     let (q, k, v) = (linear(&h, &w.at("q"))?, linear(&h, &w.at("k"))?, linear(&h, &w.at("v"))?);
-    let h = linear(&q.attention(&k, &v, 1, false), &w.at("proj_out"))?;
-    Ok(h.reshape(x.shape()).add(x))
+    let h = layers::attention([&q, &k, &v], 1, false, w)?;
+    let h = linear(&h, &w.at("proj_out"))?;
+    add(x, &h.reshape(&[b, height, width, h.channels()]), w)
 }

@@ -192,14 +192,26 @@ impl Weights {
     /// As [`Weights::get`], and the shape must be this one.
     pub fn shaped(&self, name: &str, shape: &[usize]) -> Result<Weight> {
         let weight = self.get(name)?;
-        ensure!(
-            weight.shape == shape,
-            "{}: {} is {:?}, expected {shape:?}",
-            self.file.name,
-            weight.key,
-            weight.shape
-        );
+        ensure!(weight.shape == shape, self.wrong(name, &format!("{shape:?}")));
         Ok(weight)
+    }
+
+    /// As [`Weights::get`], and it must have this many dimensions.
+    pub fn ranked(&self, name: &str, rank: usize) -> Result<Weight> {
+        let weight = self.get(name)?;
+        ensure!(weight.shape.len() == rank, self.wrong(name, &format!("{rank} dimensions")));
+        Ok(weight)
+    }
+
+    /// In words: the file, the tensor, its shape, and what it should be.
+    pub fn wrong(&self, name: &str, expected: &str) -> String {
+        let shape = self.shape(name).unwrap_or_default();
+        format!("{}{name} is {shape:?}, expected {expected}", self.place())
+    }
+
+    /// The file and the prefix, for messages.
+    pub fn place(&self) -> String {
+        format!("{}: {}", self.file.name, self.prefix)
     }
 
     /// Whether there is a tensor `name`, or anything below it.

@@ -78,11 +78,12 @@ impl Tensor {
         let &[o, i, kh, kw] = weight.shape() else { panic!("{}: not a 2-d kernel", weight.key()) };
         let &[b, h, w, c] = self.shape() else { panic!("conv2d {}: not a picture", weight.key()) };
         assert_eq!(c, i, "conv2d {}: input channels", weight.key());
+        assert!(o * i * kh * kw > 0, "conv2d {}: an empty kernel", weight.key());
         let up = 1 + usize::from(conv.up2);
         let [top, bottom, left, right] = conv.pad;
         let size = |n: usize, pad: usize, k: usize| (n * up + pad - k) / conv.stride + 1;
         let shape = [b, size(h, top + bottom, kh), size(w, left + right, kw), o];
-        let epilogue = Epilogue::new(bias);
+        let epilogue = Epilogue::new(bias, o);
         self.record(Conv2d { weight: weight.clone(), conv, epilogue }, &[], &shape)
     }
 }

@@ -39,11 +39,17 @@ impl Tensor {
     /// `[.., K]` by `weight` `[N, K]` (or `[N, K, 1, 1]`) and `bias` `[N]` to `[.., N]`.
     #[track_caller]
     pub fn linear(&self, weight: &Weight, bias: Option<&Weight>) -> Tensor {
+        assert!(
+            weight.shape().len() >= 2,
+            "linear {}: {:?} is no matrix",
+            weight.key(),
+            weight.shape()
+        );
         let [n, k] = [weight.shape()[0], weight.shape()[1..].iter().product()];
         assert_eq!(self.channels(), k, "linear {}: input channels", weight.key());
         let mut shape = self.shape().to_vec();
         *shape.last_mut().expect("a tensor has dimensions") = n;
-        let epilogue = Epilogue::new(bias);
+        let epilogue = Epilogue::new(bias, n);
         self.record(Linear { weight: weight.clone(), epilogue }, &[], &shape)
     }
 }

@@ -60,7 +60,12 @@ pub struct Epilogue {
 }
 
 impl Epilogue {
-    pub(crate) fn new(bias: Option<&Weight>) -> Self {
+    /// For an operation that makes `channels` channels, of which the bias must have as many.
+    #[track_caller]
+    pub(crate) fn new(bias: Option<&Weight>, channels: usize) -> Self {
+        if let Some(bias) = bias {
+            assert_eq!(bias.shape(), [channels], "{}: channels", bias.key());
+        }
         Self { bias: bias.cloned(), ..Self::default() }
     }
 

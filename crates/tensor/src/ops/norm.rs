@@ -98,6 +98,7 @@ impl Tensor {
     #[track_caller]
     pub fn group_norm(&self, groups: usize, weight: &Weight, bias: &Weight, eps: f32) -> Tensor {
         assert_eq!([self.channels()], *weight.shape(), "group_norm {}: channels", weight.key());
+        assert_eq!(weight.shape(), bias.shape(), "group_norm {}: channels", bias.key());
         assert_eq!(self.channels() % groups, 0, "group_norm {}: {groups} groups", weight.key());
         let (weight, bias) = (weight.clone(), bias.clone());
         let op = GroupNorm { groups, weight, bias, eps, act: Act::Identity };
@@ -108,6 +109,7 @@ impl Tensor {
     #[track_caller]
     pub fn layer_norm(&self, weight: &Weight, bias: &Weight, eps: f32) -> Tensor {
         assert_eq!([self.channels()], *weight.shape(), "layer_norm {}: channels", weight.key());
+        assert_eq!(weight.shape(), bias.shape(), "layer_norm {}: channels", bias.key());
         let op = LayerNorm { weight: weight.clone(), bias: bias.clone(), eps };
         self.record(op, &[], self.shape())
     }
