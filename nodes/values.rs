@@ -23,6 +23,14 @@ pub struct Image(pub Arc<Array4<f32>>);
 #[derive(Clone, Debug)]
 pub struct Mask(pub Arc<Array3<f32>>);
 
+impl Mask {
+    /// Its shape where it goes with a latent: as a picture of one channel.
+    fn one_channel(&self) -> [usize; 4] {
+        let (n, h, w) = self.0.dim();
+        [n, 1, h, w]
+    }
+}
+
 /// What a UNet denoises.
 #[derive(Clone, Debug)]
 pub struct Latent {
@@ -121,7 +129,10 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
         let mut out =
             flat(".samples", latent.samples.shape(), latent.samples.iter().copied().collect());
         if let Some(mask) = &latent.noise_mask {
-            out.extend(flat(".noise_mask", mask.0.shape(), mask.0.iter().copied().collect()));
+            out.extend(flat(".noise_mask", &mask.one_channel(), mask.0.iter().copied().collect()));
+        }
+        for (i, place) in latent.batch_index.iter().flat_map(|b| b.iter()).enumerate() {
+            out.extend(flat(&format!(".batch_index.{i}#scalar"), &[], vec![*place as f32]));
         }
         return out;
     }
@@ -134,6 +145,14 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
         );
         if let Some(pooled) = &e.payload.pooled {
             out.extend(flat(&format!(".{i}.1.pooled_output"), &[1, pooled.len()], pooled.to_vec()));
+        }
+        if let Some(x) = &e.payload.concat_latent {
+            let name = format!(".{i}.1.concat_latent_image");
+            out.extend(flat(&name, x.shape(), x.iter().copied().collect()));
+        }
+        if let Some(mask) = &e.payload.concat_mask {
+            let name = format!(".{i}.1.concat_mask");
+            out.extend(flat(&name, &mask.one_channel(), mask.0.iter().copied().collect()));
         }
         out
     };

@@ -1,10 +1,11 @@
 //! Whole graphs against tensors made by the original: every case whose nodes and samplers are there.
 
-use crate::common::shared;
+use crate::common::{root, shared};
 use engine::{End, Engine, RunOptions, Targets};
 use graph::{Json, NodeType, Services};
 use safetensors::SafeTensors;
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -53,16 +54,23 @@ fn compare(engine: &mut Engine, path: &Path, prompt: &Json, tolerance: f64) -> V
     if let End::Failed(failure) = &outcome.end {
         return vec![failure.to_string()];
     }
-    let mut wrong = Vec::new();
+    let mut given = BTreeMap::new();
     for id in targets {
         for (slot, value) in outcome.values(id).unwrap_or_default().iter().enumerate() {
-            for (part, _, numbers) in nodes::dump(value) {
-                let Ok(view) = golden.tensor(&format!("{id}.{slot}{part}")) else { continue };
-                wrong.extend(
-                    difference(&numbers, view.data(), tolerance)
-                        .map(|e| format!("{id}.{slot}{part}: {e}")),
-                );
+            let named =
+                |(part, shape, x): nodes::Dumped| (format!("{id}.{slot}{part}"), (shape, x));
+            given.extend(nodes::dump(value).into_iter().map(named));
+        }
+    }
+    let mut wrong = Vec::new();
+    for (name, view) in golden.tensors() {
+        match given.get(&name) {
+            Some((shape, _)) if *shape != view.shape() => {
+                wrong.push(format!("{name} is {shape:?}, expected {:?}", view.shape()));
             }
+            Some((_, got)) => wrong
+                .extend(difference(got, view.data(), tolerance).map(|e| format!("{name}: {e}"))),
+            None => wrong.push(format!("{name} is not given")),
         }
     }
     wrong
@@ -102,17 +110,24 @@ fn cases(folder: &Path) -> Vec<PathBuf> {
 #[track_caller]
 fn check(folder: &str, at_least: usize) {
     let (Some(goldens), Some(models)) = (shared(folder), shared("models")) else { return };
-    let types = nodes::all();
     let input = shared("goldens/inputs");
-    let folders =
-        app::Folders::new(&app::FolderArgs { models: vec![models], input, ..Default::default() })
-            .unwrap();
+    check_in(
+        &goldens,
+        &app::FolderArgs { models: vec![models], input, ..Default::default() },
+        at_least,
+    );
+}
+
+#[track_caller]
+fn check_in(goldens: &Path, folders: &app::FolderArgs, at_least: usize) {
+    let types = nodes::all();
+    let folders = app::Folders::new(folders).unwrap();
     let options = nodes::Options { sampler_noise: nodes::SamplerNoise::Cpu };
     let services =
         Services::default().with(Arc::new(tensor::Device::cpu())).with(Arc::new(options));
     let mut engine = Engine::new(&types, &folders, &services);
     let (mut ran, mut wrong) = (0, Vec::new());
-    for path in cases(&goldens) {
+    for path in cases(goldens) {
         let prompt: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         if let Some(file) = missing_checkpoint(&prompt, &folders) {
@@ -131,6 +146,12 @@ fn check(folder: &str, at_least: usize) {
     }
     assert!(wrong.is_empty(), "{} of {ran} differ\n{}", wrong.len(), wrong.join("\n"));
     assert!(ran >= at_least, "only {ran} cases ran");
+}
+
+/// The goldens that the repository has: every sampler, every schedule, a weighted prompt, a picture.
+#[test]
+fn built_in_checkpoint_paints_as_in_the_original() {
+    check_in(&root().join("tests/goldens"), &app::FolderArgs::default(), 13);
 }
 
 #[test]
