@@ -15,7 +15,7 @@ pub use folders::{FolderArgs, Folders};
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
-/// ComfyUI workflows in one program: no Python, no CUDA. This version computes on the CPU.
+/// ComfyUI workflows in one program: no Python, no CUDA, on any GPU or the CPU.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
@@ -42,10 +42,10 @@ enum Command {
 /// Which device computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DeviceChoice {
-    /// The CPU, until the GPU device is there
+    /// A graphics processor if there is one, else the CPU
     #[default]
     Auto,
-    /// Not in this version
+    /// The first adapter, also one that is a program on the CPU
     Gpu,
     Cpu,
 }

@@ -72,9 +72,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let targets = args.dump_nodes.iter().map(|n| graph.find(n)).collect::<Result<Vec<_>>>()?;
     let folders = Folders::new(&args.folders)?;
-    let services = Services::default()
-        .with(devices::open(args.device)?)
-        .with(Arc::new(nodes::Options::from(args.sampler_noise)));
+    let device = Arc::new(devices::open(args.device)?);
+    announce(&device, args.json)?;
+    let services =
+        Services::default().with(device).with(Arc::new(nodes::Options::from(args.sampler_noise)));
     let mut engine = Engine::new(&types, &folders, &services);
     let stop = stop_on_interrupt()?;
     for turn in 0..args.repeat {
@@ -88,6 +89,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
         if let Some(dir) = &args.dump {
             dump(dir, &targets, &outcome)?;
         }
+    }
+    Ok(())
+}
+
+/// Says what computes: never a silent change from one device to another.
+fn announce(device: &tensor::Device, json: bool) -> Result<()> {
+    if json {
+        writeln!(std::io::stdout(), "{}", json!({"event": "device", "name": device.name()}))?;
+    } else {
+        eprintln!("computing on {}", device.name());
     }
     Ok(())
 }

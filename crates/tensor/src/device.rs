@@ -1,19 +1,23 @@
 //! Where programs run.
 
 use crate::{
-    Program, Result,
+    Adapter, GpuOptions, Program, Result,
     cpu::{CpuDevice, CpuNetwork},
+    gpu::{GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
+use std::sync::Arc;
 
-/// What runs programs: this machine's processor.
+/// What runs programs: this machine's processor, or a GPU.
 pub enum Device {
     Cpu(CpuDevice),
+    Gpu(Arc<GpuDevice>),
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
 pub enum Network {
     Cpu(CpuNetwork),
+    Gpu(GpuNetwork),
 }
 
 impl Device {
@@ -21,11 +25,25 @@ impl Device {
         Self::Cpu(CpuDevice::default())
     }
 
+    /// Opens a GPU; an error says what it lacks.
+    pub fn gpu(adapter: &Adapter, options: GpuOptions) -> Result<Self> {
+        Ok(Self::Gpu(Arc::new(adapter.open(options)?)))
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu(_) => "CPU",
+            Self::Gpu(gpu) => gpu.name(),
+        }
+    }
+
     /// Makes a program ready. Its weights become resident (shared with other networks that name
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
         match self {
             Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
+            Self::Gpu(gpu) => Ok(Network::Gpu(gpu.compile(program)?)),
         }
     }
 }
@@ -42,12 +60,14 @@ impl Network {
         }
         match self {
             Self::Cpu(cpu) => Ok(cpu.run(inputs)),
+            Self::Gpu(gpu) => gpu.run(inputs),
         }
     }
 
     pub fn program(&self) -> &Program {
         match self {
             Self::Cpu(cpu) => &cpu.program,
+            Self::Gpu(gpu) => &gpu.program,
         }
     }
 }

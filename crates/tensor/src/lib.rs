@@ -11,6 +11,7 @@
 mod cpu;
 mod device;
 mod fold;
+mod gpu;
 pub mod ops;
 mod plan;
 mod program;
@@ -20,6 +21,7 @@ mod testing;
 mod weights;
 
 pub use device::{Device, Network};
+pub use gpu::{Adapter, GpuOptions};
 pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};
