@@ -8,11 +8,12 @@
 
 struct Params {
     first: u32,    // run of this dispatch, counted over the whole batch
+    count: u32,    // runs of this dispatch
     x_start: u32,
     y_start: u32,
     rows: u32,     // of one batch entry
+    each: u32,     // rows of a run; the last one may have fewer
     runs: u32,     // of one batch entry
-    run: u32,      // rows of a run
     chunks: u32,
     size: u32,
     kind: u32,
@@ -30,8 +31,9 @@ var<immediate> p: Params;
 var<workgroup> statistics: array<vec3<f32>, GROUPS>;
 
 @compute @workgroup_size(THREADS)
-fn group_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let run = p.first + group.x;
+fn group_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    // Groups past the end do the last run again: no early return before a barrier.
+    let run = p.first + min(group.y * groups.x + group.x, p.count - 1u);
     let entry = run / p.runs;
     for (var g = thread; g < GROUPS; g += THREADS) {
         statistics[g] = combined(entry * p.chunks * GROUPS + g);
@@ -39,8 +41,8 @@ fn group_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation
     workgroupBarrier();
 
     let channels = GROUPS * p.size;
-    let begin = run % p.runs * p.run;
-    let count = (min(begin + p.run, p.rows) - begin) * channels;
+    let begin = run % p.runs * p.each;
+    let count = (min(begin + p.each, p.rows) - begin) * channels;
     let base = (entry * p.rows + begin) * channels;
     for (var i = thread; i < count; i += THREADS) {
         let c = i % channels;

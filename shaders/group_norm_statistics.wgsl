@@ -10,6 +10,7 @@ struct Params {
     first: u32,    // chunk of this dispatch, counted over the whole batch
     x_start: u32,
     rows: u32,     // of one batch entry
+    each: u32,     // rows of a chunk; the last one may have fewer
     chunks: u32,   // of one batch entry
     size: u32,     // channels of a group
 }
@@ -24,15 +25,11 @@ var<workgroup> partial: array<f32, THREADS>;
 fn group_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let g = group.x;
     let chunk = p.first + group.y;
-    let rows_per_chunk = (p.rows + p.chunks - 1u) / p.chunks;
-    let begin = min(chunk % p.chunks * rows_per_chunk, p.rows);
-    let count = (min(begin + rows_per_chunk, p.rows) - begin) * p.size;
+    let begin = chunk % p.chunks * p.each;
+    let count = (min(begin + p.each, p.rows) - begin) * p.size;
     let channels = GROUPS * p.size;
     let base = (chunk / p.chunks * p.rows + begin) * channels + g * p.size - p.x_start;
-    var shift = 0.0;
-    if count > 0u {
-        shift = x[base];
-    }
+    let shift = x[base];
 
     var sum = 0.0;
     for (var i = thread; i < count; i += THREADS) {
@@ -45,7 +42,7 @@ fn group_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local
             partial[thread] += partial[thread + half];
         }
     }
-    let mean = workgroupUniformLoad(&partial[0]) / f32(max(count, 1u));
+    let mean = workgroupUniformLoad(&partial[0]) / f32(count);
 
     sum = 0.0;
     for (var i = thread; i < count; i += THREADS) {

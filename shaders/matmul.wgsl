@@ -2,7 +2,7 @@
 //
 //   y[m, n] = act(sum_k a(m, k) w[n, k] + bias[n] + row[batch of m, n]) + residual[m, n]
 //
-//   w              [columns, 4 quads]   the last dimension filled up with zeros
+//   w              [columns, 4 quads]   the last dimension filled up with zeros; f16 if HALVES, else f32
 //   bias           [columns]
 //   row            [batch, columns]
 //   residual, y    [rows, columns]
@@ -20,7 +20,7 @@ struct Params {
     rows_per_batch: u32,
     has: u32,
     kind: u32,
-    // Where the bindings begin in their arrays, in numbers.
+    // Where the bindings begin in their arrays, in words of 4 bytes.
     a_start: u32,
     w_start: u32,
     y_start: u32,
@@ -43,7 +43,7 @@ const HAS_ROW = 2u;
 const HAS_RESIDUAL = 4u;
 
 var<immediate> p: Params;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> w: array<vec2<u32>>;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read> row: array<f32>;
 @group(0) @binding(4) var<storage, read> residual: array<f32>;
@@ -51,7 +51,13 @@ var<immediate> p: Params;
 
 /// Four numbers of column n's weights; of the last column where n is past the end.
 fn w4(n: u32, quad: u32) -> vec4<f32> {
-    return w[(p.n0 + min(n, p.n - 1u)) * p.quads - p.w_start / 4u + quad];
+    let at = (p.n0 + min(n, p.n - 1u)) * p.quads + quad;
+    if HALVES != 0u {
+        let words = w[at - p.w_start / 2u];
+        return vec4(unpack2x16float(words.x), unpack2x16float(words.y));
+    }
+    let pair = 2u * at - p.w_start / 2u;
+    return vec4(bitcast<vec2<f32>>(w[pair]), bitcast<vec2<f32>>(w[pair + 1u]));
 }
 
 /// Finishes and writes one number of this dispatch's part of y.

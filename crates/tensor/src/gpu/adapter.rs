@@ -130,9 +130,7 @@ fn watch(device: &wgpu::Device) -> Arc<Mutex<Option<String>>> {
     };
     let lost = fault.clone();
     device.set_device_lost_callback(move |reason, message| {
-        if reason != wgpu::DeviceLostReason::Destroyed {
-            first(&lost, format!("the device was lost ({message})"));
-        }
+        first(&lost, format!("the device was lost ({reason:?}: {message})"));
     });
     let error = fault.clone();
     device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| first(&error, e.to_string())));

@@ -5,7 +5,7 @@ use crate::{Result, Weight};
 use anyhow::bail;
 use std::{ops::Range, sync::Arc};
 
-/// An array on the device.
+/// An array on the device, of words of 4 bytes.
 #[derive(Clone)]
 pub struct Operand {
     pub(super) buffer: Arc<wgpu::Buffer>,
@@ -78,15 +78,15 @@ pub struct Compiler<'a> {
 impl Compiler<'_> {
     /// A weight's numbers as they are in the file.
     pub fn weight(&mut self, weight: &Weight) -> Result<Operand> {
-        self.resident(weight, weight.shape().to_vec(), false, |w| w)
+        self.resident(weight, weight.shape().to_vec(), false, |w| bytemuck::cast_slice(w).to_vec())
     }
 
-    /// A weight's numbers as `pack` orders them.
+    /// A weight as the words that `pack` makes of its numbers; `shape` counts words.
     pub fn packed(
         &mut self,
         weight: &Weight,
         shape: Vec<usize>,
-        pack: impl Fn(Vec<f32>) -> Vec<f32>,
+        pack: impl Fn(&[f32]) -> Vec<u32>,
     ) -> Result<Operand> {
         self.resident(weight, shape, true, pack)
     }
@@ -96,7 +96,7 @@ impl Compiler<'_> {
         weight: &Weight,
         shape: Vec<usize>,
         packed: bool,
-        pack: impl Fn(Vec<f32>) -> Vec<f32>,
+        pack: impl Fn(&[f32]) -> Vec<u32>,
     ) -> Result<Operand> {
         let buffer = self.device.weight(weight, packed, pack)?;
         self.held.push(buffer.clone());

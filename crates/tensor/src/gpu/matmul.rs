@@ -79,8 +79,12 @@ impl Matmul<'_> {
         let taps: usize = self.picture.kernel.iter().product();
         let channels = self.picture.channels;
         let quads = (taps * channels).div_ceil(4);
-        let weight = cx.packed(self.weight, vec![columns, 4 * quads], |w| {
-            taps_first(&w, channels, taps, 4 * quads)
+        // Half the memory where the file has no more digits than that.
+        let halves = self.weight.fits_f16();
+        let words = if halves { 2 * quads } else { 4 * quads };
+        let weight = cx.packed(self.weight, vec![columns, words], |w| {
+            let packed = taps_first(w, channels, taps, 4 * quads);
+            if halves { as_halves(&packed) } else { bytemuck::cast_slice(&packed).to_vec() }
         })?;
         let bias = self.epilogue.bias.as_ref().map(|b| cx.weight(b)).transpose()?;
         let operands = Operands {
@@ -130,7 +134,8 @@ impl Matmul<'_> {
             [left, usize::from(picture.conv.up2), 0, 0],
         ];
         let parameters = parameters.as_flattened().iter().map(|p| *p as u32).collect::<Vec<_>>();
-        let (kernels, constants, groups) = tiling(cx.direct(), m.len(), n.len());
+        let (kernels, mut constants, groups) = tiling(cx.direct(), m.len(), n.len());
+        constants.push(("HALVES", usize::from(self.weight.fits_f16())));
         let kernel = &kernels[reader(picture)];
         cx.dispatch(kernel, &constants, &spans, &y, &parameters, groups)
     }
@@ -162,6 +167,12 @@ fn tiling(
     let side = SIDE * each;
     let constants = vec![("X", SIDE), ("Y", SIDE), ("TM", each), ("TN", each), ("DEPTH", depth)];
     (&TILED, constants, [n.div_ceil(side) as u32, m.div_ceil(side) as u32, 1])
+}
+
+/// Two numbers a word, the first one low.
+fn as_halves(numbers: &[f32]) -> Vec<u32> {
+    let half = |x: f32| u32::from(half::f16::from_f32(x).to_bits());
+    numbers.chunks_exact(2).map(|pair| half(pair[0]) | half(pair[1]) << 16).collect()
 }
 
 struct Operands {

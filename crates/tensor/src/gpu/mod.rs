@@ -8,6 +8,8 @@ mod compile;
 mod kernel;
 mod matmul;
 mod network;
+#[cfg(test)]
+mod tests;
 
 pub use adapter::Adapter;
 pub use compile::{Compiler, Operand, Span, fold};
@@ -69,7 +71,7 @@ impl GpuDevice {
         &self.name
     }
 
-    /// A buffer for `len` numbers; an error says how many bytes were wanted and what for.
+    /// A buffer for `len` words of 4 bytes; an error says how many bytes were wanted and what for.
     fn buffer(&self, what: &str, len: usize, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let size = (4 * len as u64).next_multiple_of(ALIGN).max(ALIGN);
         let most = self.device.limits().max_buffer_size;
@@ -92,21 +94,21 @@ impl GpuDevice {
         }
     }
 
-    /// The weight's numbers on the device, in the order that `pack` gives them.
+    /// The weight on the device, as the words that `pack` makes of its numbers.
     fn weight(
         &self,
         weight: &Weight,
         packed: bool,
-        pack: impl Fn(Vec<f32>) -> Vec<f32>,
+        pack: impl Fn(&[f32]) -> Vec<u32>,
     ) -> Result<Arc<wgpu::Buffer>> {
         let key = (weight.id(), packed);
         if let Some(held) = lock(&self.resident).get(&key).and_then(Weak::upgrade) {
             return Ok(held);
         }
-        let numbers = pack(weight.to_f32()?);
+        let words = pack(&weight.to_f32()?);
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        let buffer = Arc::new(self.buffer(weight.key(), numbers.len(), usage)?);
-        for (part, at) in numbers.chunks(UPLOADS / 4).zip((0..).step_by(UPLOADS)) {
+        let buffer = Arc::new(self.buffer(weight.key(), words.len(), usage)?);
+        for (part, at) in words.chunks(UPLOADS / 4).zip((0..).step_by(UPLOADS)) {
             self.queue.write_buffer(&buffer, at, bytemuck::cast_slice(part));
         }
         let mut resident = lock(&self.resident);

@@ -59,48 +59,88 @@ impl Op for GroupNorm {
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let x = cx.inputs[0].clone();
-        let (batch, channels) = (x.shape[0], x.columns());
-        let rows = x.len() / channels / batch;
-        let chunks = rows.div_ceil(256).min(32);
-        let partials = cx.scratch(4 * batch * chunks * self.groups)?;
-        let constants = [("GROUPS", self.groups)];
-        let size = channels / self.groups;
+        let rows = x.len() / x.columns() / x.shape[0];
+        let chunks = Units { of: rows, each: rows.div_ceil(rows.div_ceil(256).min(32)) };
+        let partials = cx.scratch(4 * x.shape[0] * chunks.count() * self.groups)?;
+        self.gpu_statistics(cx, &x, &partials, chunks)?;
+        self.gpu_normalise(cx, &x, &partials, chunks)
+    }
+}
 
-        // Rows that unit i of `count` units per batch entry begins with; units have `each` rows.
-        let begin =
-            |i: usize, count: usize, each: usize| i / count * rows + (i % count * each).min(rows);
-        let each = rows.div_ceil(chunks);
-        let spans = |r: Range<usize>| {
-            vec![x.rows(begin(r.start, chunks, each)..begin(r.end, chunks, each))]
+/// Rows of a batch entry, so many at a time: units of work, counted over the whole batch.
+#[derive(Clone, Copy)]
+struct Units {
+    of: usize,
+    each: usize,
+}
+
+impl Units {
+    /// Units of one entry.
+    fn count(self) -> usize {
+        self.of.div_ceil(self.each)
+    }
+    /// Rows of the batch.
+    fn rows(self, units: &Range<usize>) -> Range<usize> {
+        let first = |unit: usize| {
+            let (entry, unit) = (unit / self.count(), unit % self.count());
+            entry * self.of + (unit * self.each).min(self.of)
         };
-        for range in cx.split(batch * chunks, &spans)? {
-            let x = spans(range.clone());
-            let parameters = [range.start, x[0].start, rows, chunks, size].map(|n| n as u32);
-            let groups = [self.groups as u32, range.len() as u32, 1];
-            cx.dispatch(&STATISTICS, &constants, &x, &partials.all(), &parameters, groups)?;
-        }
+        first(units.start)..first(units.end)
+    }
+}
 
+impl GroupNorm {
+    fn gpu_statistics(
+        &self,
+        cx: &mut gpu::Compiler,
+        x: &gpu::Operand,
+        partials: &gpu::Operand,
+        chunks: Units,
+    ) -> Result<()> {
+        let spans = |range: Range<usize>| vec![x.rows(chunks.rows(&range))];
+        for range in cx.split(x.shape[0] * chunks.count(), &spans)? {
+            let x_span = spans(range.clone());
+            let size = x.columns() / self.groups;
+            let parameters =
+                [range.start, x_span[0].start, chunks.of, chunks.each, chunks.count(), size];
+            cx.dispatch(
+                &STATISTICS,
+                &[("GROUPS", self.groups)],
+                &x_span,
+                &partials.all(),
+                &parameters.map(|n| n as u32),
+                [self.groups as u32, range.len() as u32, 1],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn gpu_normalise(
+        &self,
+        cx: &mut gpu::Compiler,
+        x: &gpu::Operand,
+        partials: &gpu::Operand,
+        chunks: Units,
+    ) -> Result<()> {
         let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
-        let y = cx.output.clone();
-        let run = (4096 / channels).clamp(1, rows);
-        let runs = rows.div_ceil(run);
-        let spans = |r: Range<usize>| {
-            let rows = begin(r.start, runs, run)..begin(r.end, runs, run);
+        let (y, columns) = (cx.output.clone(), x.columns());
+        let runs = Units { of: chunks.of, each: (4096 / columns).clamp(1, chunks.of) };
+        let spans = |range: Range<usize>| {
+            let rows = runs.rows(&range);
             vec![x.rows(rows.clone()), partials.all(), weight.all(), bias.all(), y.rows(rows)]
         };
-        for range in cx.split(batch * runs, &spans)? {
-            // More runs than a grid has room for are several dispatches.
-            for first in range.clone().step_by(65_535) {
-                let count = (range.end - first).min(65_535);
-                let mut spans = spans(range.clone());
-                let y = spans.pop().expect("the output is the last");
-                let parameters = [first, spans[0].start, y.start, rows, runs, run, chunks, size];
-                let parameters = parameters.map(|n| n as u32);
-                let rest = [self.act as u32, self.eps.to_bits()];
-                let parameters = [&parameters[..], &rest].concat();
-                let groups = [count as u32, 1, 1];
-                cx.dispatch(&GROUP_NORM, &constants, &spans, &y, &parameters, groups)?;
-            }
+        for range in cx.split(x.shape[0] * runs.count(), &spans)? {
+            let mut spans = spans(range.clone());
+            let y = spans.pop().expect("the output is the last");
+            let parameters = [
+                [range.start, range.len(), spans[0].start, y.start, runs.of],
+                [runs.each, runs.count(), chunks.count(), columns / self.groups, self.act as usize],
+            ];
+            let parameters = parameters.as_flattened().iter().map(|n| *n as u32);
+            let parameters: Vec<u32> = parameters.chain([self.eps.to_bits()]).collect();
+            let groups = gpu::fold(range.len());
+            let constants = [("GROUPS", self.groups)];
+            cx.dispatch(&GROUP_NORM, &constants, &spans, &y, &parameters, groups)?;
         }
         Ok(())
     }
