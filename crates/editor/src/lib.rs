@@ -1,1 +1,6 @@
-//! The native editor.
+//! The native editor: draw, edit and run a graph.
+//!
+//! A [`doc::Doc`] is the graph as it is edited; everything on screen is drawn from it, every change goes
+//! through it. Running is behind one narrow interface, [`session::Session`].
+
+pub mod doc;
