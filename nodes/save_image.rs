@@ -16,7 +16,7 @@ pub struct SaveImage {
     /// The pictures.
     pub images: Image,
     /// How the file names begin; may name a folder inside the output folder, and `%width%`,
-    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.
+    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%` (UTC).
     #[widget(text("ComfyUI"))]
     pub filename_prefix: String,
 }
@@ -89,7 +89,7 @@ fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
 }
 
 fn placeholders(prefix: &str, width: usize, height: usize) -> String {
-    let [year, month, day, hour, minute, second] = utc_now();
+    let [year, month, day, hour, minute, second] = graph::utc_now();
     let values = [
         ("%width%", width.to_string()),
         ("%height%", height.to_string()),
@@ -101,19 +101,6 @@ fn placeholders(prefix: &str, width: usize, height: usize) -> String {
         ("%second%", format!("{second:02}")),
     ];
     values.iter().fold(prefix.to_owned(), |text, (name, value)| text.replace(name, value))
-}
-
-/// Year, month, day, hour, minute, second, by the civil-from-days algorithm of Howard Hinnant.
-fn utc_now() -> [u64; 6] {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    [year, month, day_of_year - (153 * shifted + 2) / 5 + 1, time / 3600, time / 60 % 60, time % 60]
 }
 
 /// What the picture carries: the graph that ran, and the graph as the editor had it.

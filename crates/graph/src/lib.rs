@@ -24,6 +24,7 @@
 //! assert_eq!(graph::NodeType::of::<Add>().outputs[0].ty, "INT");
 //! ```
 
+mod clock;
 mod context;
 mod contract;
 mod document;
@@ -31,6 +32,7 @@ mod dynamic_prompt;
 mod layout;
 mod node;
 mod pictures;
+mod placeholders;
 mod to_ui;
 mod value;
 pub mod widget;
@@ -40,6 +42,7 @@ mod workflow;
 #[cfg(test)]
 mod tests;
 
+pub use clock::utc_now;
 pub use context::{Context, Event, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};
 pub use document::{Document, read};

@@ -1,8 +1,33 @@
 //! Both forms together: hostile input, odd files, and round trips.
 
+mod pairs;
+mod traps;
+
 use crate::{Contract, Json, read};
 use serde_json::{Map, json};
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A path in the folder of reference material beside the repository, or nothing, said aloud.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let path = std::env::var_os("WEFT_SHARED").map_or(base, PathBuf::from).join(path);
+    if !path.exists() {
+        eprintln!("SKIPPED: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+pub fn shared_json(path: &str) -> Option<Json> {
+    shared(path).map(|path| read_json(&path))
+}
+
+fn read_json(path: &Path) -> Json {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
 
 /// A small contract with each kind of input.
 fn contract() -> Contract {

@@ -3,6 +3,7 @@
 use crate::{
     Json, Result,
     contract::{Class, Contract},
+    placeholders,
     widget_values::widget_values,
 };
 use anyhow::{Context as _, bail, ensure};
@@ -22,6 +23,9 @@ const PRIMITIVE: &str = "PrimitiveNode";
 struct Ui<'a> {
     nodes: Vec<UiNode<'a>>,
     by_id: HashMap<String, usize>,
+    /// By the name for placeholders, and by title.
+    by_name: HashMap<&'a str, usize>,
+    by_title: HashMap<&'a str, usize>,
     links: HashMap<String, Link>,
 }
 
@@ -66,7 +70,10 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
             continue;
         }
         let title = node.json["title"].as_str().unwrap_or(node.class);
-        let inputs = ui.inputs(node, contract.0.get(node.class), &mut feeds)?;
+        let mut inputs = ui.inputs(node, contract.0.get(node.class), &mut feeds)?;
+        if let Some(Json::String(name)) = inputs.get_mut("filename_prefix") {
+            *name = placeholders::fill(name, |node, widget| ui.widget(node, widget, contract));
+        }
         prompt.insert(
             node.id.clone(),
             json!({"inputs": inputs, "class_type": node.class, "_meta": {"title": title}}),
@@ -95,8 +102,14 @@ impl<'a> Ui<'a> {
                 node.id
             );
         }
+        let by = |name: fn(&'a Json) -> &'a Json| {
+            let named = nodes.iter().enumerate().rev();
+            named.filter_map(|(i, node)| Some((name(node.json).as_str()?, i))).collect()
+        };
+        let by_name = by(|node| &node["properties"]["Node name for S&R"]);
+        let by_title = by(|node| &node["title"]);
         let links = workflow["links"].as_array().into_iter().flatten().filter_map(link).collect();
-        Ok(Self { nodes, by_id, links })
+        Ok(Self { nodes, by_id, by_name, by_title, links })
     }
 
     fn inputs(
@@ -124,6 +137,12 @@ impl<'a> Ui<'a> {
             }
         }
         Ok(inputs)
+    }
+
+    /// The value in a widget of the first node of that name.
+    fn widget(&self, node: &str, widget: &str, contract: &Contract) -> Option<Json> {
+        let node = &self.nodes[*self.by_name.get(node).or_else(|| self.by_title.get(node))?];
+        widget_values(node.json, contract.0.get(node.class)).shift_remove(widget)
     }
 
     /// Follows a link back through reroutes and bypassed nodes. Each output is passed once, however
@@ -154,12 +173,12 @@ impl<'a> Ui<'a> {
 
     fn step(&self, node: &UiNode<'a>, slot: usize, wanted: &str) -> Step<'a> {
         match (node.mode, node.class) {
-            (MUTED, _) => Step::End(Feed::Muted),
             (_, REROUTE) => Step::Back(array(&node.json["inputs"]).first()),
             (_, PRIMITIVE) => {
                 let value = array(&node.json["widgets_values"]).first();
                 Step::End(value.map_or(Feed::Nothing, |v| Feed::Value(wrapped(v.clone()))))
             }
+            (MUTED, _) => Step::End(Feed::Muted),
             (BYPASSED, _) => Step::Back(passed_through(node.json, slot, wanted)),
             _ => Step::End(Feed::Link(node.id.clone(), slot)),
         }
@@ -253,89 +272,4 @@ fn id(json: &Json) -> Option<String> {
 
 fn array(json: &Json) -> &[Json] {
     json.as_array().map_or(&[], Vec::as_slice)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::{Path, PathBuf};
-
-    fn shared(path: &str) -> Option<PathBuf> {
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-        let path = std::env::var_os("WEFT_SHARED").map_or(base, PathBuf::from).join(path);
-        let there = path.exists();
-        if !there {
-            eprintln!("SKIPPED: {} is not there", path.display());
-        }
-        there.then_some(path)
-    }
-
-    fn read(path: &Path) -> Json {
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-    }
-
-    /// Inputs that the contract knows, numbers as f64.
-    fn comparable(prompt: &Map<String, Json>, contract: &Contract) -> Json {
-        let number = |v: &Json| v.as_f64().map_or_else(|| v.clone(), |f| json!(f));
-        let node = |n: &Json| {
-            let class = n["class_type"].as_str().unwrap();
-            let known = contract.0.get(class).map(|c| &c.inputs);
-            let inputs = n["inputs"].as_object().unwrap().iter();
-            let kept = inputs.filter(|(k, _)| known.is_none_or(|known| known.contains(k)));
-            let kept: std::collections::BTreeMap<_, _> =
-                kept.map(|(k, v)| (k.clone(), number(v))).collect();
-            json!({"class_type": class, "inputs": kept})
-        };
-        prompt
-            .iter()
-            .map(|(id, n)| (id.clone(), node(n)))
-            .collect::<std::collections::BTreeMap<_, _>>()
-            .into_iter()
-            .collect::<Map<_, _>>()
-            .into()
-    }
-
-    #[test]
-    fn shared_workflows_convert_to_what_the_editor_sent() {
-        let (Some(pairs), Some(info)) =
-            (shared("corpus/pairs"), shared("reference/object_info.json"))
-        else {
-            return;
-        };
-        let contract = Contract::from_object_info(&read(&info));
-        let mut wrong = Vec::new();
-        for entry in std::fs::read_dir(pairs).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let Some(stem) = name.strip_suffix(".workflow.json") else { continue };
-            let workflow = read(&path);
-            let prompt = read(&path.with_file_name(format!("{stem}.prompt.json")));
-            match to_api(&workflow, &contract) {
-                Ok(got) => {
-                    let (got, expected) = (
-                        comparable(&got, &contract),
-                        comparable(prompt.as_object().unwrap(), &contract),
-                    );
-                    if got != expected {
-                        let ids = expected
-                            .as_object()
-                            .unwrap()
-                            .iter()
-                            .filter(|(id, n)| got.get(id.as_str()) != Some(n));
-                        wrong.push(format!(
-                            "{stem}: {:?}",
-                            ids.map(|(id, n)| format!(
-                                "{id} {n} got {:?}",
-                                got.get(id).map(ToString::to_string)
-                            ))
-                            .collect::<Vec<_>>()
-                        ));
-                    }
-                }
-                Err(e) if e.to_string().contains("yet") => {}
-                Err(e) => wrong.push(format!("{stem}: {e}")),
-            }
-        }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    }
 }
