@@ -147,6 +147,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_last_digit() {
+        let text = r#"{"1":{"class_type":"A","inputs":{"x":0.49999999999999956,"y":18446744073709551615}}}"#;
+        let api = read(text.as_bytes()).unwrap().to_api(&Contract::default()).unwrap();
+        assert_eq!(Json::Object(api).to_string(), text);
+    }
+
+    #[test]
     fn python_numbers_that_json_has_not_are_null() {
         let read = read(
             br#"{"1": {"class_type": "A", "inputs": {"x": NaN, "t": "NaN -Infinity \" NaN"}}}"#,
