@@ -1,6 +1,9 @@
 //! `weft convert`: one JSON form into the other.
 
-use crate::{GraphArg, document::read_bytes};
+use crate::{
+    GraphArg,
+    document::{name, read_bytes},
+};
 use anyhow::{Context as _, Result};
 use graph::Contract;
 use std::{
@@ -30,7 +33,7 @@ enum Form {
 
 pub fn convert(args: &ConvertArgs) -> Result<()> {
     let path = &args.graph.graph;
-    let text = converted(path, args.to).with_context(|| path.display().to_string())?;
+    let text = converted(path, args.to).with_context(|| name(path))?;
     match &args.output {
         Some(file) => {
             write_whole(file, text.as_bytes()).with_context(|| file.display().to_string())

@@ -1,8 +1,9 @@
 //! A graph as it is found: UI form, API form, or inside a picture.
 
 use crate::{Contract, Json, Result, pictures, workflow};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Map;
+use std::borrow::Cow;
 
 /// A graph in one of its forms, or in both.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +17,21 @@ pub fn read(bytes: &[u8]) -> Result<Document> {
     if let Some((kind, texts)) = pictures::texts(bytes) {
         return from_picture(kind, texts?);
     }
-    let text = std::str::from_utf8(bytes).context("neither JSON text nor a PNG or WebP")?;
+    let text = text(bytes).context("neither JSON text nor a PNG or WebP")?;
     Document::from_json(parse(text.trim_start_matches('\u{feff}'))?)
+}
+
+/// UTF-8, or the UTF-16 that a Windows shell writes, told by its byte order mark.
+fn text(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let join: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return Ok(std::str::from_utf8(bytes)?.into()),
+    };
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    ensure!(rest.is_empty(), "UTF-16 of an odd number of bytes");
+    let units: Vec<u16> = pairs.iter().map(|pair| join(*pair)).collect();
+    Ok(String::from_utf16(&units)?.into())
 }
 
 impl Document {
@@ -144,6 +158,17 @@ mod tests {
         }
         assert!(read(b"\x89PNG\r\n\x1a\nrubbish").is_err());
         assert!(read(&[0xff, 0xfe, 0]).is_err());
+    }
+
+    #[test]
+    fn text_of_windows_shells_is_read() {
+        let json = "\u{feff}{\"1\": {\"class_type\": \"\u{1f600}\", \"inputs\": {}}}";
+        let bytes =
+            |order: fn(u16) -> [u8; 2]| json.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        for bytes in [bytes(u16::to_le_bytes), bytes(u16::to_be_bytes), json.into()] {
+            let api = read(&bytes).unwrap().to_api(&Contract::default()).unwrap();
+            assert_eq!(api["1"]["class_type"], "\u{1f600}");
+        }
     }
 
     #[test]
