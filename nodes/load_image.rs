@@ -99,6 +99,7 @@ fn decode(bytes: &[u8]) -> Result<Vec<DynamicImage>> {
     let pixels = u64::from(w) * u64::from(h);
     ensure!(pixels <= MAX_PIXELS, "{w}x{h} is too large: {pixels} pixels, at most {MAX_PIXELS} are loaded");
     ensure!(pixels > 0, "the picture is empty");
+    ensure!(format != ImageFormat::Jpeg || has_end(bytes), "the file is damaged: it has no end");
     if format == ImageFormat::Gif {
         return gif_frames(bytes, MAX_PIXELS / pixels);
     }
@@ -106,6 +107,13 @@ fn decode(bytes: &[u8]) -> Result<Vec<DynamicImage>> {
     let mut picture = DynamicImage::from_decoder(decoder).map_err(said_once)?;
     picture.apply_orientation(orientation);
     Ok(vec![picture])
+}
+
+/// Whether the last scan of a JPEG ends: the decoder would paint what is missing grey.
+fn has_end(jpeg: &[u8]) -> bool {
+    let last = |marker: u8| jpeg.windows(2).rposition(|pair| pair == [0xff, marker]);
+    let (end, scan) = (last(0xd9), last(0xda));
+    end > scan
 }
 
 fn gif_frames(bytes: &[u8], most: u64) -> Result<Vec<DynamicImage>> {

@@ -185,7 +185,8 @@ fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
         });
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;
-        crate::convert::write_whole(&dir.join(format!("{name}.safetensors")), &bytes)?;
+        let file = dir.join(format!("{name}.safetensors"));
+        crate::convert::write_whole(&file, &bytes).with_context(|| file.display().to_string())?;
     }
     Ok(())
 }
