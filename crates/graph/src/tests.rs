@@ -1,6 +1,7 @@
 //! Both forms together: hostile input, odd files, and round trips.
 
 mod pairs;
+mod subgraphs;
 mod traps;
 
 use crate::{Contract, Json, read};
@@ -270,15 +271,15 @@ fn a_chain_of_a_hundred_thousand_nodes_is_laid_out_in_seconds() {
     in_time(|| read(text.as_bytes()).unwrap().to_ui(&contract()).unwrap());
 }
 
-/// A workflow and a prompt to damage.
-fn sample() -> [String; 2] {
+/// Graphs of all forms to damage.
+fn sample() -> [String; 4] {
     let prompt = json!({
         "1": {"class_type": "Text", "inputs": {"text": "a {b|c} // d"}},
         "2": {"class_type": "Sampler", "inputs": {"model": ["1", 0], "seed": 1, "name": "a"}},
         "3": {"class_type": "Foo", "inputs": {"x": ["2", 0], "y": [1, 2]}},
     });
     let workflow = read(prompt.to_string().as_bytes()).unwrap().to_ui(&contract()).unwrap();
-    [prompt.to_string(), workflow.to_string()]
+    [&prompt, &workflow, &subgraphs::workflow(0), &subgraphs::group()].map(Json::to_string)
 }
 
 /// Replaces the part at `path` (each step modulo what is there) by `new`.

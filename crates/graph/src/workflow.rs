@@ -4,20 +4,21 @@ use crate::{
     Json, Result,
     contract::{Class, Contract},
     placeholders,
+    unfold::unfold,
     widget_values::widget_values,
 };
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Node modes of the UI form.
-const MUTED: i64 = 2;
-const BYPASSED: i64 = 4;
+pub const MUTED: i64 = 2;
+pub const BYPASSED: i64 = 4;
 
 /// Nodes that exist in editors only.
 const NOTES: [&str; 2] = ["Note", "MarkdownNote"];
-const REROUTE: &str = "Reroute";
-const PRIMITIVE: &str = "PrimitiveNode";
+pub const REROUTE: &str = "Reroute";
+pub const PRIMITIVE: &str = "PrimitiveNode";
 
 /// A UI-form graph, indexed.
 struct Ui<'a> {
@@ -60,7 +61,8 @@ type Feeds<'a> = HashMap<(usize, usize, &'a str), Feed>;
 
 /// Converts; an error names the node that cannot be converted.
 pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>> {
-    let ui = Ui::new(workflow)?;
+    let workflow = unfold(workflow)?;
+    let ui = Ui::new(&workflow)?;
     let mut feeds = Feeds::new();
     let mut prompt = Map::new();
     for node in &ui.nodes {
@@ -85,13 +87,10 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
 impl<'a> Ui<'a> {
     fn new(workflow: &'a Json) -> Result<Self> {
         let list = workflow["nodes"].as_array().context("the workflow has no list of nodes")?;
-        let subgraphs = array(&workflow["definitions"]["subgraphs"]);
-        let subgraphs = subgraphs.iter().filter_map(|s| s["id"].as_str()).collect();
         let mut nodes = Vec::with_capacity(list.len());
         for json in list {
             let id = id(&json["id"]).context("a node has no id")?;
             let class = json["type"].as_str().with_context(|| format!("node {id} has no type"))?;
-            refuse_groups(&subgraphs, &id, class)?;
             nodes.push(UiNode { id, class, mode: json["mode"].as_i64().unwrap_or(0), json });
         }
         let mut by_id = HashMap::new();
@@ -240,29 +239,18 @@ pub fn fill_defaults(prompt: &mut Map<String, Json>, contract: &Contract) {
     }
 }
 
-fn refuse_groups(subgraphs: &HashSet<&str>, node: &str, class: &str) -> Result<()> {
-    if subgraphs.contains(class) {
-        bail!(
-            "node {node} is a subgraph; Weft does not read subgraphs yet: unpack it in the editor first"
-        );
-    }
-    if class.starts_with("workflow>") || class.starts_with("workflow/") {
-        bail!(
-            "node {node} ({class}) is a group node; Weft does not read group nodes yet: convert it to nodes first"
-        );
-    }
-    Ok(())
+fn link(json: &Json) -> Option<(String, Link)> {
+    let slot = usize::try_from(part(json, 2, "origin_slot").as_u64()?).ok()?;
+    Some((id(part(json, 0, "id"))?, Link { origin: id(part(json, 1, "origin_id"))?, slot }))
 }
 
-/// A link as a list (0.4) or an object (1.0): its id, and where it comes from.
-fn link(json: &Json) -> Option<(String, Link)> {
-    let part = |i: usize, name: &str| if json.is_array() { &json[i] } else { &json[name] };
-    let slot = usize::try_from(part(2, "origin_slot").as_u64()?).ok()?;
-    Some((id(part(0, "id"))?, Link { origin: id(part(1, "origin_id"))?, slot }))
+/// A part of a link, which is a list (0.4) or an object (1.0).
+pub fn part<'a>(link: &'a Json, place: usize, name: &str) -> &'a Json {
+    if link.is_array() { &link[place] } else { &link[name] }
 }
 
 /// Ids are numbers or strings.
-fn id(json: &Json) -> Option<String> {
+pub fn id(json: &Json) -> Option<String> {
     match json {
         Json::Number(n) => Some(n.to_string()),
         Json::String(s) => Some(s.clone()),
@@ -270,6 +258,6 @@ fn id(json: &Json) -> Option<String> {
     }
 }
 
-fn array(json: &Json) -> &[Json] {
+pub fn array(json: &Json) -> &[Json] {
     json.as_array().map_or(&[], Vec::as_slice)
 }
