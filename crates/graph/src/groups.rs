@@ -16,9 +16,9 @@ pub fn as_subgraph(instance: &Json, group: &Json) -> Result<Json> {
     for link in array(&group["links"]) {
         let place = |i: usize| usize::try_from(link[i].as_u64()?).ok();
         if let (Some(from), Some(slot), Some(to), Some(input)) =
-            (place(0), place(1), place(2), place(3))
+            (link[0].as_i64(), place(1), place(2), place(3))
         {
-            parts.link(json!(from), slot, to, input);
+            parts.link(from, slot, to, input);
         }
     }
     let outputs = parts.outputs(group);
@@ -31,7 +31,7 @@ pub fn as_subgraph(instance: &Json, group: &Json) -> Result<Json> {
         inputs.len()
     );
     for (i, (node, input)) in inputs.into_iter().enumerate() {
-        parts.link(json!(-10), i, node, input);
+        parts.link(-10, i, node, input);
     }
     for (i, (node, output)) in outputs.into_iter().enumerate() {
         let name = parts.links.len();
@@ -77,7 +77,7 @@ impl Parts {
     }
 
     /// Adds a link to an input of a part, if there is such.
-    fn link(&mut self, from: Json, slot: usize, to: usize, input: usize) {
+    fn link(&mut self, from: i64, slot: usize, to: usize, input: usize) {
         let socket = self.nodes.get_mut(to).and_then(|n| n.get_mut("inputs")?.get_mut(input));
         if let Some(socket) = socket.and_then(Json::as_object_mut) {
             let name = self.links.len();

@@ -76,7 +76,7 @@ impl<'a> Flat<'a> {
         let name = format!("{prefix}{}", id(part(link, 0, "id"))?);
         if id(part(link, 3, "target_id")).is_some_and(|target| target == OUTPUTS) {
             let output = part(link, 4, "target_slot").as_u64()?;
-            self.nodes.push(reroute(format!("{prefix}{OUTPUTS}:{output}"), &json!(name)));
+            self.nodes.push(reroute(&format!("{prefix}{OUTPUTS}:{output}"), &json!(name)));
         }
         let (origin, slot) = if origin == INPUTS {
             (format!("{prefix}{INPUTS}:{slot}"), 0)
@@ -133,13 +133,13 @@ impl<'a> Flat<'a> {
             let name = format!("{prefix}{INPUTS}:{i}");
             self.nodes.push(match value {
                 Some(value) => json!({"id": name, "type": PRIMITIVE, "widgets_values": [value]}),
-                None => reroute(name, link),
+                None => reroute(&name, link),
             });
         }
     }
 }
 
-fn reroute(name: String, link: &Json) -> Json {
+fn reroute(name: &str, link: &Json) -> Json {
     json!({"id": name, "type": REROUTE, "inputs": [{"name": "", "type": "*", "link": link}]})
 }
 
