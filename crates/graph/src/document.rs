@@ -1,9 +1,13 @@
 //! A graph as it is found: UI form, API form, or inside a picture.
 
-use crate::{Contract, Json, Result, pictures, workflow};
-use anyhow::{Context as _, bail, ensure};
+use crate::{Contract, Json, pictures, workflow};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 use serde_json::Map;
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 /// A graph in one of its forms, or in both.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +39,7 @@ fn text(bytes: &[u8]) -> Result<Cow<'_, str>> {
 }
 
 impl Document {
-    fn from_json(json: Json) -> Result<Self> {
-        let Json::Object(map) = json else { bail!("a graph is a JSON object") };
+    fn from_json(Keyed(map): Keyed) -> Result<Self> {
         if map.get("nodes").is_some_and(Json::is_array) {
             return Ok(Self { ui: Some(map.into()), api: None });
         }
@@ -81,8 +84,38 @@ impl Document {
     }
 }
 
+/// A JSON object that has each key once: of two nodes with one id, neither may be lost.
+struct Keyed(Map<String, Json>);
+
+impl<'de> Deserialize<'de> for Keyed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeyedVisitor)
+    }
+}
+
+struct KeyedVisitor;
+
+impl<'de> Visitor<'de> for KeyedVisitor {
+    type Value = Keyed;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Keyed, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, value)) = entries.next_entry::<String, Json>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format!("{key:?} is there twice")));
+            }
+            map.insert(key, value);
+        }
+        Ok(Keyed(map))
+    }
+}
+
 /// JSON as Python writes it: a bare NaN or Infinity counts as null.
-fn parse(text: &str) -> Result<Json> {
+fn parse(text: &str) -> Result<Keyed> {
     let error = match serde_json::from_str(text) {
         Ok(json) => return Ok(json),
         Err(error) => error,
@@ -144,13 +177,14 @@ mod tests {
 
     #[test]
     fn what_is_no_graph_is_refused_with_the_reason() {
-        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let deep = r#"{"a":"#.repeat(100_000) + &"}".repeat(100_000);
         let cases = [
             ("", "not JSON"),
             ("[1]", "object"),
             (deep.as_str(), "levels deep"),
             ("{\"a\": 1}", "is not a node"),
             ("{", "not JSON"),
+            (r#"{"1": {}, "7": {}, "7": {}}"#, "\"7\" is there twice"),
         ];
         for (text, reason) in cases {
             let error = format!("{:#}", read(text.as_bytes()).unwrap_err());

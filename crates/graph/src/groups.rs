@@ -6,6 +6,7 @@
 use crate::{Json, Result, workflow::array};
 use anyhow::ensure;
 use serde_json::json;
+use std::collections::HashSet;
 
 /// The group that a node is an instance of, with the instance's values; an error if the two do not
 /// fit.
@@ -101,12 +102,14 @@ impl Parts {
 
     /// The outputs that can be linked from outside, by node and place.
     fn outputs(&self, group: &Json) -> Vec<(usize, usize)> {
+        let place = |node: &Json, i: &Json| Some((node.as_u64()?, i.as_u64()?));
+        let taken: HashSet<_> = self.links.iter().filter_map(|l| place(&l[1], &l[2])).collect();
+        let external = array(&group["external"]).iter();
+        let external: HashSet<_> = external.filter_map(|e| place(&e[0]["index"], &e[1])).collect();
         let shown = |&(node, i, _): &(usize, usize, &Json)| {
-            let taken = self.links.iter().any(|link| link[1] == node && link[2] == i);
-            let external =
-                array(&group["external"]).iter().any(|e| e[0]["index"] == node && e[1] == i);
             let config = &group["config"][node.to_string()]["output"][i.to_string()]["visible"];
-            config.as_bool().unwrap_or(!taken || external)
+            let place = (node as u64, i as u64);
+            config.as_bool().unwrap_or(!taken.contains(&place) || external.contains(&place))
         };
         self.sockets("outputs").filter(shown).map(|(node, i, _)| (node, i)).collect()
     }

@@ -126,12 +126,14 @@ impl<'a> Flat<'a> {
     /// Adds what brings in the inputs of an instance: a link, a widget's value, or nothing.
     fn border(&mut self, prefix: &str, instance: &Json, inner: &Json) {
         let own = array(&instance["inputs"]);
+        let by_name: HashMap<_, _> = own.iter().map(|o| (o["name"].as_str(), o)).collect();
+        let values = promoted(instance);
         for (i, input) in array(&inner["inputs"]).iter().enumerate() {
-            let own = own.iter().find(|o| o["name"] == input["name"]).or(own.get(i));
+            let input = input["name"].as_str();
+            let own = by_name.get(&input).copied().or(own.get(i));
             let link = own.map_or(&Json::Null, |own| &own["link"]);
-            let value = promoted(instance, &input["name"]).filter(|_| link.is_null());
             let name = format!("{prefix}{INPUTS}:{i}");
-            self.nodes.push(match value {
+            self.nodes.push(match values.get(&input).filter(|_| link.is_null()) {
                 Some(value) => json!({"id": name, "type": PRIMITIVE, "widgets_values": [value]}),
                 None => reroute(&name, link),
             });
@@ -154,17 +156,18 @@ fn renamed(prefix: &str, name: &str, node: &Json) -> Json {
     node
 }
 
-/// The value in an instance's widget for an input. Newer files list its widgets; those for inner
-/// nodes are theirs.
-fn promoted<'a>(instance: &'a Json, input: &Json) -> Option<&'a Json> {
+/// The values in an instance's widgets, by the input they are for. Newer files list the widgets;
+/// those for inner nodes are theirs.
+fn promoted(instance: &Json) -> HashMap<Option<&str>, &Json> {
     let listed = array(&instance["properties"]["proxyWidgets"]);
-    let place = if listed.is_empty() {
-        let mut widgets = array(&instance["inputs"]).iter().filter(|own| own["widget"].is_object());
-        widgets.position(|own| own["name"] == *input)
+    let own = array(&instance["inputs"]).iter().filter(|own| own["widget"].is_object());
+    let names: Vec<Option<&str>> = if listed.is_empty() {
+        own.map(|own| own["name"].as_str()).collect()
     } else {
-        listed.iter().position(|widget| widget[0] == "-1" && widget[1] == *input)
+        listed.iter().map(|w| w[1].as_str().filter(|_| w[0] == "-1")).collect()
     };
-    array(&instance["widgets_values"]).get(place?).filter(|value| !value.is_null())
+    let values = names.into_iter().zip(array(&instance["widgets_values"]));
+    values.filter(|(name, value)| name.is_some() && !value.is_null()).collect()
 }
 
 fn group_name(class: &str) -> Option<&str> {
