@@ -46,7 +46,14 @@ fn converted(path: &Path, to: Form) -> Result<String> {
     let contract = Contract::from_types(&nodes::all());
     let document = graph::read(&read_bytes(path)?)?;
     let json = match to {
-        Form::Api => graph::Json::Object(document.to_api(&contract)?),
+        Form::Api => {
+            for node in document.nameless(&contract)? {
+                eprintln!(
+                    "note: the values of node {node} are left out: Weft does not know their names"
+                );
+            }
+            graph::Json::Object(document.to_api(&contract)?)
+        }
         Form::Ui => document.to_ui(&contract)?,
     };
     Ok(serde_json::to_string_pretty(&json)?)

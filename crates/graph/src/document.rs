@@ -74,6 +74,14 @@ impl Document {
         }
     }
 
+    /// The nodes, as `7 (Foo)`, whose typed-in values [`Document::to_api`] leaves out for want of names.
+    pub fn nameless(&self, contract: &Contract) -> Result<Vec<String>> {
+        match (&self.api, &self.ui) {
+            (None, Some(ui)) => workflow::nameless(ui, contract),
+            _ => Ok(vec![]),
+        }
+    }
+
     /// The UI form: as it is, or laid out from the API form.
     pub fn to_ui(&self, contract: &Contract) -> Result<Json> {
         match (&self.ui, &self.api) {

@@ -65,12 +65,7 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
     let ui = Ui::new(&workflow)?;
     let mut feeds = Feeds::new();
     let mut prompt = Map::new();
-    for node in &ui.nodes {
-        let virtual_node =
-            NOTES.contains(&node.class) || [REROUTE, PRIMITIVE].contains(&node.class);
-        if virtual_node || node.mode == MUTED || node.mode == BYPASSED {
-            continue;
-        }
+    for node in ui.nodes.iter().filter(|node| node.is_sent()) {
         let title = node.json["title"].as_str().unwrap_or(node.class);
         let mut inputs = ui.inputs(node, contract.0.get(node.class), &mut feeds)?;
         if let Some(Json::String(name)) = inputs.get_mut("filename_prefix") {
@@ -82,6 +77,28 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
         );
     }
     Ok(prompt)
+}
+
+/// The nodes, as `7 (Foo)`, whose widgets' values the API form cannot have: neither the contract nor
+/// the file knows their names.
+pub fn nameless(workflow: &Json, contract: &Contract) -> Result<Vec<String>> {
+    let workflow = unfold(workflow)?;
+    let ui = Ui::new(&workflow)?;
+    let nameless = |node: &&UiNode| {
+        let named = array(&node.json["inputs"]).iter().any(|input| input["widget"].is_object());
+        let known = named || contract.0.contains_key(node.class);
+        node.is_sent() && !known && !array(&node.json["widgets_values"]).is_empty()
+    };
+    let nodes = ui.nodes.iter().filter(nameless);
+    Ok(nodes.map(|node| format!("{} ({})", node.id, node.class)).collect())
+}
+
+impl UiNode<'_> {
+    /// Whether it is in the API form; what editors alone know and what is switched off is not.
+    fn is_sent(&self) -> bool {
+        let editors = NOTES.contains(&self.class) || [REROUTE, PRIMITIVE].contains(&self.class);
+        !editors && self.mode != MUTED && self.mode != BYPASSED
+    }
 }
 
 impl<'a> Ui<'a> {

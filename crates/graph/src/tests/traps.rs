@@ -161,6 +161,21 @@ fn classes_that_nobody_knows_are_read_by_the_names_in_the_file() {
 }
 
 #[test]
+fn values_that_nobody_can_name_are_told() {
+    let own = json!([{"name": "x", "widget": {"name": "x"}}]);
+    let workflow = json!({"links": [], "nodes": [
+        {"id": 1, "type": "Custom", "widgets_values": [1]},
+        {"id": 2, "type": "Custom", "widgets_values": [1], "inputs": own},
+        {"id": 3, "type": "Custom", "widgets_values": {"x": 1}},
+        {"id": 4, "type": "Custom", "widgets_values": []},
+        {"id": 5, "type": "Custom", "widgets_values": [1], "mode": 2},
+        {"id": 6, "type": "SaveImage", "widgets_values": ["x"]},
+        {"id": 7, "type": "Note", "widgets_values": ["x"]}]});
+    let document = read(workflow.to_string().as_bytes()).unwrap();
+    assert_eq!(document.nameless(&Contract::from_types(&[])).unwrap(), ["1 (Custom)"]);
+}
+
+#[test]
 fn a_file_that_names_all_widgets_and_more_has_their_order() {
     let names = ["width", "height", "length", "batch_size"];
     let input = |name: &&str| json!({"name": name, "type": "INT", "widget": {"name": name}});
