@@ -62,6 +62,9 @@ impl Folders {
         for dir in args.models.iter().chain(&args.input).chain(&args.comfyui) {
             anyhow::ensure!(dir.is_dir(), "{}: no such folder", dir.display());
         }
+        if let Some(dir) = &args.output {
+            anyhow::ensure!(dir.is_dir() || !dir.exists(), "{}: not a folder", dir.display());
+        }
         let base = args.comfyui.clone().unwrap_or_default();
         let mut roots = args.models.clone();
         if args.comfyui.is_some() || roots.is_empty() {
@@ -115,15 +118,13 @@ impl Folders {
         Ok((dirs, MODEL_FILES))
     }
 
-    fn missing(&self, folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
-        let names = self.list(folder);
-        let near = near(name, &names);
-        let searched: Vec<String> = dirs.iter().map(|d| d.display().to_string()).collect();
-        let mut text = format!("no {name} in {folder} (searched {})", searched.join(", "));
-        if !near.is_empty() {
-            text += &format!("; near: {}", near.join(", "));
-        }
-        anyhow::Error::msg(text)
+    fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
+        let whole = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        let searched: Vec<String> = dirs.iter().map(|d| whole(d).display().to_string()).collect();
+        anyhow::anyhow!(
+            "there is no file {name:?} in `{folder}` (searched {})",
+            searched.join(", ")
+        )
     }
 }
 
@@ -178,7 +179,7 @@ impl Host for Folders {
             return Ok(File::Path(path));
         }
         let builtin = builtin::folder(folder).iter().find(|b| b.name == name);
-        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| self.missing(folder, name, dirs))
+        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| Self::missing(folder, name, dirs))
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {
@@ -318,8 +319,9 @@ mod tests {
         assert!(folders.list("input").contains(&"e.png".to_owned()));
         let refused = folders.find("checkpoints", "b.ckpt").unwrap_err().to_string();
         assert!(refused.contains("pickle"), "{refused}");
-        let near = folders.find("checkpoints", "weft-tyny.safetensors").unwrap_err().to_string();
-        assert!(near.contains("near: weft-tiny.safetensors"), "{near}");
+        let missing = folders.find("checkpoints", "x.safetensors").unwrap_err().to_string();
+        let searched = root.join("models/checkpoints").display().to_string();
+        assert!(missing.contains("x.safetensors") && missing.contains(&searched), "{missing}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
-use tensor::Weights;
+use tensor::{Dtype, Weights};
 
 #[derive(clap::Args)]
 pub struct InspectArgs {
@@ -22,14 +22,17 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
         None => writeln!(out, "  of no kind that Weft knows")?,
     }
     let (mut numbers, mut types) = (0usize, BTreeMap::<String, usize>::new());
-    for key in weights.keys() {
+    for (key, dtype) in
+        weights.keys().into_iter().filter_map(|key| Some((key, weights.dtype(key)?)))
+    {
         numbers += weights.shape(key).map_or(0, |s| s.iter().product());
-        *types.entry(format!("{:?}", weights.dtype(key))).or_default() += 1;
+        let name = match dtype {
+            Dtype::Other(other) => other.to_string(),
+            dtype => format!("{dtype:?}").to_uppercase(),
+        };
+        *types.entry(name).or_default() += 1;
     }
-    let types: Vec<String> = types
-        .iter()
-        .map(|(ty, n)| format!("{n} {}", ty.trim_start_matches("Some(").trim_end_matches(')')))
-        .collect();
+    let types: Vec<String> = types.iter().map(|(ty, n)| format!("{n} {ty}")).collect();
     writeln!(
         out,
         "  {} tensors ({}), {:.1} million parameters",
@@ -53,6 +56,6 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     for error in &damaged {
         writeln!(out, "  wrong: {error:#}")?;
     }
-    ensure!(damaged.is_empty(), "{} tensors are damaged", damaged.len());
+    ensure!(damaged.is_empty(), "damaged tensors: {}", damaged.len());
     Ok(())
 }

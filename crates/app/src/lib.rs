@@ -17,7 +17,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// ComfyUI workflows in one program: no Python, no CUDA, on any GPU or the CPU.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "weft", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,7 +53,7 @@ pub enum DeviceChoice {
 /// Where a graph comes from: a file, or `-` for standard input.
 #[derive(clap::Args, Clone, Debug)]
 pub struct GraphArg {
-    /// UI JSON, API JSON, a PNG that carries one, or - for standard input
+    /// UI JSON, API JSON, a PNG or WebP that carries one, or - for standard input
     #[arg(value_name = "GRAPH")]
     graph: PathBuf,
 }

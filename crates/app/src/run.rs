@@ -32,7 +32,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     sampler_noise: NoiseChoice,
     /// How many times to run; each time the seeds go up by one
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
     /// Writes DIR/ID.safetensors with the outputs of the nodes of --dump-nodes
     #[arg(long, value_name = "DIR", requires = "dump_nodes")]
@@ -196,7 +196,8 @@ fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
         });
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;
-        crate::convert::write_whole(&dir.join(format!("{name}.safetensors")), &bytes)?;
+        let file = dir.join(format!("{name}.safetensors"));
+        crate::convert::write_whole(&file, &bytes).with_context(|| file.display().to_string())?;
     }
     Ok(())
 }
