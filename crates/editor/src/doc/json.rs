@@ -126,9 +126,15 @@ impl Node {
         Raw::set(&mut out, "bgcolor", &self.bgcolor, text, |c| json!(c));
         self.flags_into(&mut out);
         // A list that was not there stays away while it is empty.
-        let inputs = self.inputs.iter().enumerate().map(|(i, s)| s.input_json(ends.into.get(&(self.id, i))));
-        let outputs = self.outputs.iter().enumerate().map(|(i, s)| s.output_json(ends.out_of.get(&(self.id, i))));
-        let lists: [(&str, Vec<Json>); 2] = [("inputs", inputs.collect()), ("outputs", outputs.collect())];
+        let inputs =
+            self.inputs.iter().enumerate().map(|(i, s)| s.input_json(ends.into.get(&(self.id, i))));
+        let outputs = self
+            .outputs
+            .iter()
+            .enumerate()
+            .map(|(i, s)| s.output_json(ends.out_of.get(&(self.id, i))));
+        let lists: [(&str, Vec<Json>); 2] =
+            [("inputs", inputs.collect()), ("outputs", outputs.collect())];
         for (key, slots) in lists {
             if !slots.is_empty() {
                 out.insert(key.into(), slots.into());
@@ -202,7 +208,8 @@ fn read_link(json: &Json) -> Result<Option<(LinkId, Link)>> {
         _ => bail!("a link is neither a list nor an object: {json}"),
     };
     let number = |i: usize| fields.get(i).and_then(id);
-    let [Some(link), Some(from), Some(from_slot), Some(to), Some(to_slot)] = [0, 1, 2, 3, 4].map(number)
+    let [Some(link), Some(from), Some(from_slot), Some(to), Some(to_slot)] =
+        [0, 1, 2, 3, 4].map(number)
     else {
         bail!("a link does not name its ends by numbers: {json}")
     };
