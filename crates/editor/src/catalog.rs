@@ -1,0 +1,53 @@
+//! What the editor knows of each class of node: the program's own, with the names their lists offer now.
+
+use graph::{Contract, Host, NodeType};
+use std::{collections::HashMap, sync::Arc};
+
+/// Everything that can be put into a graph.
+pub struct Catalog {
+    pub types: &'static [NodeType],
+    /// Widgets of all known classes, also of those that this program does not run.
+    pub contract: Contract,
+    host: Arc<dyn Host>,
+    by_name: HashMap<&'static str, &'static NodeType>,
+    /// Lists that name files, by folder, as they were when last looked at.
+    files: HashMap<&'static str, Vec<String>>,
+}
+
+impl Catalog {
+    pub fn new(types: &'static [NodeType], host: Arc<dyn Host>) -> Self {
+        let mut catalog = Self {
+            types,
+            contract: Contract::from_types(types),
+            host,
+            by_name: types.iter().map(|ty| (ty.name, ty)).collect(),
+            files: HashMap::new(),
+        };
+        catalog.refresh();
+        catalog
+    }
+
+    /// The class, if this program runs it.
+    pub fn get(&self, class: &str) -> Option<&'static NodeType> {
+        self.by_name.get(class).copied()
+    }
+
+    /// Looks at the folders again.
+    pub fn refresh(&mut self) {
+        let inputs = self.types.iter().flat_map(|ty| &ty.inputs);
+        let folders = inputs.filter_map(graph::Input::folder);
+        self.files = folders.map(|folder| (folder, self.host.list(folder))).collect();
+    }
+
+    /// What an input's drop-down list offers; `None` if it is no list.
+    pub fn choices(&self, class: &str, input: &str) -> Option<Vec<String>> {
+        use graph::widget::Choices;
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        Some(match self.get(class)?.input(input)?.choices.as_ref()? {
+            Choices::Names(all) => names(all),
+            Choices::Files { folder, extra } => {
+                [self.files.get(folder).cloned().unwrap_or_default(), names(extra)].concat()
+            }
+        })
+    }
+}
