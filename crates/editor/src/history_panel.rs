@@ -1,7 +1,7 @@
 //! What has run, with what came of it; and what is wrong with the graph.
 
 use crate::{
-    panels::{ago, card, heading, icon_button, nothing, picture, row, seconds},
+    panels::{ago, card, heading, icon_button, nothing, picture, row, seconds, strong},
     pictures::Picture,
     runs::{Number, Problem, Run, Runs, Stage, Tab, why::Prompt},
     theme::Theme,
@@ -35,7 +35,7 @@ impl Runs {
     pub fn history_ui(&mut self, ui: &mut Ui, theme: &Theme) -> Vec<Event> {
         let (mut events, mut forget, mut clear) = (Vec::new(), None, false);
         let over: Vec<&Run> = self.all().iter().rev().filter(|run| run.over()).collect();
-        heading(ui, "History", |ui| {
+        heading(ui, theme, "History", |ui| {
             ui.add_enabled_ui(!over.is_empty(), |ui| {
                 clear = icon_button(ui, ICON_DELETE_SWEEP, "Clear the history; pictures stay")
                     .clicked();
@@ -85,7 +85,7 @@ impl Runs {
                 }
                 ui.vertical(|ui| {
                     ui.spacing_mut().item_spacing.y = 3.0;
-                    ui.add(egui::Label::new(RichText::new(&run.title).strong()).truncate());
+                    ui.add(egui::Label::new(strong(theme, &run.title)).truncate());
                     facts(ui, theme, run);
                     ui.with_layout(egui::Layout::bottom_up(egui::Align::Min), |ui| {
                         ui.horizontal(|ui| wish = wish.take().or(buttons(ui, run)));
@@ -99,7 +99,7 @@ impl Runs {
     /// Draws the panel of what is wrong.
     pub fn errors_ui(&self, ui: &mut Ui, theme: &Theme) -> Vec<Event> {
         let problems = self.problems();
-        heading(ui, "Problems", |ui| {
+        heading(ui, theme, "Problems", |ui| {
             if !problems.is_empty() {
                 ui.label(RichText::new(problems.len().to_string()).color(theme.dim));
             }
@@ -190,7 +190,7 @@ fn problem_ui(ui: &mut Ui, theme: &Theme, problem: &Problem) -> bool {
         let mut jump = false;
         let what = |ui: &mut Ui| {
             ui.label(RichText::from(icon).size(18.0).color(color));
-            ui.label(RichText::new(&problem.title).strong());
+            ui.label(strong(theme, &problem.title));
             if let Some(input) = &problem.input {
                 ui.label(RichText::new(input).color(theme.dim));
             }

@@ -3,9 +3,11 @@
 //! A [`doc::Doc`] is the graph as it is edited; everything on screen is drawn from it, every change goes
 //! through it. Running is behind one narrow interface, [`session::Session`].
 
+pub mod brush;
 pub mod catalog;
 pub mod doc;
 pub mod history_panel;
+pub mod lens;
 pub mod panels;
 pub mod pictures;
 pub mod queue;
@@ -13,3 +15,4 @@ pub mod runs;
 pub mod session;
 pub mod theme;
 pub mod thumbnails;
+pub mod viewer;

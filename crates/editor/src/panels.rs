@@ -42,9 +42,20 @@ pub fn row(ui: &mut Ui, left: impl FnOnce(&mut Ui), right: impl FnOnce(&mut Ui))
     egui::Sides::new().height(24.0).shrink_left().truncate().show(ui, left, right);
 }
 
+/// The same as a line of small text.
+pub fn line(ui: &mut Ui, left: RichText, right: RichText) {
+    let sides = egui::Sides::new().height(14.0).shrink_left().truncate();
+    sides.show(ui, |ui| drop(ui.label(left.small())), |ui| drop(ui.label(right.small())));
+}
+
+/// Text that stands out.
+pub fn strong(theme: &Theme, text: &str) -> RichText {
+    RichText::new(text).strong().color(theme.text)
+}
+
 /// A panel's title, and at its right what `tools` draws.
-pub fn heading(ui: &mut Ui, title: &str, tools: impl FnOnce(&mut Ui)) {
-    row(ui, |ui| drop(ui.label(RichText::new(title).size(15.0).strong())), tools);
+pub fn heading(ui: &mut Ui, theme: &Theme, title: &str, tools: impl FnOnce(&mut Ui)) {
+    row(ui, |ui| drop(ui.label(strong(theme, title).size(15.0))), tools);
     ui.add_space(2.0);
 }
 

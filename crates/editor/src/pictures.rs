@@ -1,6 +1,6 @@
 //! Pictures in the folders of a graph: where they are, and their pixels.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use egui::ColorImage;
 use graph::{File, Host, Json};
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbaImage, imageops::FilterType};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     io::Cursor,
     path::{Component, Path, PathBuf},
+    sync::{Arc, mpsc},
 };
 
 /// No picture that is shown takes more memory than this while it is read, in bytes.
@@ -100,6 +101,33 @@ pub fn at_most(picture: RgbaImage, side: u32) -> RgbaImage {
     }
     let part = |n: u32| (u64::from(n) * u64::from(side) / u64::from(longer)).max(1) as u32;
     image::imageops::resize(&picture, part(width), part(height), FilterType::Triangle)
+}
+
+/// A picture that is being read, on a thread of its own.
+pub struct Reading(mpsc::Receiver<Result<RgbaImage>>);
+
+impl Reading {
+    /// Starts the thread; it asks for a repaint when it is done.
+    pub fn start(picture: Picture, host: Arc<dyn Host>, ctx: &egui::Context) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let ctx = ctx.clone();
+        std::thread::spawn(move || {
+            // Nobody waits any more if the viewer is closed.
+            let _ = sender.send(picture.read(&*host));
+            ctx.request_repaint();
+        });
+        Self(receiver)
+    }
+
+    /// The picture, once: when it has been read.
+    pub fn done(&self) -> Option<Result<RgbaImage>> {
+        match self.0.try_recv() {
+            Ok(picture) => Some(picture),
+            Err(mpsc::TryRecvError::Empty) => None,
+            // A decoder that panics takes its thread with it.
+            Err(mpsc::TryRecvError::Disconnected) => Some(Err(anyhow!("the file is damaged"))),
+        }
+    }
 }
 
 /// As egui takes it.

@@ -1,14 +1,16 @@
 //! The queue: what runs, what waits, and what the last run did to each node.
 
 use crate::{
-    panels::{bar, card, heading, icon_button, icon_button_in, nothing, row, seconds},
+    panels::{
+        bar, card, heading, icon_button, icon_button_in, line, nothing, row, seconds, strong,
+    },
     runs::{NodeState, Number, Run, Runs},
     theme::Theme,
 };
 use egui::{DragValue, Id, RichText, ScrollArea, Ui};
 use egui_material_icons::icons::{
-    ICON_BOLT, ICON_CANCEL, ICON_CLOSE, ICON_DELETE_SWEEP, ICON_DRAG_INDICATOR,
-    ICON_KEYBOARD_ARROW_DOWN, ICON_KEYBOARD_ARROW_UP, ICON_PLAYLIST_PLAY,
+    ICON_CANCEL, ICON_CLOSE, ICON_DELETE_SWEEP, ICON_DRAG_INDICATOR, ICON_KEYBOARD_ARROW_DOWN,
+    ICON_KEYBOARD_ARROW_UP, ICON_PLAYLIST_PLAY,
 };
 
 /// What a person does to the queue.
@@ -26,7 +28,7 @@ impl Runs {
     pub fn queue_ui(&mut self, ui: &mut Ui, theme: &Theme) {
         let mut wishes = Vec::new();
         let waiting: Vec<Run> = self.waiting().into_iter().cloned().collect();
-        heading(ui, "Queue", |ui| {
+        heading(ui, theme, "Queue", |ui| {
             ui.add_enabled_ui(!waiting.is_empty(), |ui| {
                 if icon_button(ui, ICON_DELETE_SWEEP, "Clear the queue").clicked() {
                     wishes.push(Wish::Clear);
@@ -82,7 +84,7 @@ impl Runs {
         let state = nodes.zip(current).and_then(|(nodes, id)| nodes.get(id));
         card(ui, theme, theme.accent, |ui| {
             let mut wish = None;
-            let title = |ui: &mut Ui| drop(ui.label(RichText::new(&run.title).strong()));
+            let title = |ui: &mut Ui| drop(ui.label(strong(theme, &run.title)));
             row(ui, title, |ui| {
                 let icon = RichText::from(ICON_CANCEL).size(18.0).color(theme.error);
                 if icon_button_in(ui, icon, "Stop this run (Ctrl+Alt+Enter)").clicked() {
@@ -95,11 +97,7 @@ impl Runs {
             let name = nodes.zip(current).map(|(nodes, id)| nodes.title(id));
             let name = name.unwrap_or_else(|| "Making ready".into());
             let pace = state.map(pace_words).unwrap_or_default();
-            row(
-                ui,
-                |ui| drop(ui.label(RichText::new(name).small())),
-                |ui| drop(ui.label(RichText::new(pace).small().color(theme.dim))),
-            );
+            line(ui, RichText::new(name), RichText::new(pace).color(theme.dim));
             wish
         })
     }
@@ -167,13 +165,7 @@ fn node_row(ui: &mut Ui, theme: &Theme, title: &str, state: &NodeState) {
         (false, None) if state.error.is_some() => ("failed".into(), theme.error),
         (false, None) => (String::new(), theme.dim),
     };
-    let title = |ui: &mut Ui| drop(ui.label(RichText::new(title).small()));
-    row(ui, title, |ui| {
-        ui.label(RichText::new(words).small().color(color));
-        if state.cached {
-            ui.label(RichText::from(ICON_BOLT).small().color(color));
-        }
-    });
+    line(ui, RichText::new(title), RichText::new(words).color(color));
     if let Some(why) = &state.why {
         ui.label(RichText::new(format!("ran because {why}")).small().color(theme.dim));
     }

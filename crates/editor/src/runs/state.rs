@@ -67,9 +67,10 @@ pub struct Problem {
 pub struct Nodes {
     states: HashMap<String, NodeState>,
     pub problems: Vec<Problem>,
-    /// What ran last, and what runs or ran before it.
+    /// What runs, or ran last.
     prompt: Arc<Prompt>,
-    before: Arc<Prompt>,
+    /// By node: the graph with which it last had a result.
+    before: HashMap<String, Arc<Prompt>>,
     /// Nodes that began to run, how many will, and which runs.
     started: usize,
     total: usize,
@@ -83,9 +84,10 @@ impl Nodes {
 
     /// A run begins: results stay until there are new ones, everything else is of the past.
     pub fn start(&mut self, prompt: Arc<Prompt>) {
-        self.before = std::mem::replace(&mut self.prompt, prompt);
+        self.prompt = prompt;
         self.problems.clear();
         (self.started, self.total, self.current) = (0, 0, None);
+        self.before.retain(|id, _| self.prompt.contains_key(id));
         let known: HashSet<&str> = self.prompt.keys().flat_map(|id| outwards(id)).collect();
         self.states.retain(|path, _| known.contains(&**path));
         for state in self.states.values_mut() {
@@ -136,6 +138,7 @@ impl Nodes {
             RunEvent::Note { id, text } => self.each(&id, |state| state.notes.push(text.clone())),
             RunEvent::Executed { id, ui, seconds, cached } => {
                 self.each(&id, |state| state.executed(&ui, seconds, cached));
+                self.before.insert(id, self.prompt.clone());
             }
             RunEvent::Failed(failure) => self.failed(&failure),
             RunEvent::Interrupted { .. } => {}
@@ -191,7 +194,7 @@ impl Nodes {
 
     /// What a node is called: the title a person gave it, or its class.
     pub fn title(&self, id: &str) -> String {
-        let node = self.prompt.get(id).or_else(|| self.before.get(id));
+        let node = self.prompt.get(id);
         let text =
             |json: &Json| json.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned);
         let title =
@@ -200,7 +203,10 @@ impl Nodes {
     }
 
     fn cached(&mut self, ids: &[String]) {
-        ids.iter().for_each(|id| self.each(id, |state| state.cached = true));
+        for id in ids {
+            self.each(id, |state| state.cached = true);
+            self.before.insert(id.clone(), self.prompt.clone());
+        }
         // A subgraph is only cached if all of it is.
         let cached: HashSet<&str> = ids.iter().map(String::as_str).collect();
         let due = self.prompt.keys().filter(|id| !cached.contains(&***id));
@@ -225,12 +231,9 @@ impl Nodes {
         self.current = Some(id);
     }
 
-    /// Nothing on the first run: then everything has to run.
+    /// Nothing if it never had a result: then it has to run.
     fn why(&self, id: &str) -> Option<String> {
-        if !self.before.contains_key(id) {
-            return None;
-        }
-        let cause = why::why(&self.before, &self.prompt, id);
+        let cause = why::why(self.before.get(id)?, &self.prompt, id);
         let unchanged = || "a file changed, or its result was no longer kept".to_owned();
         Some(cause.map_or_else(unchanged, |cause| cause.words(id, |node| self.title(node))))
     }
