@@ -107,12 +107,12 @@ impl Brush {
 }
 
 impl Area {
-    fn pixels(self) -> impl Iterator<Item = (usize, usize)> {
+    pub fn pixels(self) -> impl Iterator<Item = (usize, usize)> {
         (self.min[1]..self.max[1])
             .flat_map(move |y| (self.min[0]..self.max[0]).map(move |x| (y, x)))
     }
 
-    fn union(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         let least = |i: usize| self.min[i].min(other.min[i]);
         let most = |i: usize| self.max[i].max(other.max[i]);
         Self { min: [least(0), least(1)], max: [most(0), most(1)] }

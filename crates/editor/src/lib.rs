@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod doc;
 pub mod history_panel;
 pub mod lens;
+pub mod mask;
 pub mod panels;
 pub mod pictures;
 pub mod queue;
