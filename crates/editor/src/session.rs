@@ -163,13 +163,7 @@ impl Queue {
     }
 }
 
-fn run(
-    engine: &mut Engine,
-    id: JobId,
-    job: &Job,
-    stop: &AtomicBool,
-    tell: &mut dyn FnMut(Event),
-) {
+fn run(engine: &mut Engine, id: JobId, job: &Job, stop: &AtomicBool, tell: &mut dyn FnMut(Event)) {
     tell(Event::Started(id));
     let prompt = Json::Object(job.prompt.clone());
     let names: Vec<&str> = job.targets.iter().map(String::as_str).collect();
