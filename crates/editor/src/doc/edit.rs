@@ -174,8 +174,13 @@ impl Slot {
 /// What a file stores for a widget that nobody has touched: its value, the state of its control and the
 /// name of its upload button.
 pub(super) fn default_values(spec: &WidgetSpec, control: &str) -> impl Iterator<Item = Json> {
-    let first = || spec.choices.first().cloned().unwrap_or_default();
-    let value = if spec.default.is_null() { first() } else { spec.default.clone() };
+    let value = match (&spec.default, spec.ty.as_str()) {
+        (Json::Null, "STRING") => json!(""),
+        (Json::Null, "BOOLEAN") => json!(false),
+        (Json::Null, "INT" | "FLOAT") => json!(0),
+        (Json::Null, _) => spec.choices.first().cloned().unwrap_or_default(),
+        (default, _) => default.clone(),
+    };
     let control = spec.control.then(|| json!(control));
     [Some(value), control, spec.upload.then(|| json!("image"))].into_iter().flatten()
 }

@@ -386,11 +386,6 @@ impl Node {
             out.insert("flags".into(), flags.into());
         }
     }
-
-    /// An entry of its `properties`.
-    pub(crate) fn property(&self, key: &str) -> &Json {
-        self.raw.0.get("properties").map_or(&Json::Null, |properties| &properties[key])
-    }
 }
 
 impl Slot {
