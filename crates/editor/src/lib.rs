@@ -5,5 +5,11 @@
 
 pub mod catalog;
 pub mod doc;
+pub mod history_panel;
+pub mod panels;
+pub mod pictures;
+pub mod queue;
+pub mod runs;
 pub mod session;
 pub mod theme;
+pub mod thumbnails;
