@@ -9,6 +9,7 @@ pub mod doc;
 pub mod history_panel;
 pub mod lens;
 pub mod mask;
+pub mod outpaint;
 pub mod panels;
 pub mod pictures;
 pub mod queue;

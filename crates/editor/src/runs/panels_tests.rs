@@ -2,13 +2,14 @@
 
 use super::tests::{Played, folders, order, ran, until};
 use super::*;
-use crate::{history_panel, session::Event, theme::Theme};
+use crate::{history_panel, session::Event, theme::Theme, viewer::Viewer};
 use egui_kittest::{Harness, kittest::Queryable};
 use engine::{Failure, NodeErrors, NodeProblems};
 use serde_json::json;
 
 struct Shown {
     runs: Runs,
+    viewer: Option<Viewer>,
     events: Vec<history_panel::Event>,
 }
 
@@ -56,7 +57,7 @@ fn shown(ctx: &Context) -> Shown {
     until(&mut runs, ctx, |runs| {
         runs.thumbnails.get(&runs.all()[0].pictures[0]).texture().is_some()
     });
-    Shown { runs, events: Vec::new() }
+    Shown { runs, viewer: None, events: Vec::new() }
 }
 
 fn warning() -> NodeErrors {
@@ -171,4 +172,35 @@ fn the_problems_panel_tells_in_words_and_leads_to_the_node() {
     harness.run_ok();
     let events = &harness.state().as_ref().unwrap().events;
     assert_eq!(events, &[history_panel::Event::Jump(1, "12:1".into())]);
+}
+
+fn viewer(shown: &mut Shown, ui: &mut egui::Ui, theme: &Theme) {
+    let runs = &shown.runs;
+    let first = &runs.all()[0].pictures[0];
+    let other = Picture { filename: "b.png".into(), ..first.clone() };
+    let new = || Viewer::new(vec![first.clone(), other], 0, runs);
+    if let Some(event) = shown.viewer.get_or_insert_with(new).ui(ui, theme, runs) {
+        assert_eq!(event, crate::viewer::Event::EditMask(first.clone()));
+    }
+}
+
+#[test]
+fn the_viewer_shows_compares_and_leads_to_the_mask_editor() {
+    let mut harness = harness(Theme::dark(), viewer);
+    harness.set_size(egui::vec2(900.0, 600.0));
+    let host = harness.state().as_ref().unwrap().runs.host.clone();
+    let path = host.folder("output").unwrap().join("b.png");
+    image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([y as u8, 90, x as u8]))
+        .save(path)
+        .unwrap();
+    harness.get_by_label("Compare with another picture").click();
+    for _ in 0..50 {
+        harness.step();
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    harness.get_by_label_contains("1 of 2, 300 x 200");
+    harness.get_by_label("Before and after");
+    look(&mut harness, "viewer");
+    harness.get_by_label("Edit the mask").click();
+    harness.run_ok();
 }
