@@ -188,6 +188,7 @@ fn viewer(shown: &mut Shown, ui: &mut egui::Ui, theme: &Theme) {
 fn the_viewer_shows_compares_and_leads_to_the_mask_editor() {
     let mut harness = harness(Theme::dark(), viewer);
     harness.set_size(egui::vec2(900.0, 600.0));
+    harness.run_ok();
     let host = harness.state().as_ref().unwrap().runs.host.clone();
     let path = host.folder("output").unwrap().join("b.png");
     image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([y as u8, 90, x as u8]))
