@@ -331,7 +331,7 @@ impl Full {
     }
 }
 
-/// The handle between two pictures; dragging it, or the arrow keys, move it.
+/// The handle between two pictures, to be dragged.
 fn split_ui(ui: &Ui, view: &Response, rect: Rect, split: &mut f32) -> Response {
     let x = rect.left() + rect.width() * *split;
     let grip =

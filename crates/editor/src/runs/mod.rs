@@ -242,6 +242,31 @@ impl Runs {
         self.runs.retain(|run| !run.over());
     }
 
+    /// What a later window needs to go on: everything that has run, runs or waits, in order.
+    pub fn to_json(&self) -> Json {
+        let waiting: Vec<Number> = self.waiting().iter().map(|run| run.number).collect();
+        let place = |run: &&Run| waiting.iter().position(|number| *number == run.number);
+        let mut all: Vec<&Run> = self.runs.iter().collect();
+        // What has run and what runs has no place in the queue, which sorts it first.
+        all.sort_by_key(place);
+        serde_json::to_value(all).unwrap_or_default()
+    }
+
+    /// Takes up what an earlier window left: what waited or ran then waits again.
+    pub fn restore(&mut self, json: Json) {
+        for mut run in serde_json::from_value::<Vec<Run>>(json).unwrap_or_default() {
+            run.number = self.runs.last().map_or(1, |last| last.number + 1);
+            if run.over() {
+                self.runs.push(run);
+            } else {
+                let Run { tab, title, prompt, workflow, targets, .. } = run;
+                let (prompt, workflow) =
+                    (Arc::unwrap_or_clone(prompt), Arc::unwrap_or_clone(workflow));
+                self.submit(Order { tab, title, prompt, workflow, targets }, false);
+            }
+        }
+    }
+
     /// Takes up what has happened; to be called once a frame, before anything is drawn.
     pub fn poll(&mut self, ctx: &Context) {
         let now = Instant::now();

@@ -172,6 +172,24 @@ fn the_queue_can_be_reordered_and_cleared() {
 }
 
 #[test]
+fn a_new_window_goes_on_with_the_queue_and_the_history_of_the_old() {
+    let (mut runs, session, ctx) = played();
+    for title in ["done", "runs", "waits", "first"] {
+        runs.submit(Order { title: title.into(), ..order(json!({"1": {}})) }, false);
+    }
+    runs.reorder(4, 0);
+    session.tell(Event::Started(1));
+    session.tell(Event::Ended(1, End::Completed));
+    session.tell(Event::Started(2));
+    runs.poll(&ctx);
+    let (mut new, ..) = played();
+    new.restore(serde_json::from_str(&runs.to_json().to_string()).unwrap());
+    let titles = |runs: Vec<&Run>| runs.iter().map(|run| run.title.clone()).collect::<Vec<_>>();
+    assert_eq!(titles(new.waiting()), ["runs", "first", "waits"]);
+    assert_eq!(titles(new.all().iter().filter(|run| run.over()).collect()), ["done"]);
+}
+
+#[test]
 fn nodes_inside_subgraphs_are_seen_at_their_level() {
     let (mut runs, session, ctx) = played();
     runs.submit(order(json!({"12:7": {}})), false);
