@@ -17,31 +17,8 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     let weights = Weights::open(&args.file)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", args.file.display())?;
-    match models::identify(&weights) {
-        Some(kind) => writeln!(out, "  {}, belongs in models/{}", kind.name, kind.folder)?,
-        None => writeln!(out, "  of no kind that Weft knows")?,
-    }
-    let (mut numbers, mut types) = (0usize, BTreeMap::<String, usize>::new());
-    for (key, dtype) in
-        weights.keys().into_iter().filter_map(|key| Some((key, weights.dtype(key)?)))
-    {
-        numbers += weights.shape(key).map_or(0, |s| s.iter().product());
-        let name = match dtype {
-            Dtype::Other(other) => other.to_string(),
-            dtype => format!("{dtype:?}").to_uppercase(),
-        };
-        *types.entry(name).or_default() += 1;
-    }
-    let types: Vec<String> = types.iter().map(|(ty, n)| format!("{n} {ty}")).collect();
-    writeln!(
-        out,
-        "  {} tensors ({}), {:.1} million parameters",
-        weights.keys().len(),
-        types.join(", "),
-        numbers as f64 / 1e6
-    )?;
-    for (key, value) in weights.metadata() {
-        writeln!(out, "  {key}: {}", value.chars().take(200).collect::<String>())?;
+    for line in describe(&weights).lines() {
+        writeln!(out, "  {line}")?;
     }
     if args.tensors {
         for key in weights.keys() {
@@ -58,4 +35,33 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     }
     ensure!(damaged.is_empty(), "damaged tensors: {}", damaged.len());
     Ok(())
+}
+
+/// What the file is, what it holds, and what its maker wrote into it; a line each.
+pub fn describe(weights: &Weights) -> String {
+    let kind = match models::identify(weights) {
+        Some(kind) => format!("{}, belongs in models/{}", kind.name, kind.folder),
+        None => "of no kind that Weft knows".to_owned(),
+    };
+    let (mut numbers, mut types) = (0usize, BTreeMap::<String, usize>::new());
+    for (key, dtype) in
+        weights.keys().into_iter().filter_map(|key| Some((key, weights.dtype(key)?)))
+    {
+        numbers += weights.shape(key).map_or(0, |s| s.iter().product());
+        let name = match dtype {
+            Dtype::Other(other) => other.to_string(),
+            dtype => format!("{dtype:?}").to_uppercase(),
+        };
+        *types.entry(name).or_default() += 1;
+    }
+    let types: Vec<String> = types.iter().map(|(ty, n)| format!("{n} {ty}")).collect();
+    let size = format!(
+        "{} tensors ({}), {:.1} million parameters",
+        weights.keys().len(),
+        types.join(", "),
+        numbers as f64 / 1e6
+    );
+    let short = |text: &str| text.chars().take(200).collect::<String>();
+    let notes = weights.metadata().iter().map(|(key, value)| format!("{key}: {}", short(value)));
+    [kind, size].into_iter().chain(notes).collect::<Vec<_>>().join("\n")
 }

@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The up to three candidates nearest to `name`, best first; none that share little with it.
-pub(crate) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = letters(name);
     let mut scored: Vec<(usize, &str)> = names
         .into_iter()

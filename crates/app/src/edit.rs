@@ -1,0 +1,62 @@
+//! `weft edit`: the editor's window, and what it needs of the program.
+
+use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect};
+use anyhow::{Context as _, Result};
+use editor::{Setup, Weights};
+use graph::{Host, Services};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+#[derive(clap::Args, Default)]
+pub struct EditArgs {
+    /// UI JSON, API JSON, or a PNG or WebP that carries one
+    #[arg(value_name = "GRAPH")]
+    graph: Option<PathBuf>,
+    #[command(flatten)]
+    folders: FolderArgs,
+    /// What computes
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+}
+
+pub fn edit(args: &EditArgs) -> Result<()> {
+    let folders = Arc::new(Folders::new(&args.folders)?);
+    let device = Arc::new(devices::open(args.device)?);
+    let homes = folders.clone();
+    let setup = Setup {
+        // They live as long as the program.
+        types: Vec::leak(nodes::all()),
+        device: device.name().to_owned(),
+        folders: folders.all(),
+        weights: Box::new(move |path| weights(&homes, path)),
+        host: folders,
+        services: Services::default().with(device).with(Arc::new(nodes::Options::default())),
+        state_dir: state_dir(),
+        open: args.graph.clone(),
+    };
+    editor::run(setup).context(
+        "the editor's window cannot be opened. Without a display, `weft run GRAPH` runs a graph",
+    )
+}
+
+fn weights(folders: &Folders, path: &Path) -> Result<Weights> {
+    let weights = tensor::Weights::open(path)?;
+    let home = models::identify(&weights).and_then(|kind| folders.home(kind.folder));
+    Ok(Weights { about: inspect::describe(&weights), home })
+}
+
+/// Where the system keeps what a program remembers of its last runs.
+fn state_dir() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let home = variable("HOME").unwrap_or_default();
+    let base = if cfg!(windows) {
+        variable("LOCALAPPDATA").unwrap_or_default()
+    } else if cfg!(target_os = "macos") {
+        home.join("Library/Application Support")
+    } else {
+        variable("XDG_STATE_HOME").unwrap_or_else(|| home.join(".local/state"))
+    };
+    base.join("weft")
+}

@@ -1,0 +1,271 @@
+//! The window: what is open, what is asked, and one frame of it.
+
+use crate::{
+    actions, bar,
+    catalog::Catalog,
+    dialog::Dialog,
+    files::{self, Answers, Weights},
+    runs::{self, Runs},
+    session::{Local, Session, World},
+    settings::Settings,
+    side,
+    standin::CanvasContext,
+    tabs::Tab,
+    templates,
+    theme::Theme,
+    toasts::Toasts,
+};
+use anyhow::{Result, anyhow};
+use egui::{CentralPanel, Context, Frame, Ui, ViewportBuilder, vec2};
+use graph::{Host, Json, NodeType, Services};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What the program gives the editor to work with.
+pub struct Setup {
+    pub types: &'static [NodeType],
+    pub host: Arc<dyn Host>,
+    pub services: Services,
+    /// What computes, in words.
+    pub device: String,
+    /// The folders that are searched, with what they are for.
+    pub folders: Vec<(String, PathBuf)>,
+    /// What a file of weights is.
+    pub weights: Identify,
+    /// Where settings and unsaved graphs are kept.
+    pub state_dir: PathBuf,
+    /// The graph to begin with.
+    pub open: Option<PathBuf>,
+}
+
+/// Says what a file of weights is.
+pub type Identify = Box<dyn Fn(&Path) -> Result<Weights>>;
+
+/// The editor.
+pub struct App {
+    pub ctx: Context,
+    pub setup: Setup,
+    pub catalog: Catalog,
+    pub runs: Runs,
+    pub settings: Settings,
+    pub theme: Theme,
+    pub tabs: Vec<Tab>,
+    /// The tab that is seen. There is always one.
+    pub active: usize,
+    pub(crate) dialog: Option<Dialog>,
+    pub(crate) toasts: Toasts,
+    pub(crate) answers: Answers,
+    /// Whether text that is pasted keeps its links from outside.
+    pub(crate) keep_incoming: bool,
+    last_tab: runs::Tab,
+}
+
+/// Opens the window and stays until it is closed.
+pub fn run(setup: Setup) -> Result<()> {
+    let viewport = ViewportBuilder::default()
+        .with_title("Weft")
+        .with_app_id("weft")
+        .with_inner_size([1600.0, 1000.0])
+        .with_min_inner_size([640.0, 400.0])
+        .with_drag_and_drop(true);
+    let options = eframe::NativeOptions {
+        viewport,
+        persistence_path: Some(setup.state_dir.join("window.ron")),
+        ..eframe::NativeOptions::default()
+    };
+    let open = move |cc: &eframe::CreationContext| {
+        let world = World {
+            types: setup.types,
+            host: setup.host.clone(),
+            services: setup.services.clone(),
+        };
+        let session = Local::start(world, runs::wake(&cc.egui_ctx));
+        Ok(Box::new(App::new(setup, Box::new(session), &cc.egui_ctx)) as Box<dyn eframe::App>)
+    };
+    eframe::run_native("weft", options, Box::new(open)).map_err(|error| anyhow!("{error}"))
+}
+
+impl App {
+    pub fn new(setup: Setup, session: Box<dyn Session>, ctx: &Context) -> Self {
+        egui_material_icons::initialize(ctx);
+        // Zooming is the canvas's business.
+        ctx.options_mut(|o| o.zoom_with_keyboard = false);
+        let settings = Settings::load(&setup.state_dir);
+        let theme = settings.theme();
+        theme.apply(ctx);
+        let mut app = Self {
+            ctx: ctx.clone(),
+            catalog: Catalog::new(setup.types, setup.host.clone()),
+            runs: Runs::new(session, setup.host.clone(), ctx),
+            settings,
+            theme,
+            tabs: Vec::new(),
+            active: 0,
+            dialog: None,
+            toasts: Toasts::default(),
+            answers: Answers::new(ctx),
+            keep_incoming: false,
+            last_tab: 0,
+            setup,
+        };
+        if let Some(path) = app.setup.open.take() {
+            app.open_path(&path);
+        }
+        if app.tabs.is_empty() {
+            app.open_template(&templates::ALL[0]);
+        }
+        app
+    }
+
+    /// The tab that is seen.
+    pub fn tab(&self) -> &Tab {
+        &self.tabs[self.active]
+    }
+
+    pub fn tab_mut(&mut self) -> &mut Tab {
+        &mut self.tabs[self.active]
+    }
+
+    /// Opens a graph in UI form in a tab of its own and shows it.
+    pub fn open_json(&mut self, title: &str, json: &Json) -> Result<&mut Tab> {
+        self.last_tab += 1;
+        let tab = Tab::new(self.last_tab, title, json)?;
+        self.tabs.push(tab);
+        self.active = self.tabs.len() - 1;
+        Ok(self.tab_mut())
+    }
+
+    pub(crate) fn new_tab(&mut self) {
+        let empty = serde_json::json!({"nodes": [], "links": []});
+        let opened = self.open_json("Untitled", &empty).map(drop);
+        self.tell_error(opened);
+    }
+
+    pub(crate) fn open_template(&mut self, template: &templates::Template) {
+        let opened = self.open_json(template.title, &template.json()).map(drop);
+        self.tell_error(opened);
+    }
+
+    /// Closes a tab, without asking.
+    pub(crate) fn drop_tab(&mut self, number: runs::Tab) {
+        self.tabs.retain(|tab| tab.number != number);
+        if self.tabs.is_empty() {
+            self.new_tab();
+        }
+        self.active = self.active.min(self.tabs.len() - 1);
+    }
+
+    /// Tells what went wrong, if it did.
+    pub(crate) fn tell_error(&mut self, done: Result<()>) {
+        if let Err(error) = done {
+            self.toasts.error(&error);
+        }
+    }
+
+    /// Puts the graph that is seen into the queue, as often as the batch says.
+    pub(crate) fn queue(&mut self, front: bool, targets: &[String]) {
+        for _ in 0..self.runs.batch.max(1) {
+            match self.order(targets) {
+                Ok(order) => drop(self.runs.submit(order, front)),
+                Err(error) => return self.toasts.error(&error),
+            }
+        }
+        let tab = self.tab_mut();
+        tab.ran = tab.history.revision();
+    }
+
+    fn order(&self, targets: &[String]) -> Result<runs::Order> {
+        let tab = self.tab();
+        let workflow = tab.json();
+        let prompt = files::to_api(&workflow, &self.catalog.contract)?;
+        let targets = targets.to_vec();
+        Ok(runs::Order { tab: tab.number, title: tab.title.clone(), prompt, workflow, targets })
+    }
+
+    /// Runs the graph that is seen by itself if it has changed and nothing runs.
+    fn queue_on_change(&mut self) {
+        let idle = self.runs.running().is_none() && self.runs.waiting().is_empty();
+        if self.runs.on_change && idle && self.tab().ran != self.tab().history.revision() {
+            self.queue(false, &[]);
+        }
+    }
+
+    fn canvas(&mut self, ui: &mut Ui) {
+        let tab = &mut self.tabs[self.active];
+        let cx = CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
+        tab.canvas.ui(ui, &mut tab.history, &cx);
+    }
+}
+
+impl eframe::App for App {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        let ctx = ui.ctx().clone();
+        self.runs.look(self.tab().number, &[]);
+        self.runs.poll(&ctx);
+        self.take_answers();
+        self.take_dropped();
+        actions::keys(self);
+        self.queue_on_change();
+        bar::top(self, ui);
+        bar::status(self, ui);
+        side::ui(self, ui);
+        CentralPanel::default()
+            .frame(Frame::NONE.fill(self.theme.canvas))
+            .show(ui, |ui| self.canvas(ui));
+        self.show_dialog();
+        self.toasts.ui(&ctx, &self.theme);
+    }
+
+    fn persist_egui_memory(&self) -> bool {
+        false
+    }
+}
+
+/// Room between the parts of the window, in points.
+pub(crate) const MARGIN: egui::Vec2 = vec2(10.0, 6.0);
+
+impl App {
+    pub(crate) fn undo(&mut self) {
+        if let Some(what) = self.tab_mut().history.undo() {
+            self.toasts.tell(format!("Undone: {what}"));
+        }
+    }
+
+    pub(crate) fn redo(&mut self) {
+        if let Some(what) = self.tab_mut().history.redo() {
+            self.toasts.tell(format!("Done again: {what}"));
+        }
+    }
+
+    /// Shows the tab `by` places further right.
+    pub(crate) fn turn(&mut self, by: isize) {
+        let tabs = self.tabs.len() as isize;
+        self.active = (self.active as isize + by).rem_euclid(tabs) as usize;
+    }
+
+    pub(crate) fn look_at(&mut self, panel: side::Panel) {
+        self.settings.side = !self.settings.side || self.settings.panel != panel;
+        self.settings.panel = panel;
+        self.take_settings();
+    }
+
+    pub(crate) fn turn_theme(&mut self) {
+        self.settings.light ^= true;
+        self.take_settings();
+    }
+
+    /// The settings have changed: they are kept and become true.
+    pub(crate) fn take_settings(&mut self) {
+        self.theme = self.settings.theme();
+        self.theme.apply(&self.ctx);
+        let kept = self.settings.save(&self.setup.state_dir);
+        self.tell_error(kept);
+    }
+
+    pub(crate) fn load_picture(&mut self, name: &str) -> Result<()> {
+        self.toasts.tell(format!("{name} is in the input folder"));
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! The panel at the right: queue and history, errors, help.
+
+use crate::{
+    app::{App, MARGIN},
+    help,
+    theme::GAP,
+};
+use egui::{Frame, Panel as Bar, RichText, ScrollArea, Ui};
+use serde::{Deserialize, Serialize};
+
+/// What the side panel shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Panel {
+    #[default]
+    Queue,
+    Errors,
+    Help,
+}
+
+impl Panel {
+    const ALL: [(Self, &str); 3] =
+        [(Self::Queue, "Queue"), (Self::Errors, "Errors"), (Self::Help, "Help")];
+}
+
+pub fn ui(app: &mut App, ui: &mut Ui) {
+    if !app.settings.side {
+        return;
+    }
+    let frame = Frame::NONE.fill(app.theme.panel).inner_margin(MARGIN);
+    Bar::right("side").default_size(300.0).min_size(220.0).frame(frame).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            for (panel, title) in Panel::ALL {
+                ui.selectable_value(&mut app.settings.panel, panel, title);
+            }
+        });
+        ui.add_space(GAP);
+        ScrollArea::vertical().id_salt("side").auto_shrink(false).show(ui, |ui| {
+            match app.settings.panel {
+                Panel::Queue => queue(app, ui),
+                Panel::Errors => errors(app, ui),
+                Panel::Help => help::ui(app, ui),
+            }
+        });
+    });
+}
+
+fn queue(app: &mut App, ui: &mut Ui) {
+    for run in app.runs.all().iter().rev() {
+        ui.label(format!("{} {:?}", run.title, run.stage));
+    }
+}
+
+fn errors(app: &mut App, ui: &mut Ui) {
+    for problem in app.runs.problems() {
+        ui.label(RichText::new(&problem.title).strong());
+        ui.label(&problem.message);
+    }
+}

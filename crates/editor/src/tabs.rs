@@ -1,0 +1,92 @@
+//! The open files.
+
+use crate::{
+    doc::Doc,
+    runs,
+    standin::{Canvas, History},
+};
+use anyhow::Result;
+use graph::Json;
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// An open file: a graph, how it is looked at, and where it is kept.
+pub struct Tab {
+    pub number: runs::Tab,
+    /// What the tab says: the file's name without its ending.
+    pub title: String,
+    pub path: Option<PathBuf>,
+    /// The file as it was when it was last read or written by us.
+    pub seen: Option<Stamp>,
+    pub history: History,
+    pub canvas: Canvas,
+    /// The revisions that are in the file, in the journal, and that ran last by themselves.
+    pub saved: Option<u64>,
+    pub kept: u64,
+    pub ran: u64,
+}
+
+/// What tells whether someone else wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    time: Option<SystemTime>,
+    size: u64,
+}
+
+impl Stamp {
+    /// `None` if the file is not there.
+    pub fn of(path: &Path) -> Option<Self> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Self { time: meta.modified().ok(), size: meta.len() })
+    }
+}
+
+impl Tab {
+    /// A graph that is in no file yet.
+    pub fn new(number: runs::Tab, title: &str, json: &Json) -> Result<Self> {
+        let history = History::new(Doc::from_json(json)?);
+        let now = history.revision();
+        Ok(Self {
+            number,
+            title: title.to_owned(),
+            path: None,
+            seen: None,
+            history,
+            canvas: Canvas::default(),
+            saved: Some(now),
+            kept: now,
+            ran: now,
+        })
+    }
+
+    /// Whether there is something that closing would lose.
+    pub fn modified(&self) -> bool {
+        self.saved != Some(self.history.revision())
+    }
+
+    /// The whole file in UI form.
+    pub fn json(&self) -> Json {
+        self.history.doc().to_json()
+    }
+
+    /// The file now holds what the tab shows.
+    pub fn in_file(&mut self, path: PathBuf) {
+        self.title = stem(&path);
+        self.seen = Stamp::of(&path);
+        self.path = Some(path);
+        self.saved = Some(self.history.revision());
+    }
+
+    /// Whether the file is no longer as we left it.
+    pub fn changed_on_disk(&self, path: &Path) -> bool {
+        let now = Stamp::of(path);
+        now.is_some() && (self.path.as_deref() != Some(path) || now != self.seen)
+    }
+}
+
+/// A file's name without folder and ending.
+pub fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
