@@ -5,5 +5,8 @@
 
 pub mod catalog;
 pub mod doc;
+pub mod pictures;
+pub mod runs;
 pub mod session;
 pub mod theme;
+pub mod thumbnails;

@@ -2,16 +2,19 @@
 //!
 //! [`Local`] is an engine on a thread of this program; a remote server will be another [`Session`].
 
-use engine::{End, Engine, NodeErrors, Rejection, RunEvent, RunOptions, Targets};
+use engine::{End, Engine, Failure, NodeErrors, Rejection, RunEvent, RunOptions, Targets};
 use graph::{Host, Json, NodeType, Services};
 use serde_json::Map;
 use std::{
+    any::Any,
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
+    time::{Duration, Instant},
 };
 
 /// The number of a submitted graph.
@@ -46,6 +49,8 @@ pub trait Session: Send {
     fn submit(&self, job: Job, front: bool) -> JobId;
     /// Takes a job out of the queue, or stops it if it runs.
     fn cancel(&self, job: JobId);
+    /// Moves a job that waits to a place in the queue, 0 being next.
+    fn reorder(&self, job: JobId, place: usize);
     /// The jobs that wait, the next one first.
     fn waiting(&self) -> Vec<JobId>;
     /// What has happened since this was last called.
@@ -64,6 +69,11 @@ pub struct World {
     pub host: Arc<dyn Host>,
     pub services: Services,
 }
+
+/// Checking a graph of ten thousand nodes in a row goes deep.
+const STACK: usize = 32 << 20;
+/// How long the end of the program waits for a node to notice that it should stop.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 struct Queue {
@@ -87,16 +97,13 @@ impl Local {
         let queue = Arc::new(Queue::default());
         let (sender, events) = mpsc::channel();
         let worker = queue.clone();
-        std::thread::spawn(move || {
-            let mut engine = Engine::new(world.types, &*world.host, &world.services);
-            while let Some((id, job)) = worker.next() {
-                run(&mut engine, id, &job, &worker.stop, &mut |event| {
-                    // Nobody listens any more when the window is gone.
-                    let _ = sender.send(event);
-                    wake();
-                });
-            }
-        });
+        let mut tell = move |event| {
+            // Nobody listens any more when the window is gone.
+            let _ = sender.send(event);
+            wake();
+        };
+        let thread = std::thread::Builder::new().name("engine".into()).stack_size(STACK);
+        thread.spawn(move || work(&world, &worker, &mut tell)).expect("a thread can be started");
         Self { queue, events: Mutex::new(events) }
     }
 }
@@ -106,6 +113,10 @@ impl Drop for Local {
         self.queue.lock().closed = true;
         self.queue.stop.store(true, Ordering::Relaxed);
         self.queue.changed.notify_all();
+        // The thread's end of the channel goes when the thread does.
+        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let until = Instant::now() + PATIENCE;
+        while events.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 }
 
@@ -128,6 +139,15 @@ impl Session for Local {
         state.waiting.retain(|(id, _)| *id != job);
         if state.running == Some(job) {
             self.queue.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn reorder(&self, job: JobId, place: usize) {
+        let waiting = &mut self.queue.lock().waiting;
+        if let Some(at) = waiting.iter().position(|(id, _)| *id == job)
+            && let Some(entry) = waiting.remove(at)
+        {
+            waiting.insert(place.min(waiting.len()), entry);
         }
     }
 
@@ -163,13 +183,39 @@ impl Queue {
     }
 }
 
-fn run(
-    engine: &mut Engine,
-    id: JobId,
-    job: &Job,
-    stop: &AtomicBool,
-    tell: &mut dyn FnMut(Event),
-) {
+/// Serves the queue until the session is over. A panic ends the job that ran; the next one gets a new
+/// engine, since nobody knows what the panic left of the old one.
+fn work(world: &World, queue: &Queue, tell: &mut dyn FnMut(Event)) {
+    let mut crash = None;
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+        let crashed = queue.lock().running.take().zip(crash.take());
+        if let Some((id, failure)) = crashed {
+            tell(Event::Ended(id, End::Failed(failure)));
+        }
+        let mut engine = None;
+        while let Some((id, job)) = queue.next() {
+            let new = || Engine::new(world.types, &*world.host, &world.services);
+            run(engine.get_or_insert_with(new), id, &job, &queue.stop, tell);
+        }
+    })) {
+        crash = Some(crashed(&*panic));
+    }
+}
+
+/// What a person is told of a panic outside of any node.
+fn crashed(panic: &(dyn Any + Send)) -> Failure {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    let text = owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Failure {
+        id: String::new(),
+        class: String::new(),
+        title: String::new(),
+        inputs: Vec::new(),
+        chain: vec!["Weft itself failed while running this graph".into(), text.to_owned()],
+    }
+}
+
+fn run(engine: &mut Engine, id: JobId, job: &Job, stop: &AtomicBool, tell: &mut dyn FnMut(Event)) {
     tell(Event::Started(id));
     let prompt = Json::Object(job.prompt.clone());
     let names: Vec<&str> = job.targets.iter().map(String::as_str).collect();
