@@ -258,7 +258,8 @@ fn hit_node(node: &Placed, at: Pos2, zoom: f32) -> Option<Hit> {
 /// Of all that a node's layout depends on.
 fn key(node: &doc::Node, picture: bool) -> u64 {
     let mut hash = DefaultHasher::new();
-    (&node.class, node.collapsed, picture, node.outputs.len()).hash(&mut hash);
+    let values = node.values.as_array().map(Vec::len);
+    (&node.class, node.collapsed, picture, node.outputs.len(), values).hash(&mut hash);
     node.size.map(f32::to_bits).hash(&mut hash);
     for slot in &node.inputs {
         (&slot.name, &slot.widget).hash(&mut hash);
