@@ -5,7 +5,10 @@
 
 pub mod catalog;
 pub mod doc;
+pub mod history_panel;
+pub mod panels;
 pub mod pictures;
+pub mod queue;
 pub mod runs;
 pub mod session;
 pub mod theme;

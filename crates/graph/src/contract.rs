@@ -12,6 +12,9 @@ pub struct WidgetSpec {
     pub default: Json,
     /// The names in a drop-down list, where they are known.
     pub choices: Vec<Json>,
+    /// The limits and the step of a number, or null.
+    pub limits: [Json; 2],
+    pub step: Json,
     /// A box of several lines.
     pub multiline: bool,
     /// Choices such as `{a|b}` in the text are made by the editor.
@@ -130,6 +133,8 @@ impl Class {
             name: name.to_owned(),
             ty: ty.to_owned(),
             choices: Vec::new(),
+            limits: ["min", "max"].map(|key| options.get(key).cloned().unwrap_or_default()),
+            step: options.get("step").cloned().unwrap_or_default(),
             multiline: on("multiline"),
             dynamic: on("dynamicPrompts"),
             forced: on("forceInput"),

@@ -52,7 +52,8 @@ pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};
 pub use node_derive::Inputs;
 pub use value::{Args, Field, Value};
 pub use widget::Widget;
-pub use workflow::fill_defaults;
+pub use widget_values::{WidgetPlace, widget_places};
+pub use workflow::{fill_defaults, fits};
 
 pub use serde_json::Value as Json;
 pub type Result<T> = anyhow::Result<T>;

@@ -11,8 +11,28 @@ use crate::{
 };
 use serde_json::{Map, json};
 
+/// A widget, and where a node's list `widgets_values` keeps what belongs to it, as far as it reaches.
+pub struct WidgetPlace<'a> {
+    pub name: &'a str,
+    /// What the contract says of it, if it knows it.
+    pub spec: Option<&'a WidgetSpec>,
+    pub value: Option<usize>,
+    /// Of its control or upload button.
+    pub state: Option<usize>,
+}
+
 /// A widget's name, and what the contract says of it.
 type Widget<'a> = (&'a str, Option<&'a WidgetSpec>);
+
+/// The widgets of a node in order. `own` are its inputs, in order, that say that they are widgets: names
+/// and types.
+pub fn widget_places<'a>(
+    own: impl Iterator<Item = (&'a str, &'a str)>,
+    values: &[Json],
+    class: Option<&'a Class>,
+) -> Vec<WidgetPlace<'a>> {
+    in_order(&widgets(own, class), values)
+}
 
 /// The values typed into a node's widgets, by name. What the file lacks is left out.
 pub fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
@@ -20,14 +40,17 @@ pub fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
     if let (Some(by_name), None) = (stored.as_object(), class) {
         return by_name.iter().map(|(name, value)| (name.clone(), sent(value, None))).collect();
     }
-    let widgets = widgets(node, class);
-    let values: Vec<Option<&Json>> = match stored {
-        Json::Object(by_name) => widgets.iter().map(|(name, _)| by_name.get(*name)).collect(),
-        Json::Array(values) => in_order(&widgets, values),
-        _ => vec![],
-    };
-    let pairs = widgets.iter().zip(values);
-    let pairs = pairs.filter_map(|((name, spec), value)| Some((*name, *spec, value?)));
+    let own = node["inputs"].as_array().into_iter().flatten().filter(|i| i["widget"].is_object());
+    let own = own.filter_map(|i| Some((i["name"].as_str()?, i["type"].as_str().unwrap_or("*"))));
+    let values = stored.as_array().map_or(&[][..], Vec::as_slice);
+    let places = widget_places(own, values, class).into_iter();
+    let pairs = places.filter_map(|place| {
+        let value = match stored {
+            Json::Object(by_name) => by_name.get(place.name),
+            _ => place.value.map(|at| &values[at]),
+        };
+        Some((place.name, place.spec, value?))
+    });
     pairs
         .filter(|(_, spec, value)| !value.is_null() && spec.is_none_or(|s| !s.forced))
         .map(|(name, spec, value)| (name.to_owned(), sent(value, spec)))
@@ -47,12 +70,14 @@ fn sent(value: &Json, spec: Option<&WidgetSpec>) -> Json {
 
 /// The class's widgets in order, then those of which only the file speaks, but for buttons. A file
 /// that names them all and more was made with a newer class, whose order it has.
-fn widgets<'a>(node: &'a Json, class: Option<&'a Class>) -> Vec<Widget<'a>> {
+fn widgets<'a>(
+    own: impl Iterator<Item = (&'a str, &'a str)>,
+    class: Option<&'a Class>,
+) -> Vec<Widget<'a>> {
     let known = class.map_or(&[][..], |c| &c.widgets);
     let spec = |name: &str| known.iter().find(|w| w.name == name);
-    let own = node["inputs"].as_array().into_iter().flatten().filter(|i| i["widget"].is_object());
-    let own = own.filter(|i| !matches!(i["type"].as_str(), Some("IMAGEUPLOAD" | "AUDIOUPLOAD")));
-    let own: Vec<Widget> = own.filter_map(|i| i["name"].as_str()).map(|n| (n, spec(n))).collect();
+    let own = own.filter(|(_, ty)| !matches!(*ty, "IMAGEUPLOAD" | "AUDIOUPLOAD"));
+    let own: Vec<Widget> = own.map(|(name, _)| (name, spec(name))).collect();
     let newer = own.iter().any(|(_, spec)| spec.is_none());
     if newer && known.iter().all(|k| own.iter().any(|(name, _)| *name == k.name)) {
         return own;
@@ -61,9 +86,9 @@ fn widgets<'a>(node: &'a Json, class: Option<&'a Class>) -> Vec<Widget<'a>> {
     known.chain(own.into_iter().filter(|(_, spec)| spec.is_none())).collect()
 }
 
-/// One value per widget, as far as they reach. Old editors stored values for inputs with
+/// Where each widget's value is. Old editors stored values for inputs with
 /// `forceInput` too; that is seen from the count.
-fn in_order<'a>(widgets: &[Widget], values: &'a [Json]) -> Vec<Option<&'a Json>> {
+fn in_order<'a>(widgets: &[Widget<'a>], values: &[Json]) -> Vec<WidgetPlace<'a>> {
     let forced = |(_, spec): &Widget| spec.is_some_and(|s| s.forced);
     let places =
         |(_, spec): &Widget| 1 + spec.map_or(0, |s| usize::from(s.control) + usize::from(s.upload));
@@ -71,21 +96,22 @@ fn in_order<'a>(widgets: &[Widget], values: &'a [Json]) -> Vec<Option<&'a Json>>
     let stored = |w: &Widget| stored_forced || !forced(w);
     let spare_from = |i: usize| widgets[i..].iter().filter(|w| stored(w));
     let mut left = spare_from(0).count();
-    let mut rest = values;
+    let mut at = 0;
     let mut out = Vec::with_capacity(widgets.len());
     for (i, widget) in widgets.iter().enumerate() {
-        if !stored(widget) {
-            out.push(None);
-            continue;
+        let mut place = WidgetPlace { name: widget.0, spec: widget.1, value: None, state: None };
+        if stored(widget) && at < values.len() {
+            place.value = Some(at);
+            (at, left) = (at + 1, left - 1);
+            let rest = &values[at..];
+            let fits = || spare_from(i + 1).zip(rest).take(NEAR).all(|((_, s), v)| accepts(*s, v));
+            let is_state = |v: &Json| state_of(widget.1, v) && (rest.len() > left || !fits());
+            if rest.first().is_some_and(is_state) {
+                place.state = Some(at);
+                at += 1;
+            }
         }
-        let Some((value, after)) = rest.split_first() else { break };
-        out.push(Some(value));
-        (rest, left) = (after, left - 1);
-        let fits = || spare_from(i + 1).zip(rest).take(NEAR).all(|((_, s), v)| accepts(*s, v));
-        let is_state = |v: &Json| state_of(widget.1, v) && (rest.len() > left || !fits());
-        if rest.first().is_some_and(is_state) {
-            rest = &rest[1..];
-        }
+        out.push(place);
     }
     out
 }

@@ -233,7 +233,7 @@ fn ty(socket: &Json) -> &str {
 }
 
 /// Whether a link may join the types; each may be several, separated by commas.
-fn fits(a: &str, b: &str) -> bool {
+pub fn fits(a: &str, b: &str) -> bool {
     let any = |ty: &str| matches!(ty, "*" | "");
     any(a) || any(b) || a.split(',').any(|a| b.split(',').any(|b| a.trim() == b.trim()))
 }

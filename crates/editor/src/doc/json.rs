@@ -1,17 +1,53 @@
 //! UI-form JSON in and out: nothing that is not understood is lost, nothing unchanged is rewritten.
 
-use super::{Doc, Group, Id, Link, LinkId, Mode, Node, Slot};
+use super::{
+    Doc, Group, INPUTS, Id, Last, Link, LinkId, Mode, Node, OUTPUTS, Slot, widgets::by_chance,
+};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value as Json, json};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
 
-/// The JSON that a part was read from.
+/// The JSON that a part was read from. Parts that are typed leave null in their place.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Raw(pub Map<String, Json>);
 
+/// What a graph was read from, but for its nodes and groups.
+#[derive(Debug, Default, PartialEq)]
+pub struct Origin {
+    pub raw: Raw,
+    links: Vec<LinkEntry>,
+    last: Last,
+}
+
+/// A place in the list of links.
+#[derive(Debug, PartialEq)]
+enum LinkEntry {
+    Link(LinkId),
+    /// A gap, or what leads nowhere.
+    Other(Json),
+}
+
 impl Raw {
-    pub fn number(&self, key: &str) -> Option<i64> {
-        self.0.get(key)?.as_i64()
+    /// Takes the list at `key` out, if it has anything in it.
+    fn take_list(&mut self, key: &str) -> Vec<Json> {
+        match self.0.get_mut(key) {
+            Some(Json::Array(list)) if !list.is_empty() => {
+                let list = std::mem::take(list);
+                self.0[key] = Json::Null;
+                list
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Puts a list back in its place; one that was not there stays away while it is empty.
+    fn put_list(out: &mut Map<String, Json>, key: &str, list: Vec<Json>) {
+        if !list.is_empty() || out.get(key).is_some_and(Json::is_null) {
+            out.insert(key.to_owned(), list.into());
+        }
     }
 
     /// Sets `key` unless what stands there already reads as `new`.
@@ -22,96 +58,294 @@ impl Raw {
         read: impl Fn(&Json) -> T,
         write: impl Fn(&T) -> Json,
     ) {
-        if read(out.get(key).unwrap_or(&Json::Null)) != *new {
-            out.insert(key.to_owned(), write(new));
+        if read(out.get(key).unwrap_or(&Json::Null)) == *new {
+            return;
+        }
+        match write(new) {
+            Json::Null => drop(out.shift_remove(key)),
+            json => drop(out.insert(key.to_owned(), json)),
         }
     }
 }
 
+/// What a new file says beside its nodes, links and groups.
+fn blank() -> Json {
+    json!({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "groups": [], "config": {},
+        "extra": {}, "version": 0.4})
+}
+
+impl Default for Doc {
+    fn default() -> Self {
+        Self::from_json(&blank()).expect("an empty graph")
+    }
+}
+
 impl Doc {
-    /// Reads a graph in UI form. An error names the node or link that cannot be read.
+    /// Reads a graph in UI form. An error names the node that cannot be read.
     pub fn from_json(json: &Json) -> Result<Self> {
-        let mut raw = json.as_object().context("a graph is a JSON object")?.clone();
-        let nodes = raw.remove("nodes").context("the graph has no list `nodes`")?;
-        let mut doc = Self::default();
-        for node in nodes.as_array().context("`nodes` is no list")? {
-            let node = Node::from_json(node)?;
+        let mut raw = Raw(json.as_object().context("a graph is a JSON object")?.clone());
+        if !raw.0.get("nodes").is_some_and(Json::is_array) {
+            bail!("the graph has no list `nodes`");
+        }
+        let mut doc = Self {
+            nodes: Vec::new(),
+            index: HashMap::new(),
+            links: BTreeMap::new(),
+            groups: raw.take_list("groups").iter().map(Group::from_json).collect(),
+            last: Last::default(),
+            origin: Arc::default(),
+        };
+        for node in raw.take_list("nodes") {
+            let node = Node::from_json(&node)?;
             if doc.node(node.id).is_some() {
                 bail!("two nodes have the id {}", node.id);
             }
             doc.push(node);
         }
-        for link in list(&raw.remove("links").unwrap_or_default()) {
-            if let Some((id, link)) = read_link(link)? {
-                doc.links.insert(id, link);
-            }
-        }
-        let groups = raw.remove("groups");
-        doc.groups = list(&groups.unwrap_or_default()).iter().map(Group::from_json).collect();
-        doc.raw = Raw(raw);
+        doc.border_from(&mut raw);
+        let links = doc.links_from_json(raw.take_list("links"));
+        doc.last.node = doc.last.node.max(stated(&raw.0, LAST_NODE));
+        doc.last.link = doc.last.link.max(stated(&raw.0, LAST_LINK));
+        doc.origin = Arc::new(Origin { raw, links, last: doc.last });
         Ok(doc)
     }
 
     /// The graph in UI form.
     pub fn to_json(&self) -> Json {
-        let mut out = self.raw.0.clone();
-        let last_node = self.nodes().map(|n| n.id).max().unwrap_or(0);
-        let last_link = self.links.keys().copied().max().unwrap_or(0);
-        for (key, last) in [("last_node_id", last_node), ("last_link_id", last_link)] {
-            if self.raw.number(key).is_none_or(|old| old < last) {
-                out.insert(key.into(), last.into());
+        let mut out = self.origin.raw.0.clone();
+        let Last { node, link } = self.origin.last;
+        for (keys, last, old) in
+            [(LAST_NODE, self.last.node, node), (LAST_LINK, self.last.link, link)]
+        {
+            if last != old {
+                state_of(&mut out, keys, last);
             }
         }
         let ends = Ends::of(&self.links);
-        out.insert("nodes".into(), self.nodes().map(|n| n.to_json(&ends)).collect());
-        out.insert("links".into(), self.links.iter().map(|(id, l)| l.to_json(*id)).collect());
-        out.insert("groups".into(), self.groups.iter().map(Group::to_json).collect());
-        out.entry("version").or_insert(json!(0.4));
+        let inner = self.nodes().filter(|n| !n.is_border());
+        Raw::put_list(&mut out, "nodes", inner.map(|n| n.to_json(&ends)).collect());
+        Raw::put_list(&mut out, "links", self.links_to_json());
+        Raw::put_list(&mut out, "groups", self.groups.iter().map(Group::to_json).collect());
+        self.border_into(&mut out, &ends);
+        if self.origin.links.iter().any(|entry| self.is_gone(entry)) {
+            self.forget_bends(&mut out);
+        }
         Json::Object(out)
+    }
+
+    /// Takes in the links whose ends are there; the others keep their place. Slot numbers of old files may
+    /// be stale: what an input says of its link is right.
+    fn links_from_json(&mut self, list: Vec<Json>) -> Vec<LinkEntry> {
+        let entries = list.into_iter().map(|json| {
+            let read = read_link(&json).and_then(|(id, link)| Some((id, self.settled(id, link)?)));
+            let Some((id, mut link)) = read else { return LinkEntry::Other(json) };
+            link.raw = Some(json);
+            self.links.insert(id, Arc::new(link));
+            LinkEntry::Link(id)
+        });
+        let entries = entries.collect();
+        let ends = Ends::of(&self.links);
+        let mut highest = self.links.keys().copied().max().unwrap_or(0);
+        for node in self.nodes.iter_mut().map(Arc::make_mut) {
+            let id = node.id;
+            for (i, slot) in node.inputs.iter_mut().enumerate() {
+                slot.read = ends.feeding(id, i).to_vec();
+                highest = highest.max(slot.claims().max().unwrap_or(0));
+            }
+            for (i, slot) in node.outputs.iter_mut().enumerate() {
+                slot.read = ends.out_of(id, i).to_vec();
+                highest = highest.max(slot.claims().max().unwrap_or(0));
+            }
+        }
+        self.last.link = highest;
+        entries
+    }
+
+    /// The link with its ends put right; `None` if it leads nowhere or is there already.
+    fn settled(&self, id: LinkId, mut link: Link) -> Option<Link> {
+        self.node(link.from)?.outputs.get(link.from_slot)?;
+        let target = self.node(link.to)?;
+        if !target.is_border() {
+            link.to_slot = target.inputs.iter().position(|slot| slot.claims().any(|l| l == id))?;
+        }
+        target.inputs.get(link.to_slot)?;
+        (!self.links.contains_key(&id)).then_some(link)
+    }
+
+    fn is_gone(&self, entry: &LinkEntry) -> bool {
+        matches!(entry, LinkEntry::Link(id) if !self.links.contains_key(id))
+    }
+
+    /// In the order that they were read in, then the new ones.
+    fn links_to_json(&self) -> Vec<Json> {
+        let old: HashSet<LinkId> = self.origin.links.iter().filter_map(LinkEntry::id).collect();
+        let objects = self.links_are_objects();
+        let old_ones = self.origin.links.iter().filter_map(|entry| match entry {
+            LinkEntry::Other(json) => Some(json.clone()),
+            LinkEntry::Link(id) => self.links.get(id).map(|link| link.to_json(*id, objects)),
+        });
+        let new = self.links.iter().filter(|(id, _)| !old.contains(id));
+        old_ones.chain(new.map(|(id, link)| link.to_json(*id, objects))).collect()
+    }
+
+    /// Links are lists in files of version 0.4, objects in newer ones and in subgraphs.
+    fn links_are_objects(&self) -> bool {
+        let raw = &self.origin.raw.0;
+        raw.contains_key("state") || raw.contains_key("inputNode")
+    }
+
+    /// Drops the bends (native reroutes) of links that are gone.
+    fn forget_bends(&self, out: &mut Map<String, Json>) {
+        let live = |json: &Json| id(json).is_some_and(|id| self.links.contains_key(&id));
+        let prune = |reroutes: Option<&mut Json>| {
+            let Some(reroutes) = reroutes.and_then(Json::as_array_mut) else { return };
+            for links in reroutes.iter_mut().filter_map(|r| r.get_mut("linkIds")?.as_array_mut()) {
+                links.retain(live);
+            }
+            reroutes.retain(|reroute| !list(&reroute["linkIds"]).is_empty());
+        };
+        prune(out.get_mut("reroutes"));
+        let Some(Json::Object(extra)) = out.get_mut("extra") else { return };
+        prune(extra.get_mut("reroutes"));
+        if let Some(Json::Array(extensions)) = extra.get_mut("linkExtensions") {
+            extensions.retain(|extension| live(&extension["id"]));
+        }
     }
 }
 
-/// Which links touch which sockets.
-struct Ends {
-    into: HashMap<(Id, usize), LinkId>,
-    out_of: HashMap<(Id, usize), Vec<LinkId>>,
+impl LinkEntry {
+    fn id(&self) -> Option<LinkId> {
+        match self {
+            Self::Link(id) => Some(*id),
+            Self::Other(_) => None,
+        }
+    }
 }
 
-impl Ends {
-    fn of(links: &BTreeMap<LinkId, Link>) -> Self {
-        let mut ends = Self { into: HashMap::new(), out_of: HashMap::new() };
-        for (id, link) in links {
-            ends.into.insert((link.to, link.to_slot), *id);
-            ends.out_of.entry((link.from, link.from_slot)).or_default().push(*id);
+/// Where a file keeps the highest id: at its top, or in its `state`.
+const LAST_NODE: [&str; 2] = ["last_node_id", "lastNodeId"];
+const LAST_LINK: [&str; 2] = ["last_link_id", "lastLinkId"];
+
+fn stated(raw: &Map<String, Json>, [top, inner]: [&str; 2]) -> i64 {
+    let state = raw.get("state").unwrap_or(&Json::Null);
+    let all = [raw.get(top).unwrap_or(&Json::Null), &state[inner]];
+    all.into_iter().filter_map(id).max().unwrap_or(0)
+}
+
+fn state_of(out: &mut Map<String, Json>, [top, inner]: [&str; 2], last: i64) {
+    match out.get_mut("state") {
+        Some(Json::Object(state)) => drop(state.insert(inner.to_owned(), last.into())),
+        _ => drop(out.insert(top.to_owned(), last.into())),
+    }
+}
+
+/// The border of a subgraph as two nodes.
+impl Doc {
+    fn border_from(&mut self, raw: &mut Raw) {
+        let [left, top, right, _] = self.bounds_of_all();
+        for (id, title, key, list, pos) in [
+            (INPUTS, "Inputs", "inputNode", "inputs", [left - 240.0, top]),
+            (OUTPUTS, "Outputs", "outputNode", "outputs", [right + 80.0, top]),
+        ] {
+            let slots = raw.take_list(list);
+            if slots.is_empty() && !raw.0.contains_key(key) || self.node(id).is_some() {
+                continue;
+            }
+            let slots: Vec<Slot> = slots.iter().map(Slot::from_json).collect();
+            let frame = raw.0.get(key).map(|node| numbers(&node["bounding"]));
+            let [x, y, w, h] = frame.unwrap_or([pos[0], pos[1], 160.0, 0.0]);
+            let height = crate::theme::ROW * (slots.len() + 1) as f32;
+            let mut node = Node::bare(id, title, [x, y], [w.max(120.0), h.max(height)]);
+            if id == INPUTS {
+                node.outputs = slots
+            } else {
+                node.inputs = slots
+            }
+            self.push(node);
         }
-        ends
+    }
+
+    fn border_into(&self, out: &mut Map<String, Json>, ends: &Ends) {
+        if let Some(node) = self.node(INPUTS) {
+            let slots = node.outputs.iter().enumerate();
+            let slots = slots.map(|(i, slot)| slot.to_json("linkIds", ends.out_of(INPUTS, i)));
+            Raw::put_list(out, "inputs", slots.collect());
+            node.frame_into(out, "inputNode");
+        }
+        if let Some(node) = self.node(OUTPUTS) {
+            let slots = node.inputs.iter().enumerate();
+            let slots = slots.map(|(i, slot)| slot.to_json("linkIds", ends.feeding(OUTPUTS, i)));
+            Raw::put_list(out, "outputs", slots.collect());
+            node.frame_into(out, "outputNode");
+        }
     }
 }
 
 impl Node {
-    fn from_json(json: &Json) -> Result<Self> {
-        let mut raw = json.as_object().context("a node is no JSON object")?.clone();
-        let id = raw.get("id").and_then(id).context("a node has no whole number as its id")?;
+    fn frame_into(&self, out: &mut Map<String, Json>, key: &str) {
+        if let Some(Json::Object(frame)) = out.get_mut(key) {
+            let [_, _, w, h]: [f32; 4] = numbers(frame.get("bounding").unwrap_or(&Json::Null));
+            let bounding = [self.pos[0], self.pos[1], w, h];
+            Raw::set(frame, "bounding", &bounding, numbers, |b| coordinates(b));
+        }
+    }
+}
+
+/// Which links touch which sockets.
+pub(super) struct Ends {
+    into: HashMap<(Id, usize), [LinkId; 1]>,
+    out_of: HashMap<(Id, usize), Vec<LinkId>>,
+}
+
+impl Ends {
+    pub(super) fn of(links: &BTreeMap<LinkId, Arc<Link>>) -> Self {
+        let mut ends = Self { into: HashMap::new(), out_of: HashMap::new() };
+        for (id, link) in links {
+            ends.into.insert((link.to, link.to_slot), [*id]);
+            ends.out_of.entry((link.from, link.from_slot)).or_default().push(*id);
+        }
+        ends
+    }
+
+    fn feeding(&self, node: Id, slot: usize) -> &[LinkId] {
+        self.into.get(&(node, slot)).map_or(&[], |link| link)
+    }
+
+    fn out_of(&self, node: Id, slot: usize) -> &[LinkId] {
+        self.out_of.get(&(node, slot)).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Node {
+    pub(super) fn from_json(json: &Json) -> Result<Self> {
+        let mut raw = Raw(json.as_object().context("a node is no JSON object")?.clone());
+        let id = json.get("id").and_then(id).context("a node has no whole number as its id")?;
         let class = json["type"].as_str().with_context(|| format!("node {id} has no type"))?;
-        let slots = |json: Option<Json>| -> Vec<Slot> {
-            list(&json.unwrap_or_default()).iter().map(Slot::from_json).collect()
-        };
+        let slots = |list: Vec<Json>| list.iter().map(Slot::from_json).collect();
         Ok(Self {
             id,
             class: class.to_owned(),
             title: text(&json["title"]),
             pos: numbers(&json["pos"]),
-            size: numbers(&json["size"]),
+            size: size(&json["size"]),
             mode: Mode::read(&json["mode"]),
             collapsed: truth(&json["flags"]["collapsed"]),
             pinned: truth(&json["flags"]["pinned"]),
             color: text(&json["color"]),
             bgcolor: text(&json["bgcolor"]),
-            inputs: slots(raw.remove("inputs")),
-            outputs: slots(raw.remove("outputs")),
-            values: raw.remove("widgets_values").unwrap_or_default(),
-            raw: Raw(raw),
+            inputs: slots(raw.take_list("inputs")),
+            outputs: slots(raw.take_list("outputs")),
+            values: raw.0.get_mut("widgets_values").map(Json::take).unwrap_or_default(),
+            raw,
         })
+    }
+
+    /// A new node without sockets and values.
+    pub(super) fn bare(id: Id, class: &str, pos: [f32; 2], size: [f32; 2]) -> Self {
+        let json = json!({"id": id, "type": class, "pos": pos, "size": size, "flags": {}, "order": 0,
+            "mode": 0, "inputs": [], "outputs": [], "properties": {"Node name for S&R": class},
+            "widgets_values": []});
+        Self::from_json(&json).expect("a node has an id and a type")
     }
 
     fn to_json(&self, ends: &Ends) -> Json {
@@ -119,20 +353,16 @@ impl Node {
         Raw::set(&mut out, "id", &Some(self.id), id, |id| json!(id));
         Raw::set(&mut out, "type", &Some(self.class.clone()), text, |t| json!(t));
         Raw::set(&mut out, "title", &self.title, text, |t| json!(t));
-        Raw::set(&mut out, "pos", &self.pos, numbers, |p| json!(p));
-        Raw::set(&mut out, "size", &self.size, numbers, |s| json!(s));
+        Raw::set(&mut out, "pos", &self.pos, numbers, |p| coordinates(p));
+        Raw::set(&mut out, "size", &self.size, size, |s| coordinates(s));
         Raw::set(&mut out, "mode", &self.mode, Mode::read, |m| m.number().into());
         Raw::set(&mut out, "color", &self.color, text, |c| json!(c));
         Raw::set(&mut out, "bgcolor", &self.bgcolor, text, |c| json!(c));
         self.flags_into(&mut out);
-        // A list that was not there stays away while it is empty.
-        let inputs =
-            self.inputs.iter().enumerate().map(|(i, s)| s.input_json(ends.into.get(&(self.id, i))));
-        let outputs = self
-            .outputs
-            .iter()
-            .enumerate()
-            .map(|(i, s)| s.output_json(ends.out_of.get(&(self.id, i))));
+        let inputs = self.inputs.iter().enumerate();
+        let inputs = inputs.map(|(i, s)| s.to_json("link", ends.feeding(self.id, i)));
+        let outputs = self.outputs.iter().enumerate();
+        let outputs = outputs.map(|(i, s)| s.to_json("links", ends.out_of(self.id, i)));
         let lists: [(&str, Vec<Json>); 2] =
             [("inputs", inputs.collect()), ("outputs", outputs.collect())];
         for (key, slots) in lists {
@@ -147,100 +377,96 @@ impl Node {
     }
 
     fn flags_into(&self, out: &mut Map<String, Json>) {
-        let mut flags = out.get("flags").and_then(Json::as_object).cloned().unwrap_or_default();
+        let old = out.get("flags").and_then(Json::as_object);
+        let mut flags = old.cloned().unwrap_or_default();
         for (key, on) in [("collapsed", self.collapsed), ("pinned", self.pinned)] {
             Raw::set(&mut flags, key, &on, truth, |on| json!(on));
         }
-        out.insert("flags".into(), flags.into());
+        if old.map_or(!flags.is_empty(), |old| *old != flags) {
+            out.insert("flags".into(), flags.into());
+        }
     }
 }
 
 impl Slot {
-    fn from_json(json: &Json) -> Self {
+    pub(super) fn from_json(json: &Json) -> Self {
         Self {
             name: text(&json["name"]).unwrap_or_default(),
-            // Some files give a number for "anything".
-            ty: text(&json["type"]).unwrap_or_else(|| "*".into()),
+            ty: socket_type(&json["type"]),
             widget: text(&json["widget"]["name"]),
             raw: Raw(json.as_object().cloned().unwrap_or_default()),
+            read: Vec::new(),
         }
     }
 
-    fn named(&self) -> Map<String, Json> {
+    pub fn input(name: &str, ty: &str) -> Self {
+        Self::from_json(&json!({"name": name, "type": ty, "link": null}))
+    }
+
+    /// An input that a widget stands for.
+    pub fn widget(name: &str, ty: &str) -> Self {
+        Self::from_json(&json!({"name": name, "type": ty, "widget": {"name": name}, "link": null}))
+    }
+
+    pub fn output(name: &str, ty: &str) -> Self {
+        Self::from_json(&json!({"name": name, "type": ty, "links": []}))
+    }
+
+    /// A socket on the border of a subgraph.
+    pub(super) fn border(name: &str, ty: &str) -> Self {
+        Self::from_json(&json!({"id": new_uuid(), "name": name, "type": ty, "linkIds": []}))
+    }
+
+    /// The links that it says it has.
+    fn claims(&self) -> impl Iterator<Item = LinkId> {
+        let raw = |key: &str| self.raw.0.get(key);
+        let many = ["links", "linkIds"].into_iter().filter_map(raw).flat_map(list);
+        raw("link").into_iter().chain(many).filter_map(id)
+    }
+
+    fn to_json(&self, key: &str, links: &[LinkId]) -> Json {
         let mut out = self.raw.0.clone();
-        let ty = |json: &Json| text(json).unwrap_or_else(|| "*".into());
         Raw::set(&mut out, "name", &Some(self.name.clone()), text, |n| json!(n));
-        Raw::set(&mut out, "type", &self.ty, ty, |t| json!(t));
+        Raw::set(&mut out, "type", &self.ty, socket_type, |t| json!(t));
         let widget = |json: &Json| text(&json["name"]);
         Raw::set(&mut out, "widget", &self.widget, widget, |w| json!({"name": w}));
-        out
-    }
-
-    fn input_json(&self, link: Option<&LinkId>) -> Json {
-        let mut out = self.named();
-        Raw::set(&mut out, "link", &link.copied(), id, |l| json!(l));
-        out.entry("link").or_insert(Json::Null);
-        Json::Object(out)
-    }
-
-    fn output_json(&self, links: Option<&Vec<LinkId>>) -> Json {
-        let mut out = self.named();
-        let sorted = |json: &Json| {
-            let mut ids: Vec<LinkId> = list(json).iter().filter_map(id).collect();
-            ids.sort_unstable();
-            ids
-        };
-        let links = links.cloned().unwrap_or_default();
-        Raw::set(&mut out, "links", &links, sorted, |l| json!(l));
-        out.entry("links").or_insert(json!([]));
+        if links != self.read {
+            let one = links.first().map_or(Json::Null, |link| json!(link));
+            out.insert(key.to_owned(), if key == "link" { one } else { json!(links) });
+        }
         Json::Object(out)
     }
 }
 
-/// A link as a list of six or as an object; `None` for the gaps that old editors left.
-fn read_link(json: &Json) -> Result<Option<(LinkId, Link)>> {
-    let fields = match json {
-        Json::Null => return Ok(None),
-        Json::Array(list) => list.clone(),
-        Json::Object(map) => ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"]
-            .map(|key| map.get(key).cloned().unwrap_or_default())
-            .to_vec(),
-        _ => bail!("a link is neither a list nor an object: {json}"),
+/// A link as a list of six or as an object; `None` if it does not name its ends.
+fn read_link(json: &Json) -> Option<(LinkId, Link)> {
+    const KEYS: [&str; 6] = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
+    let field = |i: usize| if json.is_array() { &json[i] } else { &json[KEYS[i]] };
+    let number = |i: usize| id(field(i));
+    let slot = |i: usize| usize::try_from(number(i)?).ok();
+    let ty = socket_type(field(5));
+    let link = Link {
+        from: number(1)?,
+        from_slot: slot(2)?,
+        to: number(3)?,
+        to_slot: slot(4)?,
+        ty,
+        raw: None,
     };
-    let number = |i: usize| fields.get(i).and_then(id);
-    let [Some(link), Some(from), Some(from_slot), Some(to), Some(to_slot)] =
-        [0, 1, 2, 3, 4].map(number)
-    else {
-        bail!("a link does not name its ends by numbers: {json}")
-    };
-    let slot = |n: i64| usize::try_from(n).with_context(|| format!("link {link} has a slot {n}"));
-    let raw = Raw([("link".to_owned(), json.clone())].into_iter().collect());
-    let ty = fields.get(5).and_then(text).unwrap_or_else(|| "*".into());
-    let link_ = Link { from, from_slot: slot(from_slot)?, to, to_slot: slot(to_slot)?, ty, raw };
-    Ok(Some((link, link_)))
+    Some((number(0)?, link))
 }
 
 impl Link {
-    fn to_json(&self, id: LinkId) -> Json {
-        let old = self.raw.0.get("link");
-        let same = |old: &Json| {
-            read_link(old).ok().flatten().is_some_and(|(old_id, old)| old_id == id && old == *self)
-        };
-        match old {
-            Some(old) if same(old) => old.clone(),
-            Some(Json::Object(old)) => {
-                let mut out = old.clone();
-                out.extend([
-                    ("id".to_owned(), json!(id)),
-                    ("origin_id".to_owned(), json!(self.from)),
-                    ("origin_slot".to_owned(), json!(self.from_slot)),
-                    ("target_id".to_owned(), json!(self.to)),
-                    ("target_slot".to_owned(), json!(self.to_slot)),
-                    ("type".to_owned(), json!(self.ty)),
-                ]);
-                Json::Object(out)
-            }
-            _ => json!([id, self.from, self.from_slot, self.to, self.to_slot, self.ty]),
+    fn to_json(&self, id: LinkId, object: bool) -> Json {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
+        let Self { from, from_slot, to, to_slot, ty, .. } = self;
+        if object {
+            json!({"id": id, "origin_id": from, "origin_slot": from_slot, "target_id": to,
+                "target_slot": to_slot, "type": ty})
+        } else {
+            json!([id, from, from_slot, to, to_slot, ty])
         }
     }
 }
@@ -258,7 +484,7 @@ impl Group {
     fn to_json(&self) -> Json {
         let mut out = self.raw.0.clone();
         Raw::set(&mut out, "title", &Some(self.title.clone()), text, |t| json!(t));
-        Raw::set(&mut out, "bounding", &self.bounding, numbers, |b| json!(b));
+        Raw::set(&mut out, "bounding", &self.bounding, numbers, |b| coordinates(b));
         Raw::set(&mut out, "color", &self.color, text, |c| json!(c));
         Json::Object(out)
     }
@@ -300,12 +526,49 @@ fn id(json: &Json) -> Option<i64> {
     json.as_i64().or_else(|| json.as_str()?.parse().ok())
 }
 
-/// Numbers in a list, or in an object with the keys "0", "1", ...
+/// Numbers in a list, or in an object with the keys "0", "1", ... Those that no canvas can show are
+/// brought near.
 fn numbers<const N: usize>(json: &Json) -> [f32; N] {
     std::array::from_fn(|i| {
         let number = json.get(i).or_else(|| json.get(i.to_string()));
-        number.and_then(Json::as_f64).unwrap_or(0.0) as f32
+        (number.and_then(Json::as_f64).unwrap_or(0.0) as f32).clamp(-1e7, 1e7)
     })
+}
+
+/// A node's size; one that the file does not tell is small.
+fn size(json: &Json) -> [f32; 2] {
+    let size: [f32; 2] = numbers(json);
+    if size == [0.0; 2] { [210.0, 46.0] } else { size }
+}
+
+/// Numbers as short as they can be.
+fn coordinates(numbers: &[f32]) -> Json {
+    let short = |n: &f32| n.to_string().parse::<f64>().unwrap_or_default();
+    let whole = |n: f64| if n.fract() == 0.0 { json!(n as i64) } else { json!(n) };
+    numbers.iter().map(|n| whole(short(n))).collect()
+}
+
+/// A name that nothing else has.
+pub(super) fn new_uuid() -> String {
+    let [a, b] = [by_chance(), by_chance()];
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        a >> 32,
+        a >> 16 & 0xffff,
+        a & 0xfff,
+        b >> 48 & 0x3fff | 0x8000,
+        b & 0xffff_ffff_ffff
+    )
+}
+
+/// The type of a socket. Old files give a number for "anything", and the list of names for a drop-down
+/// list.
+fn socket_type(json: &Json) -> String {
+    match json {
+        Json::String(ty) => ty.clone(),
+        Json::Array(_) => "COMBO".into(),
+        _ => "*".into(),
+    }
 }
 
 #[cfg(test)]
@@ -343,9 +606,47 @@ mod tests {
         for path in ours.into_iter().chain(workflows("../shared/corpus/pairs")) {
             let json: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
             if json["nodes"].is_array() {
-                let written = Doc::from_json(&json).unwrap().to_json();
-                assert!(same(&json, &written), "{}", path.display());
+                let doc = Doc::from_json(&json).unwrap();
+                assert!(same(&json, &doc.to_json()), "{}", path.display());
+                let links = list(&json["links"]).iter().filter(|l| !l.is_null()).count();
+                assert_eq!(doc.links.len(), links, "{}", path.display());
             }
         }
+    }
+
+    #[test]
+    fn what_leads_nowhere_keeps_its_place_and_is_no_link() {
+        let json = json!({"nodes": [
+            {"id": 1, "type": "A", "outputs": [{"name": "x", "type": "X", "links": [9, 3, 77]}]},
+            {"id": "2", "type": "B", "inputs": [{"name": "old"}, {"name": "x", "type": "X", "link": 3}], "outputs": null},
+        ], "links": [[9, 1, 0, 8, 0, "X"], null, {"odd": 1}, [3, 1, 0, 2, 0, "X", "more"]]});
+        let mut doc = Doc::from_json(&json).unwrap();
+        assert_eq!(doc.to_json(), json);
+        assert_eq!(
+            doc.link_into(2, 1),
+            Some(3),
+            "the input knows better than the stale slot number"
+        );
+        assert_eq!((doc.links.len(), doc.next_link_id()), (1, 78));
+        doc.disconnect(3);
+        let written = doc.to_json();
+        assert_eq!(written["links"], json!([[9, 1, 0, 8, 0, "X"], null, {"odd": 1}]));
+        assert_eq!(written["nodes"][1]["inputs"][1]["link"], Json::Null);
+    }
+
+    #[test]
+    fn bends_go_with_their_links() {
+        let json = json!({"nodes": [
+            {"id": 1, "type": "A", "outputs": [{"name": "x", "type": "X", "links": [1, 2]}]},
+            {"id": 2, "type": "B", "inputs": [{"name": "x", "type": "X", "link": 1}, {"name": "y", "type": "X", "link": 2}]},
+        ], "links": [[1, 1, 0, 2, 0, "X"], [2, 1, 0, 2, 1, "X"]],
+        "extra": {"reroutes": [{"id": 1, "pos": [5, 6], "linkIds": [1]}, {"id": 2, "pos": [7, 8], "linkIds": [1, 2]}],
+            "linkExtensions": [{"id": 1, "parentId": 1}, {"id": 2, "parentId": 2}]}});
+        let mut doc = Doc::from_json(&json).unwrap();
+        assert_eq!(doc.to_json(), json);
+        doc.disconnect(1);
+        let extra = &doc.to_json()["extra"];
+        assert_eq!(extra["reroutes"], json!([{"id": 2, "pos": [7, 8], "linkIds": [2]}]));
+        assert_eq!(extra["linkExtensions"], json!([{"id": 2, "parentId": 2}]));
     }
 }

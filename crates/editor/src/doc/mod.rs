@@ -1,12 +1,28 @@
 //! The graph as it is edited: typed where the editor changes it, raw where it does not.
 //!
 //! A document comes from UI-form JSON and goes back into it with nothing lost: each part keeps the JSON it
-//! was read from, and writes over it only what has changed. Cloning is cheap (nodes are shared), so that a
-//! snapshot for undo costs a list of pointers.
+//! was read from, and writes over it only what has changed. Cloning is cheap (nodes and links are shared),
+//! so that a snapshot for undo costs a list of pointers.
 
+mod edit;
+mod history;
 mod json;
+mod levels;
+mod links;
+#[cfg(test)]
+mod tests;
+mod widgets;
 
-use crate::doc::json::Raw;
+pub use edit::EDITORS_OWN;
+pub use graph::fits;
+pub use history::History;
+pub use levels::File;
+pub use widgets::{Control, Widget, widgets};
+
+use crate::{
+    doc::json::{Origin, Raw},
+    theme,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -17,16 +33,30 @@ pub type Id = i64;
 /// A link's number in its graph.
 pub type LinkId = i64;
 
+/// The nodes that stand for the border of a subgraph: one has its inputs as outputs, the other its outputs
+/// as inputs.
+pub const INPUTS: Id = -10;
+pub const OUTPUTS: Id = -20;
+
 /// A graph: one level of a file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Doc {
     /// In drawing order: later ones lie on top.
     nodes: Vec<Arc<Node>>,
     /// Where each node stands in `nodes`.
     index: HashMap<Id, usize>,
-    pub links: BTreeMap<LinkId, Link>,
+    /// Both ends of each are there, and no input has two.
+    pub links: BTreeMap<LinkId, Arc<Link>>,
     pub groups: Vec<Group>,
-    pub(crate) raw: Raw,
+    last: Last,
+    origin: Arc<Origin>,
+}
+
+/// The highest numbers that were ever given.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Last {
+    node: Id,
+    link: LinkId,
 }
 
 /// What happens to a node when the graph runs; numbers as in the file.
@@ -41,7 +71,7 @@ pub enum Mode {
 }
 
 /// A node as it is drawn. Distances are in the canvas's units: pixels at zoom 1.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub id: Id,
     pub class: String,
@@ -64,7 +94,7 @@ pub struct Node {
 }
 
 /// An input or output socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
     pub name: String,
     /// `*` fits everything; several types are separated by commas.
@@ -72,6 +102,8 @@ pub struct Slot {
     /// The widget that stands for the input while nothing is linked to it.
     pub widget: Option<String>,
     pub(crate) raw: Raw,
+    /// The links that it had when it was read, in order.
+    read: Vec<LinkId>,
 }
 
 /// A connection from an output to an input.
@@ -82,11 +114,12 @@ pub struct Link {
     pub to: Id,
     pub to_slot: usize,
     pub ty: String,
-    pub(crate) raw: Raw,
+    /// What it was read from, until it is changed.
+    raw: Option<serde_json::Value>,
 }
 
 /// A coloured frame behind nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     pub title: String,
     /// Left, top, width, height.
@@ -112,27 +145,68 @@ impl Doc {
 
     /// The link that feeds an input.
     pub fn link_into(&self, to: Id, to_slot: usize) -> Option<LinkId> {
-        // Links are few per node, and a graph's links are walked once a frame at most.
         self.links.iter().find(|(_, l)| (l.to, l.to_slot) == (to, to_slot)).map(|(id, _)| *id)
+    }
+
+    /// The links that leave an output.
+    pub fn links_from(&self, from: Id, from_slot: usize) -> impl Iterator<Item = LinkId> {
+        let links = self.links.iter();
+        links.filter(move |(_, l)| (l.from, l.from_slot) == (from, from_slot)).map(|(id, _)| *id)
     }
 
     /// Takes the node in as the topmost; its id must be new.
     pub fn push(&mut self, node: Node) {
+        self.last.node = self.last.node.max(node.id);
         let old = self.index.insert(node.id, self.nodes.len());
         assert!(old.is_none(), "node {} is there twice", node.id);
         self.nodes.push(Arc::new(node));
     }
 
+    /// Keeps the nodes for which `keep` holds, in the order that `key` gives.
+    fn reorder(&mut self, keep: impl Fn(Id) -> bool, key: impl Fn(Id) -> bool) {
+        self.nodes.retain(|node| keep(node.id));
+        self.nodes.sort_by_key(|node| key(node.id));
+        self.index = self.nodes.iter().enumerate().map(|(i, node)| (node.id, i)).collect();
+    }
+
+    /// Draws the node over all others.
+    pub fn raise(&mut self, id: Id) {
+        if self.nodes.last().is_some_and(|top| top.id != id) {
+            self.reorder(|_| true, |other| other == id);
+        }
+    }
+
+    /// Left, top, right and bottom of all nodes; zeros if there are none.
+    fn bounds_of_all(&self) -> [f32; 4] {
+        let all = self.nodes().map(Node::bounds);
+        all.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
+            .unwrap_or_default()
+    }
+
     /// An id that no node has had yet.
     pub fn next_node_id(&self) -> Id {
-        let last = self.raw.number("last_node_id").unwrap_or(0);
-        self.index.keys().copied().max().unwrap_or(0).max(last) + 1
+        self.last.node + 1
     }
 
     /// An id that no link has had yet.
     pub fn next_link_id(&self) -> LinkId {
-        let last = self.raw.number("last_link_id").unwrap_or(0);
-        self.links.keys().copied().max().unwrap_or(0).max(last) + 1
+        self.last.link + 1
+    }
+}
+
+impl PartialEq for Doc {
+    fn eq(&self, other: &Self) -> bool {
+        /// Shared parts need no look.
+        fn same<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
+            Arc::ptr_eq(a, b) || a == b
+        }
+        self.last == other.last
+            && self.nodes.len() == other.nodes.len()
+            && self.links.len() == other.links.len()
+            && self.nodes.iter().zip(&other.nodes).all(|(a, b)| same(a, b))
+            && self.links.iter().zip(&other.links).all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
+            && self.groups == other.groups
+            && same(&self.origin, &other.origin)
     }
 }
 
@@ -145,9 +219,28 @@ impl Node {
     pub fn input(&self, name: &str) -> Option<usize> {
         self.inputs.iter().position(|slot| slot.name == name)
     }
+
+    /// Whether it stands for the border of a subgraph.
+    pub fn is_border(&self) -> bool {
+        is_border(self.id)
+    }
+
+    /// The node's box with its title bar: left, top, right, bottom.
+    pub fn bounds(&self) -> [f32; 4] {
+        let [x, y] = self.pos;
+        let height = if self.collapsed { 0.0 } else { self.size[1] };
+        [x, y - theme::TITLE, x + self.size[0], y + height]
+    }
 }
 
-/// Whether an output of type `from` may feed an input of type `to`.
-pub fn fits(from: &str, to: &str) -> bool {
-    from == "*" || to == "*" || to.split(',').any(|t| from.split(',').any(|f| f.trim() == t.trim()))
+fn is_border(id: Id) -> bool {
+    [INPUTS, OUTPUTS].contains(&id)
+}
+
+impl Slot {
+    /// What it is called on the screen.
+    pub fn label(&self) -> &str {
+        let label = |key: &str| self.raw.0.get(key).and_then(serde_json::Value::as_str);
+        label("label").or_else(|| label("localized_name")).unwrap_or(&self.name)
+    }
 }

@@ -3,9 +3,11 @@
 //! [`Runs`] turns the events of a [`Session`] into what the editor draws. It is asked once a frame to
 //! [`poll`](Runs::poll) and never waits: pictures are read on a thread of their own.
 
+#[cfg(test)]
+mod panels_tests;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod why;
 
 use crate::{
@@ -125,6 +127,11 @@ impl Runs {
     pub fn look(&mut self, tab: Tab, level: &[Id]) {
         let prefix = level.iter().map(|id| format!("{id}:")).collect();
         self.shown = (tab, prefix);
+    }
+
+    /// Which file is seen, and which of its subgraphs: `12:7:`, empty for the outermost.
+    pub fn shown(&self) -> (Tab, &str) {
+        (self.shown.0, &self.shown.1)
     }
 
     /// A node of the graph that is seen.
@@ -288,6 +295,11 @@ impl Runs {
 impl Run {
     pub fn over(&self) -> bool {
         !matches!(self.stage, Stage::Waiting | Stage::Running)
+    }
+
+    /// Whether it has begun to run, in this session.
+    pub fn began(&self) -> bool {
+        self.began.is_some()
     }
 
     /// How long it has been running, or ran.

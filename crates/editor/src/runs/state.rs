@@ -44,9 +44,9 @@ pub struct NodeState {
     /// Why it had to run again.
     pub why: Option<String>,
     /// Whether the files of `pictures` are still to be read.
-    reading: bool,
+    pub(crate) reading: bool,
     /// When it was this far for the first time.
-    first: Option<(Instant, usize)>,
+    pub(crate) first: Option<(Instant, usize)>,
 }
 
 /// Something that is wrong, for the list of errors.

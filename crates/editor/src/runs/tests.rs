@@ -9,10 +9,10 @@ use std::{path::PathBuf, sync::Mutex, time::Duration};
 
 /// A session whose events the test makes up.
 #[derive(Clone, Default)]
-struct Played(Arc<Mutex<Play>>);
+pub(crate) struct Played(Arc<Mutex<Play>>);
 
 #[derive(Default)]
-struct Play {
+pub(crate) struct Play {
     waiting: Vec<JobId>,
     events: Vec<Event>,
     cancelled: Vec<JobId>,
@@ -20,7 +20,7 @@ struct Play {
 }
 
 impl Played {
-    fn tell(&self, event: Event) {
+    pub fn tell(&self, event: Event) {
         let mut play = self.0.lock().unwrap();
         if let Event::Started(job) = event {
             play.waiting.retain(|id| *id != job);
@@ -74,13 +74,13 @@ impl Host for Folders {
     }
 }
 
-fn folders() -> Arc<Folders> {
+pub(crate) fn folders() -> Arc<dyn Host> {
     let folders = Folders(tempfile::tempdir().unwrap());
     std::fs::create_dir(folders.0.path().join("output")).unwrap();
     Arc::new(folders)
 }
 
-fn order(prompt: Json) -> Order {
+pub(crate) fn order(prompt: Json) -> Order {
     let Json::Object(prompt) = prompt else { panic!("a graph") };
     Order { tab: 1, title: "a".into(), prompt, ..Order::default() }
 }
@@ -92,9 +92,9 @@ fn played() -> (Runs, Played, Context) {
     (runs, session, ctx)
 }
 
-fn ran(id: &str, ui: &Json) -> Event {
+pub(crate) fn ran(job: JobId, id: &str, ui: &Json) -> Event {
     let (id, ui) = (id.into(), ui.as_object().unwrap().clone());
-    Event::Run(1, RunEvent::Executed { id, ui, seconds: 0.5, cached: false })
+    Event::Run(job, RunEvent::Executed { id, ui, seconds: 0.5, cached: false })
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_run_goes_from_waiting_to_done_and_its_nodes_tell_how_far_they_are() {
     assert_eq!(runs.progress(), Some(0.5));
     assert!(runs.node(1).unwrap().cached);
     assert_eq!(runs.node(2).unwrap().progress, Some((1, 2)));
-    session.tell(ran("2", &json!({"text": ["a cat"]})));
+    session.tell(ran(1, "2", &json!({"text": ["a cat"]})));
     session.tell(Event::Ended(1, End::Completed));
     runs.poll(&ctx);
     assert_eq!(runs.all()[0].stage, Stage::Done);
@@ -207,6 +207,7 @@ fn result_pictures_become_textures_without_waiting() {
     runs.submit(order(json!({"1": {}})), false);
     session.tell(Event::Started(1));
     session.tell(ran(
+        1,
         "1",
         &json!({"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}),
     ));
@@ -217,7 +218,7 @@ fn result_pictures_become_textures_without_waiting() {
 }
 
 /// Polls until `done`; a test that waits longer than a minute has failed.
-fn until(runs: &mut Runs, ctx: &Context, done: impl Fn(&Runs) -> bool) {
+pub(crate) fn until(runs: &mut Runs, ctx: &Context, done: impl Fn(&Runs) -> bool) {
     for _ in 0..6000 {
         runs.poll(ctx);
         if done(runs) {
