@@ -27,8 +27,8 @@ pub struct Look<'a> {
 
 /// How sockets are to be drawn.
 pub struct Sockets<'a> {
-    pub linked: &'a dyn Fn(usize, bool) -> bool,
-    pub lit: &'a dyn Fn(usize, bool) -> bool,
+    pub linked: Box<dyn Fn(usize, bool) -> bool + 'a>,
+    pub lit: Box<dyn Fn(usize, bool) -> bool + 'a>,
 }
 
 /// What the title bar says: a person's title, else the class's own.

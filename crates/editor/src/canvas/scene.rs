@@ -13,7 +13,7 @@ use crate::{
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
 use graph::Contract;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
 };
@@ -79,6 +79,8 @@ pub struct Scene {
     pub nodes: Vec<Placed>,
     pub links: Vec<(LinkId, Curve)>,
     pub groups: Vec<Rect>,
+    /// Sockets that have a link.
+    pub linked: HashSet<Socket>,
     /// Around everything.
     pub bounds: Option<Rect>,
     index: HashMap<Id, usize>,
@@ -129,6 +131,8 @@ impl Scene {
             .collect();
         self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
         self.links = doc.links.iter().filter_map(|(id, l)| Some((*id, self.curve(l)?))).collect();
+        let ends = |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
+        self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
         self.groups = doc.groups.iter().map(|group| rect(group.bounding)).collect();
         let all = self.nodes.iter().map(Placed::rect).chain(self.groups.iter().copied());
         self.bounds = all.reduce(Rect::union);
@@ -221,6 +225,10 @@ impl Scene {
 /// The height of a group's title bar in canvas units: readable when zoomed out.
 pub fn group_title(zoom: f32) -> f32 {
     TITLE.max(16.0 / zoom)
+}
+
+fn socket(node: Id, slot: usize, output: bool) -> Socket {
+    Socket { node, slot, output }
 }
 
 pub fn rect([x, y, w, h]: [f32; 4]) -> Rect {

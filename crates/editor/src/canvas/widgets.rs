@@ -43,6 +43,8 @@ pub struct Field<'a> {
 pub enum Wish {
     Value(Json),
     Control(Control),
+    /// What a note says.
+    Words(String),
     /// To add a file to the list.
     Upload,
 }
