@@ -8,6 +8,7 @@ pub mod brush;
 pub mod actions;
 pub mod app;
 mod bar;
+pub mod canvas;
 pub mod catalog;
 mod command_palette;
 mod dialog;

@@ -1,0 +1,77 @@
+//! Typing a title where it stands.
+
+use super::{Canvas, CanvasContext, scene::group_title};
+use crate::{
+    doc::{Doc, History, Id},
+    theme::{TEXT, TITLE},
+};
+use egui::{FontId, Key, Rect, TextEdit, Ui, vec2};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    Node(Id),
+    Group(usize),
+}
+
+/// A title that is being typed.
+#[derive(Clone, Debug)]
+pub struct Rename {
+    target: Target,
+    /// None until the old title is known.
+    text: Option<String>,
+}
+
+impl Rename {
+    pub fn new(target: Target) -> Self {
+        Self { target, text: None }
+    }
+}
+
+impl Canvas {
+    /// The field over the title, until Enter, Escape or a click elsewhere.
+    pub(super) fn show_rename(&mut self, ui: &mut Ui, history: &mut History, cx: &CanvasContext) {
+        let Some(mut rename) = self.rename.take() else { return };
+        let Some((rect, old)) = self.titled(rename.target, history.doc(), cx) else { return };
+        let first = rename.text.is_none();
+        let mut text = rename.text.take().unwrap_or(old);
+        let size = (TEXT * self.view.zoom()).max(11.0);
+        let place = self.view.rect_to_screen(rect).shrink(2.0);
+        let place = Rect::from_min_size(place.min, place.size().max(vec2(140.0, size * 1.6)));
+        let edit = TextEdit::singleline(&mut text).id(ui.scope_id().with("rename"));
+        let response = ui.put(place, edit.font(FontId::proportional(size)));
+        ui.ctx().accesskit_node_builder(response.id, |node| node.set_label("Title"));
+        if first {
+            response.request_focus();
+        }
+        if !response.lost_focus() || first {
+            rename.text = Some(text);
+            self.rename = Some(rename);
+        } else if !ui.input(|i| i.key_pressed(Key::Escape)) {
+            history.edit("Rename", |doc| match rename.target {
+                Target::Node(id) => doc.set_title(id, &text),
+                Target::Group(group) => {
+                    if let Some(group) = doc.groups.get_mut(group) {
+                        group.title = text;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Where the title stands, and what it is.
+    fn titled(&self, target: Target, doc: &Doc, cx: &CanvasContext) -> Option<(Rect, String)> {
+        match target {
+            Target::Node(id) => {
+                let placed = self.scene.get(id)?;
+                let bar = Rect::from_min_size(placed.rect().min, vec2(placed.layout.body.x, TITLE));
+                Some((bar.with_min_x(bar.left() + 20.0), super::title(doc.node(id)?, cx.catalog)))
+            }
+            Target::Group(group) => {
+                let frame = *self.scene.groups.get(group)?;
+                let height = group_title(self.view.zoom());
+                let bar = Rect::from_min_size(frame.min, vec2(frame.width(), height));
+                Some((bar, doc.groups.get(group)?.title.clone()))
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Where everything lies on the canvas, and what a point hits.
+//!
+//! Made anew only when the document changes; panning and zooming just look at it.
+
+use super::{
+    layout::{Kind, Layout},
+    links::Curve,
+};
+use crate::{
+    doc::{self, Doc, Id, LinkId},
+    theme::TITLE,
+};
+use egui::{Pos2, Rect, Vec2, pos2, vec2};
+use graph::Contract;
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+};
+
+/// Sizes of what a pointer can grab, in screen points.
+const SOCKET: f32 = 10.0;
+const SNAP: f32 = 26.0;
+const CORNER: f32 = 14.0;
+const MIDDLE: f32 = 9.0;
+const LINE: f32 = 6.0;
+
+/// An end that a link can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Socket {
+    pub node: Id,
+    pub slot: usize,
+    pub output: bool,
+}
+
+/// A node in its place.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub id: Id,
+    pub pos: Pos2,
+    pub layout: Arc<Layout>,
+    key: u64,
+}
+
+/// What is under a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hit {
+    Nothing,
+    Socket(Socket),
+    /// The lower right corner.
+    Corner(Id),
+    /// The arrow in the title bar.
+    Fold(Id),
+    Title(Id),
+    Body(Id),
+    Middle(LinkId),
+    Link(LinkId),
+    GroupCorner(usize),
+    GroupTitle(usize),
+}
+
+impl Hit {
+    /// The node that the hit is on.
+    pub fn node(self) -> Option<Id> {
+        match self {
+            Self::Socket(Socket { node: id, .. })
+            | Self::Corner(id)
+            | Self::Fold(id)
+            | Self::Title(id)
+            | Self::Body(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// Everything in its place, in drawing order.
+#[derive(Debug, Default)]
+pub struct Scene {
+    pub nodes: Vec<Placed>,
+    pub links: Vec<(LinkId, Curve)>,
+    pub groups: Vec<Rect>,
+    /// Sockets that have a link.
+    pub linked: HashSet<Socket>,
+    /// Around everything.
+    pub bounds: Option<Rect>,
+    index: HashMap<Id, usize>,
+    made_for: Option<(u64, BTreeSet<Id>)>,
+}
+
+impl Placed {
+    /// The node with its title bar.
+    pub fn rect(&self) -> Rect {
+        self.layout.frame().translate(self.pos.to_vec2())
+    }
+
+    pub fn socket(&self, slot: usize, output: bool) -> Option<Pos2> {
+        let side = if output { &self.layout.outputs } else { &self.layout.inputs };
+        Some(*side.get(slot)? + self.pos.to_vec2())
+    }
+
+    pub fn sockets(&self) -> impl Iterator<Item = (Socket, Pos2)> {
+        let sides = [(false, &self.layout.inputs), (true, &self.layout.outputs)];
+        sides.into_iter().flat_map(move |(output, side)| {
+            let place = move |(slot, at): (usize, &Pos2)| {
+                (Socket { node: self.id, slot, output }, *at + self.pos.to_vec2())
+            };
+            side.iter().enumerate().map(place)
+        })
+    }
+}
+
+impl Scene {
+    /// Makes the scene anew if the document is another one than last time. `pictures` are the nodes
+    /// that show some.
+    pub fn update(
+        &mut self,
+        doc: &Doc,
+        revision: u64,
+        contract: &Contract,
+        pictures: BTreeSet<Id>,
+    ) {
+        let made_for = Some((revision, pictures));
+        if self.made_for == made_for {
+            return;
+        }
+        let pictures = made_for.as_ref().map(|(_, p)| p.clone()).unwrap_or_default();
+        self.made_for = made_for;
+        self.nodes = doc
+            .nodes()
+            .map(|node| self.placed(doc, node, contract, pictures.contains(&node.id)))
+            .collect();
+        self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
+        self.links = doc.links.iter().filter_map(|(id, l)| Some((*id, self.curve(l)?))).collect();
+        let ends = |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
+        self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
+        self.groups = doc.groups.iter().map(|group| rect(group.bounding)).collect();
+        let all = self.nodes.iter().map(Placed::rect).chain(self.groups.iter().copied());
+        self.bounds = all.reduce(Rect::union);
+    }
+
+    /// The layout is kept while nothing that it depends on has changed.
+    fn placed(&self, doc: &Doc, node: &doc::Node, contract: &Contract, picture: bool) -> Placed {
+        let key = key(node, picture);
+        let layout = match self.get(node.id).filter(|old| old.key == key) {
+            Some(old) => old.layout.clone(),
+            None => {
+                let widgets = doc::widgets(doc, node.id, contract);
+                Arc::new(Layout::new(node, &widgets, picture))
+            }
+        };
+        Placed { id: node.id, pos: Pos2::from(node.pos), layout, key }
+    }
+
+    pub fn get(&self, id: Id) -> Option<&Placed> {
+        self.nodes.get(*self.index.get(&id)?)
+    }
+
+    pub fn socket(&self, socket: Socket) -> Option<Pos2> {
+        self.get(socket.node)?.socket(socket.slot, socket.output)
+    }
+
+    fn curve(&self, link: &doc::Link) -> Option<Curve> {
+        let from = self.get(link.from)?.socket(link.from_slot, true)?;
+        let to = self.get(link.to)?.socket(link.to_slot, false)?;
+        Some(Curve::new(from, to, 1.0))
+    }
+
+    /// Around some nodes, or around everything.
+    pub fn around(&self, ids: &BTreeSet<Id>) -> Option<Rect> {
+        if ids.is_empty() {
+            return self.bounds;
+        }
+        ids.iter().filter_map(|id| self.get(*id)).map(Placed::rect).reduce(Rect::union)
+    }
+
+    /// What lies under a canvas point; the topmost thing wins.
+    pub fn hit(&self, at: Pos2, zoom: f32) -> Hit {
+        let on_node = self.nodes.iter().rev().find_map(|node| hit_node(node, at, zoom));
+        on_node.or_else(|| self.hit_link(at, zoom)).or_else(|| self.hit_group(at, zoom)).unwrap_or(Hit::Nothing)
+    }
+
+    fn hit_link(&self, at: Pos2, zoom: f32) -> Option<Hit> {
+        let near = |(_, curve): &&(LinkId, Curve)| curve.bounds().expand(MIDDLE / zoom).contains(at);
+        self.links.iter().rev().filter(near).find_map(|(id, curve)| {
+            if curve.middle().distance(at) < MIDDLE / zoom {
+                Some(Hit::Middle(*id))
+            } else {
+                (curve.distance(at) < LINE / zoom).then_some(Hit::Link(*id))
+            }
+        })
+    }
+
+    fn hit_group(&self, at: Pos2, zoom: f32) -> Option<Hit> {
+        self.groups.iter().enumerate().rev().find_map(|(i, rect)| {
+            let title = Rect::from_min_size(rect.min, vec2(rect.width(), group_title(zoom)));
+            let corner = Rect::from_min_max(rect.max - Vec2::splat(CORNER / zoom), rect.max);
+            if title.contains(at) {
+                Some(Hit::GroupTitle(i))
+            } else {
+                corner.contains(at).then_some(Hit::GroupCorner(i))
+            }
+        })
+    }
+
+    /// The nearest socket that a pointer may mean, of those that `fits` lets through.
+    pub fn snap(&self, at: Pos2, zoom: f32, fits: impl Fn(Socket) -> bool) -> Option<Socket> {
+        let reach = SNAP / zoom;
+        let near = self.nodes.iter().filter(|n| n.rect().expand(reach).contains(at));
+        let sockets = near.flat_map(Placed::sockets).map(|(s, p)| (s, p.distance(at)));
+        let fitting = sockets.filter(|(s, distance)| *distance < reach && fits(*s));
+        fitting.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(socket, _)| socket)
+    }
+
+    /// The nodes that a box touches.
+    pub fn touched(&self, area: Rect) -> BTreeSet<Id> {
+        self.nodes.iter().filter(|n| n.rect().intersects(area)).map(|n| n.id).collect()
+    }
+
+    /// The nodes whose middle lies in a frame: those that move with it.
+    pub fn inside(&self, frame: Rect) -> BTreeSet<Id> {
+        self.nodes.iter().filter(|n| frame.contains(n.rect().center())).map(|n| n.id).collect()
+    }
+}
+
+/// The height of a group's title bar in canvas units: readable when zoomed out.
+pub fn group_title(zoom: f32) -> f32 {
+    TITLE.max(16.0 / zoom)
+}
+
+fn socket(node: Id, slot: usize, output: bool) -> Socket {
+    Socket { node, slot, output }
+}
+
+pub fn rect([x, y, w, h]: [f32; 4]) -> Rect {
+    Rect::from_min_size(pos2(x, y), vec2(w, h))
+}
+
+fn hit_node(node: &Placed, at: Pos2, zoom: f32) -> Option<Hit> {
+    let frame = node.rect();
+    if !frame.expand(SOCKET / zoom).contains(at) {
+        return None;
+    }
+    // Small nodes must not be all sockets.
+    let reach = (SOCKET / zoom).min(14.0);
+    let sockets = node.sockets().map(|(socket, place)| (socket, place.distance(at)));
+    let nearest = sockets.filter(|(_, d)| *d < reach).min_by(|a, b| a.1.total_cmp(&b.1));
+    if let Some((socket, _)) = nearest {
+        return Some(Hit::Socket(socket));
+    }
+    if !frame.contains(at) {
+        return None;
+    }
+    let corner = Rect::from_min_max(frame.max - Vec2::splat(CORNER / zoom.max(1.0)), frame.max);
+    let open = node.layout.body.y > 0.0 && node.layout.kind != Kind::Dot;
+    Some(if open && corner.contains(at) {
+        Hit::Corner(node.id)
+    } else if at.y >= node.pos.y {
+        Hit::Body(node.id)
+    } else if at.x < node.pos.x + 22.0 && zoom > 0.45 {
+        Hit::Fold(node.id)
+    } else {
+        Hit::Title(node.id)
+    })
+}
+
+/// Of all that a node's layout depends on.
+fn key(node: &doc::Node, picture: bool) -> u64 {
+    let mut hash = DefaultHasher::new();
+    let values = node.values.as_array().map(Vec::len);
+    (&node.class, node.collapsed, picture, node.outputs.len(), values).hash(&mut hash);
+    node.size.map(f32::to_bits).hash(&mut hash);
+    for slot in &node.inputs {
+        (&slot.name, &slot.widget).hash(&mut hash);
+    }
+    hash.finish()
+}

@@ -1,0 +1,222 @@
+//! Nodes at reading zoom: painted, named for screen readers, with widgets that work.
+
+use super::{
+    Canvas, CanvasContext, Event,
+    brush::Brush,
+    gestures::Gesture,
+    layout::Kind,
+    nodes::{Look, Sockets, slot_label, title},
+    scene::{Placed, Socket},
+    widgets::{Field, Told, Wish},
+};
+use crate::{
+    doc::{self, Doc, History, Id, Node, Widget},
+    theme::TEXT,
+};
+use egui::{Color32, FontId, Rect, Response, Sense, Stroke, Style, TextStyle, Ui, Vec2, accesskit::Role, vec2};
+use std::{collections::BTreeSet, hash::{DefaultHasher, Hash as _, Hasher as _}};
+
+/// What came of drawing.
+pub struct Shown {
+    /// The pointer on anything that is not a widget.
+    pub response: Response,
+    pub wishes: Vec<(Id, String, Told)>,
+    pub events: Vec<Event>,
+}
+
+impl Shown {
+    pub fn new(background: Response) -> Self {
+        Self { response: background, wishes: Vec::new(), events: Vec::new() }
+    }
+}
+
+impl Canvas {
+    pub(super) fn show_nodes(
+        &self,
+        ui: &mut Ui,
+        brush: &Brush,
+        history: &History,
+        cx: &CanvasContext,
+        shown: &mut Shown,
+    ) {
+        ui.set_style(style(ui.style(), brush));
+        let drawn = self.drawn();
+        for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
+            let Some(look) = self.look(history.doc(), placed, cx) else { continue };
+            let id = ui.scope_id().with(("node", placed.id));
+            let frame = brush.view.rect_to_screen(placed.rect());
+            let body = ui.interact(frame, id, Sense::click_and_drag());
+            body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, &look.title));
+            shown.response = shown.response.union(body);
+            look.paint(brush, &self.sockets(placed.id));
+            self.name_sockets(ui, brush, &look);
+            match placed.layout.kind {
+                Kind::Note => super::notes::show(ui, brush, &look, shown),
+                Kind::Plain => self.show_widgets(ui, brush, history.doc(), &look, cx, shown),
+                Kind::Dot => {}
+            }
+            look.paint_pictures(&brush.faded(look.opacity()));
+        }
+    }
+
+    pub(super) fn look<'a>(&self, doc: &'a Doc, placed: &'a Placed, cx: &CanvasContext<'a>) -> Option<Look<'a>> {
+        let node = doc.node(placed.id)?;
+        let own = doc::EDITORS_OWN.iter().any(|own| own.class == node.class) || node.is_border();
+        Some(Look {
+            node,
+            placed,
+            state: cx.runs.node(placed.id),
+            title: title(node, cx.catalog),
+            known: own || cx.catalog.get(&node.class).is_some() || is_subgraph(node),
+            selected: self.selection.contains(&placed.id),
+        })
+    }
+
+    /// How a node's sockets stand: linked or not, and lit unless a link in hand does not fit.
+    pub(super) fn sockets(&self, node: Id) -> Sockets<'_> {
+        let linked = move |slot, output| self.scene.linked.contains(&Socket { node, slot, output });
+        let lit = move |slot, output| match &self.gesture {
+            Gesture::Link(pending) => pending.may_end(&self.scene, Socket { node, slot, output }),
+            _ => true,
+        };
+        Sockets { linked: Box::new(linked), lit: Box::new(lit) }
+    }
+
+    fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {
+        for (socket, at) in look.placed.sockets() {
+            let side = if socket.output { &look.node.outputs } else { &look.node.inputs };
+            let Some(slot) = side.get(socket.slot) else { continue };
+            let place = Rect::from_center_size(brush.view.to_screen(at), Vec2::splat(12.0 * brush.zoom));
+            let id = ui.scope_id().with(("socket", socket));
+            let response = ui.interact(place, id, Sense::hover());
+            let what = if socket.output { "output" } else { "input" };
+            let name = || format!("{}: {} ({what})", look.title, slot_label(slot));
+            response.widget_info(|| egui::WidgetInfo::labeled(Role::Unknown, true, name()));
+            if self.hover == super::scene::Hit::Socket(socket) {
+                brush.painter.circle_stroke(place.center(), 8.0 * brush.zoom, Stroke::new(1.5, brush.theme.text));
+            }
+        }
+    }
+
+    fn show_widgets(
+        &self,
+        ui: &mut Ui,
+        brush: &Brush,
+        doc: &Doc,
+        look: &Look,
+        cx: &CanvasContext,
+        shown: &mut Shown,
+    ) {
+        if look.placed.layout.widgets.is_empty() {
+            return;
+        }
+        let widgets = doc::widgets(doc, look.node.id, &cx.catalog.contract);
+        let brush = &brush.faded(look.opacity());
+        ui.scope(|ui| {
+            ui.multiply_opacity(look.opacity());
+            for row in &look.placed.layout.widgets {
+                let Some(widget) = widgets.get(row.widget) else { continue };
+                let rect = row.rect.translate(look.placed.pos.to_vec2());
+                let field = field(ui, look, widget, rect, cx);
+                let told = field.show(ui, brush);
+                if told.wish.is_some() || told.settled {
+                    shown.wishes.push((look.node.id, widget.name.clone(), told));
+                }
+            }
+        });
+    }
+
+    /// Does what people want of widgets.
+    pub(super) fn obey(
+        &mut self,
+        wishes: Vec<(Id, String, Told)>,
+        history: &mut History,
+        cx: &CanvasContext,
+        events: &mut Vec<Event>,
+    ) {
+        let contract = &cx.catalog.contract;
+        for (id, name, told) in wishes {
+            let mut hash = DefaultHasher::new();
+            (id, &name).hash(&mut hash);
+            match told.wish {
+                Some(Wish::Value(value)) => {
+                    history.edit_merged("Change a value", hash.finish(), |doc| {
+                        doc.set_widget(id, &name, value, contract);
+                    });
+                }
+                Some(Wish::Control(control)) => history.edit("Change a control", |doc| {
+                    doc.set_control(id, &name, control, contract);
+                }),
+                Some(Wish::Words(text)) => history.edit_merged("Write a note", hash.finish(), |doc| {
+                    doc.each(&BTreeSet::from([id]), |node| node.values = serde_json::json!([text]));
+                }),
+                Some(Wish::Upload) => events.push(Event::Upload(id, name)),
+                None => {}
+            }
+            if told.settled {
+                history.settle();
+            }
+        }
+    }
+}
+
+fn field<'a>(
+    ui: &Ui,
+    look: &'a Look,
+    widget: &'a Widget,
+    rect: Rect,
+    cx: &CanvasContext<'a>,
+) -> Field<'a> {
+    let class = &look.node.class;
+    let spec = widget.spec.as_ref();
+    let listed = spec.filter(|s| s.ty == "COMBO").map(|s| {
+        let known = s.choices.iter().filter_map(|c| c.as_str().map(str::to_owned));
+        cx.catalog.choices(class, &widget.name).unwrap_or_else(|| known.collect())
+    });
+    let input = cx.catalog.get(class).and_then(|ty| ty.input(&widget.name));
+    let complained = |s: &crate::runs::NodeState| {
+        s.problems.iter().any(|(input, _)| input.as_deref() == Some(&widget.name))
+    };
+    Field {
+        widget,
+        name: format!("{}: {}", look.title, widget.name),
+        label: &widget.name,
+        id: ui.scope_id().with(("widget", look.node.id, &widget.name)),
+        rect,
+        options: input.map(|input| &input.options),
+        choices: listed.unwrap_or_default(),
+        wrong: look.state.is_some_and(complained),
+        upload: spec.is_some_and(|s| s.upload),
+    }
+}
+
+/// Subgraphs have the id of their definition as their class.
+fn is_subgraph(node: &Node) -> bool {
+    node.class.len() == 36 && node.class.bytes().filter(|b| *b == b'-').count() == 4
+}
+
+/// egui's style at the zoom, with widgets that have no frames: the canvas paints those.
+fn style(old: &Style, brush: &Brush) -> Style {
+    let mut style = old.clone();
+    let zoom = brush.zoom;
+    for font in style.text_styles.values_mut() {
+        font.size = TEXT * zoom;
+    }
+    style.drag_value_text_style = TextStyle::Body;
+    style.override_font_id = Some(FontId::proportional(TEXT * zoom));
+    style.spacing.item_spacing *= zoom;
+    style.spacing.button_padding = vec2(8.0, 0.0) * zoom;
+    style.spacing.interact_size *= zoom;
+    style.spacing.scroll.bar_width *= zoom;
+    style.interaction.selectable_labels = false;
+    let widgets = &mut style.visuals.widgets;
+    let all = [&mut widgets.inactive, &mut widgets.hovered, &mut widgets.active, &mut widgets.open];
+    for look in all {
+        look.weak_bg_fill = Color32::TRANSPARENT;
+        look.bg_fill = Color32::TRANSPARENT;
+        look.bg_stroke = Stroke::NONE;
+        look.expansion = 0.0;
+    }
+    widgets.hovered.weak_bg_fill = brush.theme.outline.gamma_multiply(0.35);
+    style
+}
