@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tensor::{Device, Weights};
 
 /// A path beside the repository, or nothing, said aloud.
-fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let path = std::env::var_os("WEFT_SHARED").map_or(base, PathBuf::from).join(path);
     let there = path.exists();

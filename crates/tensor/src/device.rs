@@ -3,17 +3,20 @@
 use crate::{
     Program, Result,
     cpu::{CpuDevice, CpuNetwork},
+    dry::{DryNetwork, Ledger},
 };
 use anyhow::ensure;
 
-/// What runs programs: this machine's processor.
+/// What runs programs: this machine's processor, or nothing.
 pub enum Device {
     Cpu(CpuDevice),
+    Dry(Ledger),
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
 pub enum Network {
     Cpu(CpuNetwork),
+    Dry(DryNetwork),
 }
 
 impl Device {
@@ -21,11 +24,18 @@ impl Device {
         Self::Cpu(CpuDevice::default())
     }
 
+    /// A device that plans and counts in the ledger, computes nothing and gives zeros: to learn what
+    /// a run takes.
+    pub fn dry(ledger: &Ledger) -> Self {
+        Self::Dry(ledger.clone())
+    }
+
     /// Makes a program ready. Its weights become resident (shared with other networks that name
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
         match self {
             Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
+            Self::Dry(ledger) => Ok(Network::Dry(ledger.compile(program))),
         }
     }
 }
@@ -42,12 +52,14 @@ impl Network {
         }
         match self {
             Self::Cpu(cpu) => Ok(cpu.run(inputs)),
+            Self::Dry(dry) => Ok(dry.run()),
         }
     }
 
     pub fn program(&self) -> &Program {
         match self {
             Self::Cpu(cpu) => &cpu.program,
+            Self::Dry(dry) => &dry.program,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod cpu;
 mod device;
+mod dry;
 mod fold;
 pub mod ops;
 mod plan;
@@ -20,10 +21,14 @@ mod testing;
 mod weights;
 
 pub use device::{Device, Network};
+pub use dry::{Cost, Ledger};
 pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
-pub use weights::{Checkpoint, Dtype, Weight, Weights, write_safetensors};
+pub use weights::{
+    Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Weight, Weights, listed, tensors,
+    write_safetensors,
+};
 
 pub type Result<T> = anyhow::Result<T>;
