@@ -3,9 +3,11 @@
 mod common;
 
 mod bad_input;
+mod check;
 mod cli;
 mod contract;
 mod goldens;
 mod graphs;
+mod inspect;
 mod pictures;
 mod tidy;

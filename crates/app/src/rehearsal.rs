@@ -3,7 +3,7 @@
 
 use crate::{Folders, document::Graph};
 use anyhow::Result;
-use engine::{End, Engine, Failure, Plan, RunEvent, RunOptions, Source, Step, Targets};
+use engine::{Cache, End, Engine, Failure, Plan, RunEvent, RunOptions, Source, Step, Targets};
 use graph::{File, Host, Json, Services};
 use std::{
     path::PathBuf,
@@ -17,6 +17,9 @@ use tensor::{Device, Ledger};
 
 /// Work on pictures is done for real: so long is waited for it.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// Nothing is run a second time but after a failure: there is little to remember.
+const CACHE_BYTES: usize = 64 << 20;
 
 #[derive(Default)]
 pub struct Rehearsal {
@@ -46,6 +49,7 @@ impl Rehearsal {
         let aside = Aside { folders, written: tempfile::tempdir()? };
         let types = nodes::all();
         let mut engine = Engine::new(&types, &aside, &services);
+        engine.cache = Cache::new(CACHE_BYTES);
         let prompt = Json::Object(graph.prompt.clone());
         let (start, stop) = (Instant::now(), AtomicBool::new(false));
         let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &stop };

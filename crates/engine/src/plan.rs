@@ -158,13 +158,12 @@ fn known_classes(wiring: &Wiring, types: &Types, targets: Targets) -> Result<(),
 }
 
 /// For classes that do not exist a graph is refused at once, as by ComfyUI; a person is told what
-/// else is wrong with it.
+/// else is wrong with it, in any node: what an unknown class would need is not known.
 fn and_the_rest(rejection: Rejection, wiring: &Wiring, host: &dyn Host) -> Rejection {
-    let ends = |i: &usize| wiring.nodes[*i].ty.is_none_or(|ty| ty.output_node);
-    let ends: Vec<usize> = (0..wiring.nodes.len()).filter(ends).collect();
-    let (_, mut problems) = check(wiring, &Files::new(host), &ends);
+    let all: Vec<usize> = (0..wiring.nodes.len()).collect();
+    let (_, mut problems) = check(wiring, &Files::new(host), &all);
     problems.retain(|node, _| wiring.nodes[*node].ty.is_some());
-    Rejection { also: node_errors(wiring, problems, &ends), ..rejection }
+    Rejection { also: node_errors(wiring, problems, &[]), ..rejection }
 }
 
 fn find_targets(wiring: &Wiring, targets: Targets) -> Result<Vec<usize>, Rejection> {

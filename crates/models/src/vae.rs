@@ -6,7 +6,6 @@ use crate::{
     networks::Networks,
     unet::{channels_first, channels_last},
 };
-use std::fmt::Display;
 use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
 
 /// An autoencoder. Cheap to clone.
@@ -26,13 +25,6 @@ pub struct Size {
     /// In latent pixels.
     pub height: usize,
     pub width: usize,
-}
-
-impl Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let Self { batch, height, width } = self;
-        write!(f, "{width}x{height}, batch {batch}")
-    }
 }
 
 /// Each level halves the picture; every VAE of this kind has four.
@@ -91,9 +83,15 @@ impl Vae {
         Ok(self.record_decoder(size)?.folded())
     }
 
+    /// A network's name, with its size in pixels of the picture.
+    fn called(&self, what: &str, size: Size) -> String {
+        let [width, height] = [size.width, size.height].map(|n| n * self.scale());
+        format!("{what} {width}x{height}, batch {}", size.batch)
+    }
+
     fn record_decoder(&self, size: Size) -> Result<Program> {
         let w = &self.weights.at("decoder");
-        let tape = Tape::named(format!("VAE decoder {size}"));
+        let tape = Tape::named(self.called("VAE decoder", size));
         let mut h =
             tape.input("latent", &[size.batch, size.height, size.width, self.latent_channels]);
         if self.weights.has("post_quant_conv") {
@@ -118,7 +116,7 @@ impl Vae {
     fn record_encoder(&self, size: Size) -> Result<Program> {
         let w = &self.weights.at("encoder");
         let scale = self.scale();
-        let tape = Tape::named(format!("VAE encoder {size}"));
+        let tape = Tape::named(self.called("VAE encoder", size));
         let x = tape.input("picture", &[size.batch, size.height * scale, size.width * scale, 3]);
         let mut h = conv2d(&x, &w.at("conv_in"), Conv::same(3));
         for level in 0..count(w, "down") {
