@@ -86,7 +86,8 @@ fn other_formats_are_refused_with_what_to_do() {
         assert!(!sound);
         assert_says(&text, &[name, reason]);
     }
-    assert_says(&weft_fails(Path::new("."), &["inspect", "tests"]), &["tests"]);
+    assert_says(&weft_fails(Path::new("."), &["inspect", "."]), &["it is a folder"]);
+    assert_says(&weft_fails(Path::new("."), &["inspect", "no.sft"]), &["no.sft"]);
 }
 
 #[test]

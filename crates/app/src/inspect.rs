@@ -47,7 +47,7 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
 
 fn what_for(runs: Use) -> String {
     match runs {
-        Use::Checkpoint(family) => {
+        Use::Whole(family) => {
             format!("Weft runs it as {}: CheckpointLoaderSimple loads it", family.name)
         }
         Use::Vae => "Weft runs it: VAELoader loads it".to_owned(),
@@ -102,7 +102,7 @@ fn faults(out: &mut impl Write, kind: Option<&Kind>, weights: &Weights) -> Resul
 /// tensors there must be.
 fn load(kind: &Kind, weights: &Weights) -> Option<Result<()>> {
     match kind.runs {
-        Use::Checkpoint(_) => Some(Checkpoint::load(weights).map(drop)),
+        Use::Whole(_) => Some(Checkpoint::load(weights).map(drop)),
         Use::Vae => Some(Vae::load(Vae::inside(weights)).map(drop)),
         Use::Clip => Some(Clip::load(&weights.at("text_model"), None).map(drop)),
         Use::Embedding | Use::NotYet => None,

@@ -1,6 +1,10 @@
 //! Which network a file holds, where it belongs, and whether Weft runs it.
 
-use crate::{Clip, Unet, Vae, signs::Sign};
+use crate::{
+    Clip, Unet, Vae,
+    signs::Sign::{self, Key, Size, Spread},
+};
+use Use::{NotYet, Whole};
 use anyhow::{bail, ensure};
 use tensor::{Result, Weights, listed, tensors};
 
@@ -24,22 +28,22 @@ pub enum Concat {
     Instruct,
 }
 
-const SD1: Family = Family {
+const PLAIN: Family = Family {
     name: "Stable Diffusion 1.x",
     unet_heads: 8,
     latent_scale: 0.18215,
     concat: Concat::Nothing,
 };
-const SD1_INPAINT: Family =
-    Family { name: "Stable Diffusion 1.x inpainting", concat: Concat::Inpaint, ..SD1 };
-const SD1_INSTRUCT: Family =
-    Family { name: "Stable Diffusion 1.x InstructPix2Pix", concat: Concat::Instruct, ..SD1 };
+const INPAINT: Family =
+    Family { name: "Stable Diffusion 1.x inpainting", concat: Concat::Inpaint, ..PLAIN };
+const INSTRUCT: Family =
+    Family { name: "Stable Diffusion 1.x InstructPix2Pix", concat: Concat::Instruct, ..PLAIN };
 
 /// What Weft does with a file today.
 #[derive(Clone, Copy, Debug)]
 pub enum Use {
     /// Runs it: a whole model, for CheckpointLoaderSimple.
-    Checkpoint(&'static Family),
+    Whole(&'static Family),
     /// Runs it: for VAELoader.
     Vae,
     /// Reads it where a prompt says `embedding:NAME`.
@@ -73,27 +77,29 @@ const CONV_IN: &str = "model.diffusion_model.input_blocks.0.0.weight";
 /// Where training for v-prediction leaves its mark, as ComfyUI found: a large spread.
 const V_MARK: &str = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias";
 
-use Sign::{Key, Size, Spread};
-use Use::{Checkpoint as Whole, NotYet};
+// Each generation of Stable Diffusion keeps its text encoders in a place of their own.
+const SD1: Sign = Key("cond_stage_model.transformer.*");
+const SD2: Sign = Key("cond_stage_model.model.*");
+const SDXL: Sign = Key("conditioner.embedders.1.*");
 
 kinds! {
     "checkpoints" {
-        "SDXL InstructPix2Pix checkpoint": [Key("conditioner.embedders.1.*"), Size(CONV_IN, 1, 8)] => NotYet;
-        "SDXL inpainting checkpoint": [Key("conditioner.embedders.1.*"), Size(CONV_IN, 1, 9)] => NotYet;
-        "SDXL checkpoint (EDM v-prediction, CosXL)": [Key("conditioner.embedders.1.*"), Key("edm_vpred.sigma_max")] => NotYet;
-        "SDXL checkpoint (EDM, Playground 2.5)": [Key("conditioner.embedders.1.*"), Key("edm_mean")] => NotYet;
-        "SDXL checkpoint (v-prediction, zero terminal SNR)": [Key("conditioner.embedders.1.*"), Key("v_pred"), Key("ztsnr")] => NotYet;
-        "SDXL checkpoint (v-prediction)": [Key("conditioner.embedders.1.*"), Key("v_pred")] => NotYet;
-        "SDXL base checkpoint": [Key("conditioner.embedders.1.*")] => NotYet;
+        "SDXL InstructPix2Pix checkpoint": [SDXL, Size(CONV_IN, 1, 8)] => NotYet;
+        "SDXL inpainting checkpoint": [SDXL, Size(CONV_IN, 1, 9)] => NotYet;
+        "SDXL checkpoint (EDM v-prediction, CosXL)": [SDXL, Key("edm_vpred.sigma_max")] => NotYet;
+        "SDXL checkpoint (EDM, Playground 2.5)": [SDXL, Key("edm_mean")] => NotYet;
+        "SDXL checkpoint (v-prediction, zero terminal SNR)": [SDXL, Key("v_pred"), Key("ztsnr")] => NotYet;
+        "SDXL checkpoint (v-prediction)": [SDXL, Key("v_pred")] => NotYet;
+        "SDXL base checkpoint": [SDXL] => NotYet;
         "SDXL refiner checkpoint": [Key("conditioner.embedders.0.model.*")] => NotYet;
-        "SD 2.x unCLIP checkpoint": [Key("cond_stage_model.model.*"), Key("model.diffusion_model.label_emb.*")] => NotYet;
-        "SD 2.x inpainting checkpoint": [Key("cond_stage_model.model.*"), Size(CONV_IN, 1, 9)] => NotYet;
-        "SD 2.x checkpoint (v-prediction)": [Key("cond_stage_model.model.*"), Spread(V_MARK, 0.09)] => NotYet;
-        "SD 2.x checkpoint": [Key("cond_stage_model.model.*")] => NotYet;
-        "SD 1.x inpainting checkpoint": [Key("cond_stage_model.transformer.*"), Size(CONV_IN, 1, 9)] => Whole(&SD1_INPAINT);
-        "SD 1.x InstructPix2Pix checkpoint": [Key("cond_stage_model.transformer.*"), Size(CONV_IN, 1, 8)] => Whole(&SD1_INSTRUCT);
-        "SD 1.x checkpoint": [Key("cond_stage_model.transformer.*"), Size(CONV_IN, 1, 4)] => Whole(&SD1);
-        "SD 1.x checkpoint of an unknown variant": [Key("cond_stage_model.transformer.*"), Key(CONV_IN)] => NotYet;
+        "SD 2.x unCLIP checkpoint": [SD2, Key("model.diffusion_model.label_emb.*")] => NotYet;
+        "SD 2.x inpainting checkpoint": [SD2, Size(CONV_IN, 1, 9)] => NotYet;
+        "SD 2.x checkpoint (v-prediction)": [SD2, Spread(V_MARK, 0.09)] => NotYet;
+        "SD 2.x checkpoint": [SD2] => NotYet;
+        "SD 1.x inpainting checkpoint": [SD1, Size(CONV_IN, 1, 9)] => Whole(&INPAINT);
+        "SD 1.x InstructPix2Pix checkpoint": [SD1, Size(CONV_IN, 1, 8)] => Whole(&INSTRUCT);
+        "SD 1.x checkpoint": [SD1, Size(CONV_IN, 1, 4)] => Whole(&PLAIN);
+        "SD 1.x checkpoint whose UNet begins with no layer that is known": [SD1, Key("model.diffusion_model.*")] => NotYet;
         "SD 3.5 medium checkpoint": [Key("model.diffusion_model.joint_blocks.0.x_block.attn2.*"), Key("first_stage_model.*")] => NotYet;
         "SD 3.5 large checkpoint": [Key("model.diffusion_model.joint_blocks.0.x_block.attn.ln_q.*"), Key("first_stage_model.*")] => NotYet;
         "SD 3 checkpoint": [Key("model.diffusion_model.joint_blocks.*"), Key("first_stage_model.*")] => NotYet;
@@ -102,6 +108,7 @@ kinds! {
     }
     "diffusion_models" {
         "SD 3 diffusion model": [Key("*joint_blocks.0.x_block.attn.qkv.weight")] => NotYet;
+        "Chroma diffusion model": [Key("*distilled_guidance_layer.norms.0.scale")] => NotYet;
         "Flux dev diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight"), Key("*guidance_in.in_layer.weight")] => NotYet;
         "Flux schnell diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight")] => NotYet;
         "UNet without text encoder": [Key(CONV_IN)] => NotYet;
@@ -135,9 +142,10 @@ kinds! {
         "LoRA (generic layout)": [Key("*.lora_up.weight")] => NotYet;
     }
     "vae" {
-        "VAE (diffusers layout)": [Key("*decoder.up_blocks.0.*"), Key("*decoder.conv_in.weight")] => NotYet;
-        "VAE of 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("*decoder.conv_in.weight", 1, 4), Key("*decoder.up.0.*")] => Use::Vae;
-        "VAE of 16 channels, for SD 3 and Flux": [Size("*decoder.conv_in.weight", 1, 16), Key("*decoder.up.0.*")] => NotYet;
+        "VAE (diffusers layout)": [Key("decoder.up_blocks.0.*"), Key("decoder.conv_in.weight")] => NotYet;
+        "VAE of 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("decoder.conv_in.weight", 1, 4), Key("decoder.up.0.*")] => Use::Vae;
+        "VAE of 16 channels, for SD 3 and Flux": [Size("decoder.conv_in.weight", 1, 16), Key("decoder.up.0.*")] => NotYet;
+        "VAE out of a checkpoint": [Size("first_stage_model.decoder.conv_in.weight", 1, 4)] => Use::Vae;
     }
     "vae_approx" {
         "TAESD encoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("0.weight", 1, 3), Size("14.weight", 0, 4)] => NotYet;
@@ -220,10 +228,11 @@ impl Checkpoint {
     /// Recognises the family and checks that every tensor is there; an error tells all that is wrong.
     pub fn load(weights: &Weights) -> Result<Self> {
         let kind = identify(weights);
-        let Some(Kind { runs: Use::Checkpoint(family), .. }) = kind else {
+        let Some(Kind { runs: Whole(family), .. }) = kind else {
             let kind = kind.map_or("of no kind that Weft knows", |k| k.name);
             bail!(
-                "{}: this is no Stable Diffusion 1.x checkpoint ({kind}); other families do not run yet",
+                "{}: this is no Stable Diffusion 1.x checkpoint that runs ({kind}); other families do \
+                 not run yet",
                 weights.file()
             );
         };

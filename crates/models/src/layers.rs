@@ -60,6 +60,13 @@ pub fn add(a: &Tensor, b: &Tensor, w: &Weights) -> Result<Tensor> {
     Ok(a.add(b))
 }
 
+/// What the network at `w` makes must have this shape: a file may have levels too many or too few.
+pub fn expect_shape(x: &Tensor, shape: &[usize], w: &Weights) -> Result<()> {
+    let made = x.shape();
+    anyhow::ensure!(made == shape, "{} the network makes {made:?}, expected {shape:?}", w.place());
+    Ok(())
+}
+
 /// Attention with its queries, keys and values made by the layers of `w`.
 pub fn attention(
     [q, k, v]: [&Tensor; 3],

@@ -31,7 +31,9 @@ impl Sign {
 }
 
 fn spread(weights: &Weights, key: &str) -> Result<f32> {
-    let numbers = weights.get(key)?.to_f32()?;
+    let weight = weights.get(key)?;
+    anyhow::ensure!(weight.len() < 1 << 16, "{key} is too large to be what it is called");
+    let numbers = weight.to_f32()?;
     let n = numbers.len().max(1) as f32;
     let mean = numbers.iter().sum::<f32>() / n;
     Ok((numbers.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt())

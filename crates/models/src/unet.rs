@@ -2,7 +2,9 @@
 //! and Nichol 2021): which blocks there are, and their sizes, are read from the checkpoint's keys.
 
 use crate::{
-    layers::{add, attention, conv2d, count, group_norm, layer_norm, linear, project},
+    layers::{
+        add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
+    },
     networks::Networks,
 };
 use std::fmt::Display;
@@ -48,6 +50,8 @@ pub struct Question<'a> {
     pub size: Size,
 }
 
+/// Those of the latents of every family with this network.
+const OUT_CHANNELS: usize = 4;
 const DOWN: Conv = Conv { stride: 2, pad: [1; 4], up2: false };
 
 impl Unet {
@@ -130,6 +134,7 @@ impl Unet {
         }
         h = group_norm(&h, &w.at("out.0"), 1e-5)?.silu();
         h = conv2d(&h, &w.at("out.2"), Conv::same(3));
+        expect_shape(&h, &[size.batch, size.height, size.width, OUT_CHANNELS], w)?;
         Ok(tape.finish(&[&h]))
     }
 }

@@ -2,7 +2,7 @@
 //! is that of Esser et al. 2021): pictures to latents an eighth of their size, and back.
 
 use crate::{
-    layers::{self, add, conv2d, count, group_norm, linear},
+    layers::{self, add, conv2d, count, expect_shape, group_norm, linear},
     networks::Networks,
     unet::{channels_first, channels_last},
 };
@@ -110,6 +110,8 @@ impl Vae {
         }
         h = group_norm(&h, &w.at("norm_out"), EPS)?.silu();
         h = conv2d(&h, &w.at("conv_out"), Conv::same(3));
+        let [height, width] = [size.height, size.width].map(|n| n * self.scale());
+        expect_shape(&h, &[size.batch, height, width, 3], w)?;
         Ok(tape.finish(&[&h]))
     }
 
@@ -125,6 +127,7 @@ impl Vae {
                 h = res(&h, &w.at("block").at(i))?;
             }
             if w.has("downsample") {
+                anyhow::ensure!(h.dim(1) > 1, "{} is a level too many", w.place());
                 h = conv2d(&h, &w.at("downsample.conv"), DOWN);
             }
         }
@@ -135,6 +138,7 @@ impl Vae {
             h = linear(&h, &self.weights.at("quant_conv"));
         }
         // The first half of the channels is the mean, the second the logarithm of the variance.
+        expect_shape(&h, &[size.batch, size.height, size.width, 2 * self.latent_channels], w)?;
         Ok(tape.finish(&[&h.slice(3, 0, self.latent_channels)]))
     }
 }

@@ -216,3 +216,51 @@ fn a_whole_block_that_is_missing_is_told_by_its_tensors() {
         "{error}"
     );
 }
+
+/// A small generator (Vigna's splitmix64).
+fn below(seed: &mut u64, n: usize) -> usize {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (*seed ^ (*seed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) % n as u64) as usize
+}
+
+/// A tensor misshapen, lost or misnamed; sometimes all that a name of its begins.
+fn damage(tensors: &mut Vec<(String, Vec<usize>)>, seed: &mut u64) {
+    let at = below(seed, tensors.len());
+    let (key, shape) = &mut tensors[at];
+    let axis = below(seed, shape.len().max(1));
+    match below(seed, 7) {
+        0 => shape.push(1),
+        1 => drop(shape.pop()),
+        2 => key.push('x'),
+        3 => {
+            let parts: Vec<&str> = key.split('.').collect();
+            let start = parts[..1 + below(seed, parts.len())].join(".");
+            tensors.retain(|(key, _)| !key.starts_with(&start));
+        }
+        4 => *key = key.replace(".0.", ".70."),
+        _ if shape.is_empty() => {}
+        _ => shape[axis] = [0, 1, 2, 3, 7, 32, 96, 1 << 12][below(seed, 8)],
+    }
+}
+
+#[test]
+fn no_damage_to_a_checkpoint_makes_loading_panic() {
+    let Some(folder) = shared("reference/model-keys") else { return };
+    let whole = layout(&folder.join("tiny_sd15_keys.json"));
+    let mut loaded = 0;
+    for turn in 0..400 {
+        let (mut seed, mut tensors) = (turn, whole.clone());
+        for _ in 0..=below(&mut seed, 3) {
+            if !tensors.is_empty() {
+                damage(&mut tensors, &mut seed);
+            }
+        }
+        with_layout(&tensors, |weights| match Checkpoint::load(weights) {
+            Ok(_) => loaded += 1,
+            Err(error) => assert!(error.to_string().contains("x.safetensors"), "{turn}: {error}"),
+        });
+    }
+    assert!((1..100).contains(&loaded), "{loaded} loaded all the same");
+}
