@@ -113,29 +113,12 @@ impl Folders {
         let (_, dirs) = dirs.with_context(|| format!("there is no folder named {folder}"))?;
         Ok((dirs, MODEL_FILES))
     }
-
-    fn missing(&self, folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
-        let names = self.list(folder);
-        let near = near(name, &names);
-        let searched: Vec<String> = dirs.iter().map(|d| d.display().to_string()).collect();
-        let mut text = format!("no {name} in {folder} (searched {})", searched.join(", "));
-        if !near.is_empty() {
-            text += &format!("; near: {}", near.join(", "));
-        }
-        anyhow::Error::msg(text)
-    }
 }
 
-/// Up to three names that are spelt alike or share the file name.
-pub fn near<'a>(name: &str, names: &'a [String]) -> Vec<&'a str> {
-    let stem =
-        |s: &str| Path::new(s).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let wanted = stem(name);
-    let mut near: Vec<(f64, &str)> =
-        names.iter().map(|n| (strsim::jaro_winkler(&wanted, &stem(n)), n.as_str())).collect();
-    near.retain(|(score, _)| *score > 0.75);
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    near.into_iter().take(3).map(|(_, n)| n).collect()
+/// What was looked for, and where.
+fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
+    let searched: Vec<String> = dirs.iter().map(|d| d.display().to_string()).collect();
+    anyhow::anyhow!("no {name} in folder `{folder}`, searched {}", searched.join(", "))
 }
 
 impl Host for Folders {
@@ -171,7 +154,7 @@ impl Host for Folders {
             return Ok(File::Path(path));
         }
         let builtin = builtin::folder(folder).iter().find(|b| b.name == name);
-        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| self.missing(folder, name, dirs))
+        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| missing(folder, name, dirs))
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {
@@ -311,8 +294,12 @@ mod tests {
         assert!(folders.list("input").contains(&"e.png".to_owned()));
         let refused = folders.find("checkpoints", "b.ckpt").unwrap_err().to_string();
         assert!(refused.contains("pickle"), "{refused}");
-        let near = folders.find("checkpoints", "weft-tyny.safetensors").unwrap_err().to_string();
-        assert!(near.contains("near: weft-tiny.safetensors"), "{near}");
+        let missing = folders.find("checkpoints", "c.safetensors").unwrap_err().to_string();
+        let expected = "no c.safetensors in folder `checkpoints`, searched";
+        assert!(
+            missing.starts_with(expected) && missing.contains("models/checkpoints"),
+            "{missing}"
+        );
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl<'h> Files<'h> {
         let near = near.iter().map(|n| format!("{n:?}")).collect::<Vec<_>>().join(", ");
         let mut advice = match input.folder() {
             Some(folder) => match self.host.find(folder, name) {
-                Err(error) => format!("no such file in folder `{folder}` ({error:#})"),
+                Err(error) => format!("{error:#}"),
                 Ok(_) => format!("not offered by folder `{folder}`"),
             },
             None => format!("not one of the {} names it may have", names.len()),

@@ -20,6 +20,7 @@ mod wiring;
 
 pub use cache::{Cache, Cached};
 pub use key::Key;
+pub use nearest::nearest;
 pub use plan::{Plan, Source, Step, Targets, Types};
 pub use reject::{NodeErrors, NodeProblems, Problem, Rejection};
 pub use run::{End, Engine, Failure, Outcome, Report, RunEvent, RunOptions};

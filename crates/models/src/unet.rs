@@ -123,14 +123,11 @@ impl Unet {
         h = blocks.spatial_transformer(&h, &w.at("middle_block.1"))?;
         h = blocks.res(&h, &w.at("middle_block.2"))?;
         for i in 0..count(w, "output_blocks") {
-            let skip = skips.pop().ok_or_else(|| {
-                anyhow::anyhow!("{}: more output blocks than input blocks", w.file())
-            })?;
-            h = blocks.output(
-                &h.concat(&[&skip], 3),
-                &w.at("output_blocks").at(i),
-                skips.last(),
-            )?;
+            let w = w.at("output_blocks").at(i);
+            let skip = skips.pop().filter(|skip| skip.shape()[..3] == h.shape()[..3]);
+            let skip = skip
+                .ok_or_else(|| anyhow::anyhow!("{} reads what no input block makes", w.place()))?;
+            h = blocks.output(&h.concat(&[&skip], 3), &w, skips.last())?;
         }
         h = group_norm(&h, &w.at("out.0"), 1e-5)?.silu();
         h = conv2d(&h, &w.at("out.2"), Conv::same(3));
@@ -224,7 +221,7 @@ fn upsample_to(x: &Tensor, like: Option<&Tensor>) -> Tensor {
     let up = x.upsample2x();
     let Some(like) = like else { return up };
     let cut = |t: Tensor, axis: usize| {
-        if t.dim(axis) == like.dim(axis) { t } else { t.slice(axis, 0, like.dim(axis)) }
+        if t.dim(axis) <= like.dim(axis) { t } else { t.slice(axis, 0, like.dim(axis)) }
     };
     cut(cut(up, 1), 2)
 }
