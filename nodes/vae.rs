@@ -231,6 +231,9 @@ impl Node for SetLatentNoiseMask {
     }
 }
 
+/// Numbers in a latent at most, 4 GiB of them: several copies are made on the way.
+const MOST: usize = 1 << 30;
+
 /// A latent of nothing, to be painted whole.
 #[derive(Inputs)]
 pub struct EmptyLatentImage {
@@ -251,7 +254,10 @@ impl Node for EmptyLatentImage {
     type Output = Latent;
 
     fn run(self, _: &mut Context) -> Result<Latent> {
-        Ok(Latent::new(Array4::zeros((self.batch_size, 4, self.height / 8, self.width / 8))))
+        let shape = [self.batch_size, 4, self.height / 8, self.width / 8];
+        let numbers: usize = shape.iter().product();
+        ensure!(numbers <= MOST, "a latent of {shape:?} takes {} GB, too much", 4 * numbers / 1_000_000_000);
+        Ok(Latent::new(Array4::zeros(shape)))
     }
 }
 

@@ -150,6 +150,20 @@ fn nodes_that_would_fail_are_told_at_once_with_their_input_and_file() {
 }
 
 #[test]
+fn a_latent_larger_than_any_memory_is_an_error_of_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut graph = text_to_image("weft-tiny.safetensors");
+    let vast = json!({"width": 16384, "height": 16384, "batch_size": 4096});
+    graph["4"]["inputs"] = vast;
+    let graph = written(folder.path(), &graph);
+    let message = weft_fails(folder.path(), &["check", graph]);
+    assert!(
+        message.contains("node 4 (EmptyLatentImage") && message.contains("takes 274 GB"),
+        "{message}"
+    );
+}
+
+#[test]
 fn tensors_that_no_network_reads_are_noted() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("models/checkpoints");

@@ -1,7 +1,7 @@
 use super::*;
 use crate::goldens::shared;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, io::Write as _, path::Path};
+use std::{collections::BTreeMap, io::{Seek as _, Write as _}, path::Path};
 
 /// A file with these tensors of f16 and holes for numbers: as large as the real one, and on the disk
 /// as small as its header. Numbers of `given` are written.
@@ -22,7 +22,8 @@ fn sparse(path: &Path, tensors: &[(String, Vec<usize>)], given: &BTreeMap<&str, 
     for (key, numbers) in given {
         let start = 8 + text.len() as u64 + header[*key]["data_offsets"][0].as_u64().unwrap();
         let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
-        std::os::unix::fs::FileExt::write_all_at(&file, &bytes, start).unwrap();
+        file.seek(std::io::SeekFrom::Start(start)).unwrap();
+        file.write_all(&bytes).unwrap();
     }
 }
 
