@@ -4,7 +4,7 @@ use crate::units::si;
 use anyhow::{Result, ensure};
 use models::{Checkpoint, Clip, Kind, Use, Vae};
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
-use tensor::{Weights, listed, tensors};
+use tensor::{Weights, told};
 
 #[derive(clap::Args)]
 pub struct InspectArgs {
@@ -113,6 +113,5 @@ fn not_finite(weights: &Weights) -> Option<String> {
     let floats = |key: &&str| weights.dtype(key).is_some_and(|d| d.size().is_some());
     let bad = |key: &&str| weights.get(key).and_then(|w| w.check()).is_err();
     let keys: Vec<&str> = weights.keys().into_iter().filter(floats).filter(bad).collect();
-    let (count, shown) = (tensors(keys.len()), listed(&keys));
-    (!keys.is_empty()).then(|| format!("{count} damaged, with NaN or infinite numbers: {shown}"))
+    told("damaged, with NaN or infinite numbers", &keys)
 }

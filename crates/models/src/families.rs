@@ -6,7 +6,7 @@ use crate::{
 };
 use Use::{NotYet, Whole};
 use anyhow::{bail, ensure};
-use tensor::{Result, Weights, listed, tensors};
+use tensor::{Result, Weights, told};
 
 /// What only the family says, not the shapes.
 #[derive(Debug)]
@@ -212,8 +212,7 @@ const IGNORED: &[&str] = &[
 pub fn unused(weights: &Weights) -> Option<String> {
     let mut keys = weights.unused();
     keys.retain(|key| !IGNORED.contains(key));
-    (!keys.is_empty())
-        .then(|| format!("{}: {} not used: {}", weights.file(), tensors(keys.len()), listed(&keys)))
+    told("not used", &keys).map(|told| format!("{}: {told}", weights.file()))
 }
 
 /// A whole checkpoint.

@@ -240,15 +240,14 @@ impl Weights {
         let faults = faults.iter().filter(|(key, _)| key.starts_with(&self.prefix));
         let (wrong, missing): (Vec<_>, Vec<_>) =
             faults.partition(|(key, _)| self.file.entries.contains_key(*key));
-        let mut told: Vec<String> = Vec::new();
-        if !missing.is_empty() {
-            let keys: Vec<&str> = missing.iter().map(|(key, _)| key.as_str()).collect();
-            told.push(format!("{} missing: {}", tensors(keys.len()), listed(&keys)));
-        }
-        for (key, expected) in wrong {
+        let missing: Vec<&String> = missing.into_iter().map(|(key, _)| key).collect();
+        let wrong = wrong.into_iter().map(|(key, expected)| {
             let Entry { shape, dtype, .. } = &self.file.entries[key];
-            told.push(format!("{key} is {shape:?} of {dtype}, expected {expected}"));
-        }
+            format!("{key} is {shape:?} of {dtype}, expected {expected}")
+        });
+        let wrong: Vec<String> = wrong.collect();
+        let told = [told("missing", &missing), told("wrong", &wrong)];
+        let told: Vec<String> = told.into_iter().flatten().collect();
         ensure!(told.is_empty(), "{}: {}", self.file.name, told.join("; "));
         recorded
     }
@@ -483,16 +482,15 @@ impl Weight {
     }
 }
 
-/// `1 tensor is`, `3 tensors are`
-pub fn tensors(n: usize) -> String {
-    if n == 1 { "1 tensor is".to_owned() } else { format!("{n} tensors are") }
-}
-
-/// The first few keys, and how many more there are.
-pub fn listed(keys: &[&str]) -> String {
+/// `3 tensors are missing: a, b, c`, of many the first few; `None` if there are none.
+pub fn told(what: &str, keys: &[impl AsRef<str>]) -> Option<String> {
     const SHOWN: usize = 10;
-    let shown = keys[..keys.len().min(SHOWN)].join(", ");
-    if keys.len() > SHOWN { format!("{shown} and {} more", keys.len() - SHOWN) } else { shown }
+    let shown: Vec<&str> = keys.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let more = keys.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let are = if keys.len() == 1 { "tensor is" } else { "tensors are" };
+    let told = || format!("{} {are} {what}: {}{more}", keys.len(), shown.join(", "));
+    (!keys.is_empty()).then(told)
 }
 
 /// Tensors of f32 as the bytes of a safetensors file.

@@ -1,7 +1,11 @@
 use super::*;
 use crate::goldens::shared;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, io::{Seek as _, Write as _}, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{Seek as _, Write as _},
+    path::Path,
+};
 
 /// A file with these tensors of f16 and holes for numbers: as large as the real one, and on the disk
 /// as small as its header. Numbers of `given` are written.
