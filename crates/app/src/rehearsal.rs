@@ -80,7 +80,11 @@ impl Rehearsal {
 
     fn hear(&mut self, event: &RunEvent, graph: &Graph) {
         if let RunEvent::Note { id, text } = event {
-            self.notes.push(format!("{} ({id}): {text}", graph.label(id)));
+            let note = format!("{} ({id}): {text}", graph.label(id));
+            // After a failure a node may run, and say it, again.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
     }
 
