@@ -6,7 +6,7 @@ use graph::{Context, Inputs, Node};
 use ndarray::ArrayView3;
 use serde_json::json;
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     path::{Component, Path, PathBuf},
 };
 
@@ -16,7 +16,7 @@ pub struct SaveImage {
     /// The pictures.
     pub images: Image,
     /// How the file names begin; may name a folder inside the output folder, and `%width%`,
-    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.
+    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%` (UTC).
     #[widget(text("ComfyUI"))]
     pub filename_prefix: String,
 }
@@ -54,14 +54,14 @@ fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) -> Result<(
     let (_, h, w, _) = images.0.dim();
     let prefix = placeholders(prefix, w, h);
     let (subfolder, stem) = inside(&prefix)?;
-    let folder = ctx.host.folder(kind)?.join(&subfolder);
-    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let first = next_counter(&folder, &stem)?;
+    let mut folder = ctx.host.folder(kind)?;
+    folder.extend(&subfolder);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut number = next_counter(&folder, &stem)?;
     let texts = texts(ctx);
     for (i, picture) in images.0.outer_iter().enumerate() {
         let stem = stem.replace("%batch_num%", &i.to_string());
-        let name = format!("{stem}_{:05}_.png", first + i);
-        write_png(&folder.join(&name), &picture, &texts).with_context(|| name.clone())?;
+        let name = write_new(&folder, &stem, &mut number, &encode(&picture, &texts)?)?;
         ctx.show("images", json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}));
     }
     Ok(())
@@ -89,7 +89,7 @@ fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
 }
 
 fn placeholders(prefix: &str, width: usize, height: usize) -> String {
-    let [year, month, day, hour, minute, second] = utc_now();
+    let [year, month, day, hour, minute, second] = graph::utc_now();
     let values = [
         ("%width%", width.to_string()),
         ("%height%", height.to_string()),
@@ -101,19 +101,6 @@ fn placeholders(prefix: &str, width: usize, height: usize) -> String {
         ("%second%", format!("{second:02}")),
     ];
     values.iter().fold(prefix.to_owned(), |text, (name, value)| text.replace(name, value))
-}
-
-/// Year, month, day, hour, minute, second, by the civil-from-days algorithm of Howard Hinnant.
-fn utc_now() -> [u64; 6] {
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, time) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    [year, month, day_of_year - (153 * shifted + 2) / 5 + 1, time / 3600, time / 60 % 60, time % 60]
 }
 
 /// What the picture carries: the graph that ran, and the graph as the editor had it.
@@ -136,14 +123,30 @@ fn ascii(json: &str) -> String {
     out
 }
 
-/// Writes beside the file, then renames: there is never half a picture.
-fn write_png(path: &Path, picture: &ArrayView3<f32>, texts: &[(String, String)]) -> Result<()> {
-    let beside = path.with_extension(format!("{}.part", std::process::id()));
-    let written = encode(picture, texts).and_then(|bytes| {
-        std::fs::File::create(&beside)?.write_all(&bytes)?;
-        Ok(std::fs::rename(&beside, path)?)
-    });
-    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))
+/// Writes a file under the first free number from `number` on, which then becomes the next; gives its
+/// name. It is written beside its place, so that there is never half a picture, under a name that only
+/// one of several runs can take.
+fn write_new(folder: &Path, stem: &str, number: &mut usize, bytes: &[u8]) -> Result<String> {
+    loop {
+        let name = format!("{stem}_{number:05}_.png");
+        *number += 1;
+        let (path, part) = (folder.join(&name), folder.join(format!("{name}.part")));
+        let file = match std::fs::File::create_new(&part) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            file => file.with_context(|| path.display().to_string())?,
+        };
+        if path.exists() {
+            std::fs::remove_file(&part)?;
+            continue;
+        }
+        let written = write_all(file, bytes).and_then(|()| std::fs::rename(&part, &path));
+        written.inspect_err(|_| drop(std::fs::remove_file(&part))).with_context(|| path.display().to_string())?;
+        return Ok(name);
+    }
+}
+
+fn write_all(mut file: std::fs::File, bytes: &[u8]) -> std::io::Result<()> {
+    file.write_all(bytes)
 }
 
 fn encode(picture: &ArrayView3<f32>, texts: &[(String, String)]) -> Result<Vec<u8>> {
@@ -189,5 +192,15 @@ mod tests {
         assert_eq!(next_counter(folder.path(), "x").unwrap(), 8);
         assert_eq!(next_counter(folder.path(), "n%batch_num%").unwrap(), 5);
         assert_eq!(next_counter(folder.path(), "new").unwrap(), 1);
+    }
+
+    #[test]
+    fn runs_that_write_at_the_same_time_take_different_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = || (0..50).for_each(|_| drop(write_new(folder.path(), "x", &mut 1, b"picture").unwrap()));
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
+        let pictures = names.filter(|n| n.to_str().is_some_and(|n| n.ends_with(".png")));
+        assert_eq!(pictures.count(), 200);
     }
 }

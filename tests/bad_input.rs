@@ -69,6 +69,11 @@ fn wrong_files_are_refused_by_name() {
     }
 }
 
+/// The built-in checkpoint.
+pub fn tiny() -> Vec<u8> {
+    std::fs::read(root().join("crates/builtin/weights/weft-tiny.safetensors")).unwrap()
+}
+
 /// A safetensors file with its header changed.
 pub fn changed(bytes: &[u8], change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
     let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -96,7 +101,6 @@ fn a_checkpoint_with_wrong_shapes_is_refused_by_node_file_and_key() {
     let checkpoints = folder.path().join("models/checkpoints");
     std::fs::create_dir_all(&checkpoints).unwrap();
     let graph = root().join("graphs/text_to_image.json");
-    let tiny = std::fs::read(root().join("crates/builtin/weights/weft-tiny.safetensors")).unwrap();
     let unet = "model.diffusion_model.";
     let cases = [
         (format!("{unet}middle_block.0.in_layers.2.weight"), json!([128, 64, 6, 3])),
@@ -106,7 +110,7 @@ fn a_checkpoint_with_wrong_shapes_is_refused_by_node_file_and_key() {
         ("first_stage_model.decoder.mid.attn_1.q.weight".to_owned(), json!([48, 96, 2, 1])),
     ];
     for (key, shape) in cases {
-        let bytes = changed(&tiny, |header| header[&key]["shape"] = shape.clone());
+        let bytes = changed(&tiny(), |header| header[&key]["shape"] = shape.clone());
         std::fs::write(checkpoints.join("wrong.safetensors"), bytes).unwrap();
         let set = "CheckpointLoaderSimple.ckpt_name=wrong.safetensors";
         let message = weft_fails(folder.path(), &["run", graph.to_str().unwrap(), "--set", set]);
@@ -115,27 +119,156 @@ fn a_checkpoint_with_wrong_shapes_is_refused_by_node_file_and_key() {
 }
 
 #[test]
-fn a_picture_too_large_to_hold_is_refused_before_it_is_read() {
+fn weights_that_are_no_numbers_are_refused_by_node_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("models/checkpoints/nan.safetensors");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let graph = root().join("graphs/text_to_image.json");
+    let cases = [
+        ("node 2", "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight"),
+        ("node 5", "model.diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"),
+        ("node 6", "first_stage_model.decoder.conv_in.weight"),
+    ];
+    for (node, key) in cases {
+        let mut at = 0;
+        let mut bytes = changed(&tiny(), |header| {
+            assert_eq!(header[key]["dtype"], "F16");
+            at = header[key]["data_offsets"][0].as_u64().unwrap() as usize;
+        });
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[8 + header + at..][..2].copy_from_slice(&[0, 0x7e]);
+        std::fs::write(&file, bytes).unwrap();
+        let set = ["CheckpointLoaderSimple.ckpt_name=nan.safetensors", "KSampler.steps=1"];
+        let args = ["run", graph.to_str().unwrap(), "--set", set[0], "--set", set[1]];
+        assert_says(&weft_fails(folder.path(), &args), &[node, "nan.safetensors", key, "NaN"]);
+    }
+}
+
+/// Writes a picture and gives the message with which loading it is refused.
+#[track_caller]
+fn picture_refused(name: &str, bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("input")).unwrap();
-    // The header alone: 65,535 pixels squared.
-    let mut png = Vec::new();
-    {
-        let mut encoder = image::codecs::png::PngEncoder::new(&mut png);
-        let _ = &mut encoder;
-        image::ImageEncoder::write_image(encoder, &[0; 3], 1, 1, image::ExtendedColorType::Rgb8)
-            .unwrap();
-    }
+    std::fs::write(folder.path().join("input").join(name), bytes).unwrap();
+    let graph = root().join("graphs/image_to_image.json");
+    let set = format!("LoadImage.image={name}");
+    let message = weft_fails(folder.path(), &["run", graph.to_str().unwrap(), "--set", &set]);
+    assert_says(&message, &["LoadImage", name]);
+    message
+}
+
+/// A picture of a few pixels.
+fn picture(format: image::ImageFormat) -> Vec<u8> {
+    let pixels = image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([x as u8 * 6, y as u8 * 6, 9]));
+    let mut bytes = std::io::Cursor::new(vec![]);
+    pixels.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn pictures_too_large_to_hold_are_refused_before_they_are_read() {
+    use image::ImageFormat::{Bmp, Gif, Jpeg, Png};
+    let mut png = picture(Png);
     png[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
     let crc = crc32(&png[12..29]);
     png[29..33].copy_from_slice(&crc.to_be_bytes());
-    std::fs::write(folder.path().join("input/huge.png"), &png).unwrap();
-    let graph = root().join("graphs/image_to_image.json");
-    let message = weft_fails(
-        folder.path(),
-        &["run", graph.to_str().unwrap(), "--set", "LoadImage.image=huge.png", "--device", "cpu"],
-    );
-    assert_says(&message, &["huge.png", "65535"]);
+    let mut jpeg = picture(Jpeg);
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].fill(255);
+    let mut bmp = picture(Bmp);
+    bmp[18..26].copy_from_slice(&[255, 255, 0, 0, 255, 255, 0, 0]);
+    let mut gif = picture(Gif);
+    gif[6..10].fill(255);
+    for (name, bytes) in [("a.png", png), ("a.jpg", jpeg), ("a.bmp", bmp), ("a.gif", gif)] {
+        assert_says(&picture_refused(name, &bytes), &["65535x65535"]);
+    }
+}
+
+#[test]
+fn pictures_cut_off_are_refused() {
+    use image::ImageFormat::{Bmp, Gif, Jpeg, Png, WebP};
+    for format in [Bmp, Gif, Jpeg, Png, WebP] {
+        let bytes = picture(format);
+        let name = format!("cut.{}", format.extensions_str()[0]);
+        assert_says(&picture_refused(&name, &bytes[..bytes.len() / 2]), &["damaged"]);
+    }
+}
+
+#[test]
+fn values_and_links_of_the_wrong_kind_are_refused() {
+    let sampler = |input: &str, value: &str| {
+        let text = format!(
+            r#"{{"1": {{"class_type": "CheckpointLoaderSimple", "inputs": {{"ckpt_name": "weft-tiny.safetensors"}}}},
+            "5": {{"class_type": "KSampler", "inputs": {{"{input}": {value}}}}},
+            "6": {{"class_type": "VAEDecode", "inputs": {{"samples": ["5", 0], "vae": ["1", 2]}}}},
+            "7": {{"class_type": "SaveImage", "inputs": {{"images": ["6", 0], "filename_prefix": "x"}}}}}}"#
+        );
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("graph.json"), text).unwrap();
+        weft_fails(folder.path(), &["run", "graph.json"])
+    };
+    for (input, value, reason) in [
+        ("seed", "18446744073709551616", "`seed` is 18446744073709551616"),
+        ("seed", "-9223372036854775808", "`seed` is -9223372036854775808"),
+        ("seed", "\"randomize\"", "got \"randomize\""),
+        ("seed", "NaN", "`seed` wants a whole number"),
+        ("seed", "1e999", "out of range"),
+        ("cfg", "-Infinity", "`cfg` wants a number"),
+        ("cfg", "{\"a\": 1}", "`cfg` wants a number"),
+        ("cfg", "[1, 2]", "`cfg` wants a link to FLOAT"),
+        ("model", "[\"1\"]", "`model` wants a link to MODEL"),
+        ("model", "[\"1\", 0, 0]", "`model` wants a link to MODEL"),
+        ("model", "[1, 0]", "`model` wants a link to MODEL"),
+        ("model", "[\"1\", -1]", "`model` wants a link to MODEL"),
+        ("model", "[\"1\", 9]", "output 9 of node 1"),
+        ("model", "[\"1\", 1]", "`model` wants MODEL; output 1"),
+        ("model", "[\"__proto__\", 0]", "node __proto__"),
+        ("model", "[\"5\", 0]", "needs its own result: 5"),
+        ("sampler_name", "\"eulr\"", "did you mean \"euler\""),
+    ] {
+        assert_says(&sampler(input, value), &[reason]);
+    }
+}
+
+#[test]
+fn wrong_arguments_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    let graph = root().join("graphs/text_to_image.json");
+    for (option, value, reason) in [
+        ("--set", "nonsense", "--set nonsense: expected ID.INPUT=VALUE"),
+        ("--set", "a=b", "--set a=b: expected ID.INPUT"),
+        ("--set", ".=", "--set .="),
+        ("--set", "Nobody.seed=1", "no node is called `Nobody`"),
+        ("--set", "CLIPTextEncode.text=x", "2, 3; use an id"),
+        ("--set", "KSampler.nope=1", "has no input `nope`"),
+        ("--set", "KSampler.cfg=1e999", "`cfg` is inf"),
+        ("--set", "SaveImage.images=../x.png", "`images` wants a link"),
+        ("--models", "nowhere", "nowhere"),
+        ("--input", "file", "file: no such folder"),
+        ("--output", "file", "file: not a folder"),
+        ("--device", "gpu", "--device cpu"),
+    ] {
+        let args = ["run", graph.to_str().unwrap(), option, value];
+        assert_says(&weft_fails(folder.path(), &args), &[reason]);
+    }
+    let none = ["run", graph.to_str().unwrap(), "--repeat", "0"];
+    assert_eq!(weft(folder.path(), &none).status.code(), Some(2));
+}
+
+#[test]
+fn a_prompt_of_a_megabyte_is_refused_in_seconds() {
+    let graph = root().join("graphs/text_to_image.json");
+    let mut graph: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(graph).unwrap()).unwrap();
+    for text in ["cat ".repeat(250_000), "(".repeat(500_000) + &")".repeat(500_000)] {
+        let nodes = graph["nodes"].as_array_mut().unwrap();
+        let prompt = nodes.iter_mut().find(|n| n["title"] == "Prompt").unwrap();
+        prompt["widgets_values"] = json!([text]);
+        let start = std::time::Instant::now();
+        assert_says(&refused(&graph), &["node 2", "tokens"]);
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+    }
 }
 
 /// The checksum of PNG chunks.

@@ -1,6 +1,9 @@
 //! `weft check`: all problems at once, and what a run takes.
 
-use crate::common::{root, weft, weft_fails, weft_ok};
+use crate::{
+    bad_input,
+    common::{root, text, weft, weft_fails, weft_ok},
+};
 use models::{Checkpoint, UnetSize, VaeSize};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -168,11 +171,10 @@ fn tensors_that_no_network_reads_are_noted() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("models/checkpoints");
     std::fs::create_dir_all(&checkpoints).unwrap();
-    let tiny = std::fs::read(root().join(TINY)).unwrap();
-    let with_note = crate::bad_input::with_tensor(&tiny, "my.notes");
+    let with_note = bad_input::with_tensor(&bad_input::tiny(), "my.notes");
     std::fs::write(checkpoints.join("noted.safetensors"), with_note).unwrap();
     let graph = written(folder.path(), &text_to_image("noted.safetensors"));
     let out = weft(folder.path(), &["check", graph]);
-    let text = crate::common::text(&out.stdout);
+    let text = text(&out.stdout);
     assert!(text.contains("(1): ") && text.contains("1 tensor is not used: my.notes"), "{text}");
 }

@@ -40,6 +40,39 @@ fn a_new_seed_runs_only_the_sampler_and_what_follows() {
 }
 
 #[test]
+fn an_edited_input_picture_runs_its_loader_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = r#"{"1": {"class_type": "LoadImage", "inputs": {"image": "a.png"}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}}"#;
+    std::fs::write(folder.path().join("graph.json"), graph).unwrap();
+    std::fs::create_dir(folder.path().join("input")).unwrap();
+    let paint = |shade: u8| {
+        let picture = image::RgbImage::from_pixel(4, 4, image::Rgb([shade; 3]));
+        picture.save(folder.path().join("new.png")).unwrap();
+        std::fs::rename(folder.path().join("new.png"), folder.path().join("input/a.png")).unwrap();
+    };
+    paint(1);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
+        .args(["run", "graph.json", "--json", "--repeat", "1000000"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut runs = lines.map(|line| serde_json::from_str::<Value>(&line).unwrap());
+    let mut ran = |node: &str| {
+        runs.by_ref().take(10_000).any(|e| e["event"] == "started" && e["node"] == node)
+    };
+    assert!(ran("1") && ran("2"), "the first run");
+    paint(2);
+    assert!(ran("1") && ran("2"), "the run after the edit");
+    paint(2);
+    assert!(!ran("1"), "the same picture again");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_picture_carries_its_graph_and_runs_again() {
     let folder = tempfile::tempdir().unwrap();
     let set = ["--set", "KSampler.steps=3", "--set", "Prompt.text=a blue ring"];

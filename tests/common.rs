@@ -22,6 +22,17 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// The first adapter, opened; nothing, said aloud, where there is none. With `WEFT_REQUIRE_GPU` that is
+/// a failure.
+pub fn gpu() -> Option<tensor::Device> {
+    let adapter = tensor::Adapter::all().into_iter().find(|a| a.unfit().is_none());
+    if adapter.is_none() {
+        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
+        eprintln!("SKIPPED: no GPU here");
+    }
+    Some(tensor::Device::gpu(&adapter?, tensor::GpuOptions::default()).unwrap())
+}
+
 /// The `weft` program, run in a folder.
 pub fn weft(folder: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weft")).args(args).current_dir(folder).output().unwrap()

@@ -1,6 +1,6 @@
 //! Whole graphs against tensors made by the original: every case whose nodes and samplers are there.
 
-use crate::common::{root, shared};
+use crate::common::{gpu, root, shared};
 use engine::{End, Engine, RunOptions, Targets};
 use graph::{Json, NodeType, Services};
 use safetensors::SafeTensors;
@@ -120,11 +120,25 @@ fn check(folder: &str, at_least: usize) {
 
 #[track_caller]
 fn check_in(goldens: &Path, folders: &app::FolderArgs, at_least: usize) {
+    check_on(tensor::Device::cpu(), 1e-3, goldens, folders, at_least);
+    if let Some(gpu) = gpu() {
+        check_on(gpu, 2e-3, goldens, folders, at_least);
+    }
+}
+
+/// On one device, to the tolerance that the project promises for it.
+#[track_caller]
+fn check_on(
+    device: tensor::Device,
+    tolerance: f64,
+    goldens: &Path,
+    folders: &app::FolderArgs,
+    at_least: usize,
+) {
     let types = nodes::all();
     let folders = app::Folders::new(folders).unwrap();
     let options = nodes::Options { sampler_noise: nodes::SamplerNoise::Cpu };
-    let services =
-        Services::default().with(Arc::new(tensor::Device::cpu())).with(Arc::new(options));
+    let services = Services::default().with(Arc::new(device)).with(Arc::new(options));
     let mut engine = Engine::new(&types, &folders, &services);
     let (mut ran, mut wrong) = (0, Vec::new());
     for path in cases(goldens) {
@@ -139,8 +153,8 @@ fn check_in(goldens: &Path, folders: &app::FolderArgs, at_least: usize) {
             continue;
         }
         ran += 1;
-        // The project's promise for the CPU.
-        let tolerance = TOLERANCES.iter().find(|(n, _)| *n == name).map_or(1e-3, |(_, t)| *t);
+        let own = TOLERANCES.iter().find(|(n, _)| *n == name);
+        let tolerance = own.map_or(tolerance, |(_, t)| t.max(tolerance));
         let failures = compare(&mut engine, &path, &prompt, tolerance);
         wrong.extend((!failures.is_empty()).then(|| format!("{name}: {}", failures.join("; "))));
     }

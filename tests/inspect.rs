@@ -1,15 +1,11 @@
 //! `weft inspect`: what a file of weights is, and what is wrong with it.
 
 use crate::{
-    bad_input::{changed, with_tensor},
-    common::{root, shared, text, weft, weft_fails, weft_ok},
+    bad_input::{changed, tiny, with_tensor},
+    common::{shared, text, weft, weft_fails, weft_ok},
 };
 use serde_json::json;
 use std::path::Path;
-
-fn tiny() -> Vec<u8> {
-    std::fs::read(root().join("crates/builtin/weights/weft-tiny.safetensors")).unwrap()
-}
 
 /// What is said of a file of these bytes, whether it is sound or not.
 fn said(name: &str, bytes: &[u8], args: &[&str]) -> (bool, String) {

@@ -71,6 +71,27 @@ fn paths_in_the_documents_exist() {
 }
 
 #[test]
+fn every_shader_is_used_and_says_what_it_is() {
+    let sources = sources(&root().join("crates/tensor/src"));
+    for entry in std::fs::read_dir(root().join("shaders")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&format!("// {name}: ")), "the first line of {name}.wgsl");
+        assert!(sources.contains(&format!("\"{name}\"")), "no kernel! names {name}");
+    }
+}
+
+/// All Rust text below a folder.
+fn sources(folder: &std::path::Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let read = |path: std::path::PathBuf| {
+        if path.is_dir() { sources(&path) } else { std::fs::read_to_string(path).unwrap() }
+    };
+    entries.map(read).collect()
+}
+
+#[test]
 fn the_checkpoints_stay_under_forty_megabytes() {
     let mut parts: Vec<&[u8]> =
         builtin::CHECKPOINTS.iter().flat_map(|c| c.parts).copied().collect();

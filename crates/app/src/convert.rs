@@ -1,6 +1,9 @@
 //! `weft convert`: one JSON form into the other.
 
-use crate::{GraphArg, document::read_bytes};
+use crate::{
+    GraphArg,
+    document::{name, read_bytes},
+};
 use anyhow::{Context as _, Result};
 use graph::Contract;
 use std::{
@@ -30,7 +33,7 @@ enum Form {
 
 pub fn convert(args: &ConvertArgs) -> Result<()> {
     let path = &args.graph.graph;
-    let text = converted(path, args.to).with_context(|| path.display().to_string())?;
+    let text = converted(path, args.to).with_context(|| name(path))?;
     match &args.output {
         Some(file) => {
             write_whole(file, text.as_bytes()).with_context(|| file.display().to_string())
@@ -43,7 +46,14 @@ fn converted(path: &Path, to: Form) -> Result<String> {
     let contract = Contract::from_types(&nodes::all());
     let document = graph::read(&read_bytes(path)?)?;
     let json = match to {
-        Form::Api => graph::Json::Object(document.to_api(&contract)?),
+        Form::Api => {
+            for node in document.nameless(&contract)? {
+                eprintln!(
+                    "note: the values of node {node} are left out: Weft does not know their names"
+                );
+            }
+            graph::Json::Object(document.to_api(&contract)?)
+        }
         Form::Ui => document.to_ui(&contract)?,
     };
     Ok(serde_json::to_string_pretty(&json)?)

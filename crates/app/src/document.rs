@@ -29,9 +29,14 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What to call the source of a graph.
+pub fn name(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+}
+
 impl Graph {
     pub fn open(path: &Path, types: &[NodeType]) -> Result<Self> {
-        Self::read(path, types).with_context(|| path.display().to_string())
+        Self::read(path, types).with_context(|| name(path))
     }
 
     fn read(path: &Path, types: &[NodeType]) -> Result<Self> {
@@ -53,7 +58,7 @@ impl Graph {
         let (node, input) = place
             .rsplit_once('.')
             .with_context(|| format!("--set {assignment}: expected ID.INPUT before the ="))?;
-        let id = self.find(node)?;
+        let id = self.find(node).with_context(|| format!("--set {assignment}"))?;
         let node = &mut self.prompt[&id];
         let class = node["class_type"].as_str().unwrap_or_default().to_owned();
         let ty = types.iter().find(|ty| ty.name == class);
@@ -87,12 +92,12 @@ impl Graph {
             match ids.as_slice() {
                 [] => {}
                 [id] => return Ok((*id).clone()),
-                _ => bail!("several nodes are called {name}: {}; use an id", list(&ids)),
+                _ => bail!("several nodes are called `{name}`: {}; use an id", list(&ids)),
             }
         }
         let all: Vec<String> =
             self.prompt.iter().map(|(id, n)| format!("{id} ({})", label(n))).collect();
-        bail!("no node is called {name}; there are {}", all.join(", "))
+        bail!("no node is called `{name}`; there are {}", all.join(", "))
     }
 
     /// What people call a node: its title, else its class.

@@ -61,6 +61,9 @@ impl Folders {
         for dir in args.models.iter().chain(&args.input).chain(&args.comfyui) {
             anyhow::ensure!(dir.is_dir(), "{}: no such folder", dir.display());
         }
+        if let Some(dir) = &args.output {
+            anyhow::ensure!(dir.is_dir() || !dir.exists(), "{}: not a folder", dir.display());
+        }
         let base = args.comfyui.clone().unwrap_or_default();
         let mut roots = args.models.clone();
         if args.comfyui.is_some() || roots.is_empty() {
@@ -113,12 +116,15 @@ impl Folders {
         let (_, dirs) = dirs.with_context(|| format!("there is no folder named {folder}"))?;
         Ok((dirs, MODEL_FILES))
     }
-}
 
-/// What was looked for, and where.
-fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
-    let searched: Vec<String> = dirs.iter().map(|d| d.display().to_string()).collect();
-    anyhow::anyhow!("no {name} in folder `{folder}`, searched {}", searched.join(", "))
+    fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
+        let whole = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        let searched: Vec<String> = dirs.iter().map(|d| whole(d).display().to_string()).collect();
+        anyhow::anyhow!(
+            "there is no file {name:?} in `{folder}` (searched {})",
+            searched.join(", ")
+        )
+    }
 }
 
 impl Host for Folders {
@@ -154,7 +160,7 @@ impl Host for Folders {
             return Ok(File::Path(path));
         }
         let builtin = builtin::folder(folder).iter().find(|b| b.name == name);
-        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| missing(folder, name, dirs))
+        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| Self::missing(folder, name, dirs))
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {
@@ -294,12 +300,9 @@ mod tests {
         assert!(folders.list("input").contains(&"e.png".to_owned()));
         let refused = folders.find("checkpoints", "b.ckpt").unwrap_err().to_string();
         assert!(refused.contains("pickle"), "{refused}");
-        let missing = folders.find("checkpoints", "c.safetensors").unwrap_err().to_string();
-        let expected = "no c.safetensors in folder `checkpoints`, searched";
-        assert!(
-            missing.starts_with(expected) && missing.contains("models/checkpoints"),
-            "{missing}"
-        );
+        let missing = folders.find("checkpoints", "x.safetensors").unwrap_err().to_string();
+        let searched = root.join("models/checkpoints").display().to_string();
+        assert!(missing.contains("x.safetensors") && missing.contains(&searched), "{missing}");
     }
 
     #[test]

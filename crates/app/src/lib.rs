@@ -17,9 +17,9 @@ pub use folders::{FolderArgs, Folders};
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
-/// ComfyUI workflows in one program: no Python, no CUDA. This version computes on the CPU.
+/// ComfyUI workflows in one program: no Python, no CUDA, on any GPU or the CPU.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "weft", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -44,10 +44,10 @@ enum Command {
 /// Which device computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DeviceChoice {
-    /// The CPU, until the GPU device is there
+    /// A graphics processor if there is one, else the CPU
     #[default]
     Auto,
-    /// Not in this version
+    /// The first adapter, also one that is a program on the CPU
     Gpu,
     Cpu,
 }
@@ -55,7 +55,7 @@ pub enum DeviceChoice {
 /// Where a graph comes from: a file, or `-` for standard input.
 #[derive(clap::Args, Clone, Debug)]
 pub struct GraphArg {
-    /// UI JSON, API JSON, a PNG that carries one, or - for standard input
+    /// UI JSON, API JSON, a PNG or WebP that carries one, or - for standard input
     #[arg(value_name = "GRAPH")]
     graph: PathBuf,
 }

@@ -2,8 +2,8 @@
 
 use crate::document::Graph;
 use engine::RunEvent;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use std::time::Duration;
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use std::{fmt::Write, time::Duration};
 
 pub struct Progress<'a> {
     graph: &'a Graph,
@@ -36,7 +36,8 @@ impl<'a> Progress<'a> {
     fn step(&mut self, done: usize, total: usize) {
         let bar = self.steps.get_or_insert_with(|| {
             let bar = self.all.add(ProgressBar::new(total as u64));
-            bar.set_style(style("  {bar:24.green/dim} {pos}/{len} steps  {per_sec}  {eta} left"));
+            let style = style("  {bar:24.green/dim} {pos}/{len} steps  {rate}  {eta} left");
+            bar.set_style(style.with_key("rate", rate));
             bar
         });
         bar.set_length(total as u64);
@@ -65,4 +66,12 @@ impl Drop for Progress<'_> {
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).expect("the template is ours");
     style.progress_chars("━╸─")
+}
+
+/// Whichever of steps a second and seconds a step is the larger number.
+fn rate(state: &ProgressState, out: &mut dyn Write) {
+    let rate = state.per_sec();
+    let text =
+        if rate < 1.0 { format!("{:.1} s/step", 1.0 / rate) } else { format!("{rate:.1} steps/s") };
+    let _ = out.write_str(if rate > 0.0 { &text } else { "" });
 }

@@ -32,7 +32,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value_t)]
     sampler_noise: NoiseChoice,
     /// How many times to run; each time the seeds go up by one
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
     /// Writes DIR/ID.safetensors with the outputs of the nodes of --dump-nodes
     #[arg(long, value_name = "DIR", requires = "dump_nodes")]
@@ -72,9 +72,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let targets = args.dump_nodes.iter().map(|n| graph.find(n)).collect::<Result<Vec<_>>>()?;
     let folders = Folders::new(&args.folders)?;
-    let services = Services::default()
-        .with(devices::open(args.device)?)
-        .with(Arc::new(nodes::Options::from(args.sampler_noise)));
+    let device = Arc::new(devices::open(args.device)?);
+    announce(&device, args.json)?;
+    let services =
+        Services::default().with(device).with(Arc::new(nodes::Options::from(args.sampler_noise)));
     let mut engine = Engine::new(&types, &folders, &services);
     let stop = stop_on_interrupt()?;
     for turn in 0..args.repeat {
@@ -88,6 +89,16 @@ pub fn run(args: &RunArgs) -> Result<()> {
         if let Some(dir) = &args.dump {
             dump(dir, &targets, &outcome)?;
         }
+    }
+    Ok(())
+}
+
+/// Says what computes: never a silent change from one device to another.
+fn announce(device: &tensor::Device, json: bool) -> Result<()> {
+    if json {
+        writeln!(std::io::stdout(), "{}", json!({"event": "device", "name": device.name()}))?;
+    } else {
+        eprintln!("computing on {}", device.name());
     }
     Ok(())
 }
@@ -185,7 +196,8 @@ fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
         });
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;
-        crate::convert::write_whole(&dir.join(format!("{name}.safetensors")), &bytes)?;
+        let file = dir.join(format!("{name}.safetensors"));
+        crate::convert::write_whole(&file, &bytes).with_context(|| file.display().to_string())?;
     }
     Ok(())
 }

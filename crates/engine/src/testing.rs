@@ -259,9 +259,7 @@ impl Host for Shelf {
     }
     fn fingerprint(&self, folder: &str, name: &str) -> Result<u64> {
         let found = self.0.lock().unwrap()[folder].get(name).copied();
-        found.ok_or_else(|| {
-            anyhow::anyhow!("no such file in folder `{folder}`, searched models/{folder}")
-        })
+        found.ok_or_else(|| anyhow::anyhow!("no file in `{folder}` (searched models/{folder})"))
     }
 }
 

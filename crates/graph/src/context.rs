@@ -23,7 +23,7 @@ pub enum File {
 pub trait Host: Send + Sync {
     /// The files in a folder of ComfyUI's name (`checkpoints`, `loras`, `input`, ...), sorted.
     fn list(&self, folder: &str) -> Vec<String>;
-    /// The file behind a name; the error says which folders were searched.
+    /// The file behind a name; the error names it and the folders that were searched.
     fn find(&self, folder: &str, name: &str) -> Result<File>;
     /// Where `SaveImage` writes (`output`) or previews go (`temp`).
     fn folder(&self, name: &str) -> Result<PathBuf>;

@@ -39,9 +39,17 @@ pub struct Class {
 #[derive(Clone, Debug, Default)]
 pub struct Contract(pub HashMap<String, Class>);
 
+/// ComfyUI's own classes, made by `data/classes.jq`: graphs convert whether Weft runs their nodes or
+/// not.
+const CLASSES: &str = include_str!("../data/classes.json");
+
 impl Contract {
+    /// The node types of this program, and ComfyUI's classes that it does not run.
     pub fn from_types(types: &[NodeType]) -> Self {
-        Self(types.iter().map(|ty| (ty.name.to_owned(), Class::of(ty))).collect())
+        let classes = serde_json::from_str(CLASSES).expect("the file is ours");
+        let mut contract = Self::from_object_info(&classes);
+        contract.0.extend(types.iter().map(|ty| (ty.name.to_owned(), Class::of(ty))));
+        contract
     }
 
     /// From what ComfyUI answers to `/object_info`.
@@ -76,33 +84,37 @@ impl Class {
 
     fn from_json(json: &Json) -> Self {
         let mut class = Self::default();
-        let empty = Map::new();
         for section in ["required", "optional"] {
-            let inputs = json["input"][section].as_object().unwrap_or(&empty);
-            let order = json["input_order"][section].as_array();
-            let names: Vec<&str> = match order {
+            let inputs = &json["input"][section];
+            let names: Vec<&str> = match json["input_order"][section].as_array() {
                 Some(order) => order.iter().filter_map(Json::as_str).collect(),
-                None => inputs.keys().map(String::as_str).collect(),
-            };
-            for name in names {
-                let spec = &inputs.get(name).unwrap_or(&Json::Null);
-                let options = spec[1].as_object().unwrap_or(&empty);
-                let ty = spec[0].as_str().unwrap_or("COMBO");
-                let is_widget = matches!(ty, "INT" | "FLOAT" | "STRING" | "BOOLEAN" | "COMBO")
-                    && options.get("rawLink") != Some(&Json::Bool(true));
-                class.add(name, ty, is_widget, options);
-                let choices = spec[0].as_array().or_else(|| options.get("options")?.as_array());
-                if let (Some(choices), true, Some(widget)) =
-                    (choices, is_widget, class.widgets.last_mut())
-                {
-                    widget.choices = choices.clone();
-                    if widget.default.is_null() {
-                        widget.default = choices.first().cloned().unwrap_or(Json::Null);
-                    }
+                None => {
+                    inputs.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect()
                 }
+            };
+            names.into_iter().for_each(|name| class.add_json(name, &inputs[name]));
+        }
+        let texts = |key: &str| json[key].as_array().into_iter().flatten().filter_map(Json::as_str);
+        let outputs = texts("output_name").zip(texts("output"));
+        class.outputs = outputs.map(|(name, ty)| (name.to_owned(), ty.to_owned())).collect();
+        class
+    }
+
+    /// An input as `[type, options]`; the type may be a list of names.
+    fn add_json(&mut self, name: &str, spec: &Json) {
+        let empty = Map::new();
+        let options = spec[1].as_object().unwrap_or(&empty);
+        let ty = spec[0].as_str().unwrap_or("COMBO");
+        let is_widget = matches!(ty, "INT" | "FLOAT" | "STRING" | "BOOLEAN" | "COMBO")
+            && options.get("rawLink") != Some(&Json::Bool(true));
+        self.add(name, ty, is_widget, options);
+        let choices = spec[0].as_array().or_else(|| options.get("options")?.as_array());
+        if let (Some(choices), true, Some(widget)) = (choices, is_widget, self.widgets.last_mut()) {
+            widget.choices.clone_from(choices);
+            if widget.default.is_null() {
+                widget.default = choices.first().cloned().unwrap_or(Json::Null);
             }
         }
-        class
     }
 
     fn add(&mut self, name: &str, ty: &str, is_widget: bool, options: &Map<String, Json>) {
@@ -124,7 +136,32 @@ impl Class {
             default: options.get("default").cloned().unwrap_or(Json::Null),
             control: on("control_after_generate")
                 || ty == "INT" && matches!(name, "seed" | "noise_seed"),
-            upload: on("image_upload") || on("video_upload"),
+            upload: on("image_upload") || on("video_upload") || on("file_upload"),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::shared_json;
+
+    #[test]
+    fn the_shipped_classes_are_those_of_the_reference() {
+        let Some(info) = shared_json("reference/object_info.json") else { return };
+        let (ours, reference) = (Contract::from_types(&[]), Contract::from_object_info(&info));
+        assert_eq!(ours.0.len(), reference.0.len());
+        // Lists of names are not shipped, nor are default texts.
+        let facts = |w: &WidgetSpec| {
+            let flags = [w.multiline, w.dynamic, w.forced, w.control, w.upload];
+            (w.name.clone(), w.ty.clone(), flags)
+        };
+        for (name, class) in &reference.0 {
+            let ours = &ours.0[name];
+            let widgets = |c: &Class| c.widgets.iter().map(facts).collect::<Vec<_>>();
+            assert_eq!(widgets(ours), widgets(class), "{name}");
+            assert_eq!((&ours.inputs, &ours.sockets), (&class.inputs, &class.sockets), "{name}");
+            assert_eq!(ours.outputs, class.outputs, "{name}");
+        }
     }
 }

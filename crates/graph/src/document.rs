@@ -1,8 +1,13 @@
 //! A graph as it is found: UI form, API form, or inside a picture.
 
-use crate::{Contract, Json, Result, pictures, workflow};
-use anyhow::{Context as _, bail};
+use crate::{Contract, Json, pictures, workflow};
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 use serde_json::Map;
+use std::{borrow::Cow, fmt};
 
 /// A graph in one of its forms, or in both.
 #[derive(Clone, Debug, Default)]
@@ -16,13 +21,25 @@ pub fn read(bytes: &[u8]) -> Result<Document> {
     if let Some((kind, texts)) = pictures::texts(bytes) {
         return from_picture(kind, texts?);
     }
-    let text = std::str::from_utf8(bytes).context("neither JSON text nor a PNG or WebP")?;
+    let text = text(bytes).context("neither JSON text nor a PNG or WebP")?;
     Document::from_json(parse(text.trim_start_matches('\u{feff}'))?)
 }
 
+/// UTF-8, or the UTF-16 that a Windows shell writes, told by its byte order mark.
+fn text(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let join: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return Ok(std::str::from_utf8(bytes)?.into()),
+    };
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    ensure!(rest.is_empty(), "UTF-16 of an odd number of bytes");
+    let units: Vec<u16> = pairs.iter().map(|pair| join(*pair)).collect();
+    Ok(String::from_utf16(&units)?.into())
+}
+
 impl Document {
-    fn from_json(json: Json) -> Result<Self> {
-        let Json::Object(map) = json else { bail!("a graph is a JSON object") };
+    fn from_json(Keyed(map): Keyed) -> Result<Self> {
         if map.get("nodes").is_some_and(Json::is_array) {
             return Ok(Self { ui: Some(map.into()), api: None });
         }
@@ -57,6 +74,14 @@ impl Document {
         }
     }
 
+    /// The nodes, as `7 (Foo)`, whose typed-in values [`Document::to_api`] leaves out for want of names.
+    pub fn nameless(&self, contract: &Contract) -> Result<Vec<String>> {
+        match (&self.api, &self.ui) {
+            (None, Some(ui)) => workflow::nameless(ui, contract),
+            _ => Ok(vec![]),
+        }
+    }
+
     /// The UI form: as it is, or laid out from the API form.
     pub fn to_ui(&self, contract: &Contract) -> Result<Json> {
         match (&self.ui, &self.api) {
@@ -67,8 +92,38 @@ impl Document {
     }
 }
 
+/// A JSON object that has each key once: of two nodes with one id, neither may be lost.
+struct Keyed(Map<String, Json>);
+
+impl<'de> Deserialize<'de> for Keyed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeyedVisitor)
+    }
+}
+
+struct KeyedVisitor;
+
+impl<'de> Visitor<'de> for KeyedVisitor {
+    type Value = Keyed;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Keyed, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, value)) = entries.next_entry::<String, Json>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format!("{key:?} is there twice")));
+            }
+            map.insert(key, value);
+        }
+        Ok(Keyed(map))
+    }
+}
+
 /// JSON as Python writes it: a bare NaN or Infinity counts as null.
-fn parse(text: &str) -> Result<Json> {
+fn parse(text: &str) -> Result<Keyed> {
     let error = match serde_json::from_str(text) {
         Ok(json) => return Ok(json),
         Err(error) => error,
@@ -130,13 +185,14 @@ mod tests {
 
     #[test]
     fn what_is_no_graph_is_refused_with_the_reason() {
-        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        let deep = r#"{"a":"#.repeat(100_000) + &"}".repeat(100_000);
         let cases = [
             ("", "not JSON"),
             ("[1]", "object"),
             (deep.as_str(), "levels deep"),
             ("{\"a\": 1}", "is not a node"),
             ("{", "not JSON"),
+            (r#"{"1": {}, "7": {}, "7": {}}"#, "\"7\" is there twice"),
         ];
         for (text, reason) in cases {
             let error = format!("{:#}", read(text.as_bytes()).unwrap_err());
@@ -144,6 +200,24 @@ mod tests {
         }
         assert!(read(b"\x89PNG\r\n\x1a\nrubbish").is_err());
         assert!(read(&[0xff, 0xfe, 0]).is_err());
+    }
+
+    #[test]
+    fn text_of_windows_shells_is_read() {
+        let json = "\u{feff}{\"1\": {\"class_type\": \"\u{1f600}\", \"inputs\": {}}}";
+        let bytes =
+            |order: fn(u16) -> [u8; 2]| json.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        for bytes in [bytes(u16::to_le_bytes), bytes(u16::to_be_bytes), json.into()] {
+            let api = read(&bytes).unwrap().to_api(&Contract::default()).unwrap();
+            assert_eq!(api["1"]["class_type"], "\u{1f600}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_last_digit() {
+        let text = r#"{"1":{"class_type":"A","inputs":{"x":0.49999999999999956,"y":18446744073709551615}}}"#;
+        let api = read(text.as_bytes()).unwrap().to_api(&Contract::default()).unwrap();
+        assert_eq!(Json::Object(api).to_string(), text);
     }
 
     #[test]

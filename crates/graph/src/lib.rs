@@ -24,14 +24,18 @@
 //! assert_eq!(graph::NodeType::of::<Add>().outputs[0].ty, "INT");
 //! ```
 
+mod clock;
 mod context;
 mod contract;
 mod document;
 mod dynamic_prompt;
+mod groups;
 mod layout;
 mod node;
 mod pictures;
+mod placeholders;
 mod to_ui;
+mod unfold;
 mod value;
 pub mod widget;
 mod widget_values;
@@ -40,6 +44,7 @@ mod workflow;
 #[cfg(test)]
 mod tests;
 
+pub use clock::utc_now;
 pub use context::{Context, Event, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};
 pub use document::{Document, read};

@@ -211,4 +211,37 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn texts_that_unpack_to_more_than_any_graph_are_refused() {
+        let large = " ".repeat(super::LARGEST + 1);
+        let packed = png::text_metadata::ZTXtChunk::new("prompt", large);
+        let bytes = png(|w| w.write_text_chunk(&packed).unwrap(), true);
+        assert!(bytes.len() < 1 << 20);
+        let error = format!("{:#}", read(&bytes).unwrap_err());
+        assert!(error.contains("broken PNG: prompt"), "{error}");
+    }
+
+    #[test]
+    fn damaged_texts_of_pngs_never_panic() {
+        use png::text_metadata::{EncodableTextChunk, ITXtChunk, ZTXtChunk};
+        let mut utf8 = ITXtChunk::new("workflow", PROMPT);
+        utf8.compressed = true;
+        let mut chunks = [vec![], vec![]];
+        ZTXtChunk::new("prompt", PROMPT).encode(&mut chunks[0]).unwrap();
+        utf8.encode(&mut chunks[1]).unwrap();
+        let mut random = crate::tests::Random(3);
+        for _ in 0..3000 {
+            // Length and name before the content, a checksum after it.
+            let mut content = random.of(&chunks);
+            content = content[8..content.len() - 4].to_vec();
+            content.truncate(random.below(2 * content.len()) + 1);
+            for _ in 0..random.below(4) {
+                let at = random.below(content.len());
+                content[at] = random.of(&[0, 1, b'"', 0x7f, 0x80, 0xff]);
+            }
+            let kind = random.of(&[png::chunk::tEXt, png::chunk::zTXt, png::chunk::iTXt]);
+            let _ = read(&png(|w| w.write_chunk(kind, &content).unwrap(), true));
+        }
+    }
 }

@@ -1,8 +1,34 @@
 //! Both forms together: hostile input, odd files, and round trips.
 
+mod pairs;
+mod subgraphs;
+mod traps;
+
 use crate::{Contract, Json, read};
 use serde_json::{Map, json};
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// A path in the folder of reference material beside the repository, or nothing, said aloud.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let path = std::env::var_os("WEFT_SHARED").map_or(base, PathBuf::from).join(path);
+    if !path.exists() {
+        eprintln!("SKIPPED: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+pub fn shared_json(path: &str) -> Option<Json> {
+    shared(path).map(|path| read_json(&path))
+}
+
+fn read_json(path: &Path) -> Json {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
 
 /// A small contract with each kind of input.
 fn contract() -> Contract {
@@ -136,16 +162,16 @@ fn what_no_contract_knows_survives_both_ways() {
 }
 
 /// Choices that are the same on each run: xorshift64, Marsaglia 2003.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 33) as usize % n
     }
-    fn of<T: Clone>(&mut self, items: &[T]) -> T {
+    pub fn of<T: Clone>(&mut self, items: &[T]) -> T {
         items[self.below(items.len())].clone()
     }
     fn text(&mut self) -> String {
@@ -245,15 +271,15 @@ fn a_chain_of_a_hundred_thousand_nodes_is_laid_out_in_seconds() {
     in_time(|| read(text.as_bytes()).unwrap().to_ui(&contract()).unwrap());
 }
 
-/// A workflow and a prompt to damage.
-fn sample() -> [String; 2] {
+/// Graphs of all forms to damage.
+fn sample() -> [String; 4] {
     let prompt = json!({
         "1": {"class_type": "Text", "inputs": {"text": "a {b|c} // d"}},
         "2": {"class_type": "Sampler", "inputs": {"model": ["1", 0], "seed": 1, "name": "a"}},
         "3": {"class_type": "Foo", "inputs": {"x": ["2", 0], "y": [1, 2]}},
     });
     let workflow = read(prompt.to_string().as_bytes()).unwrap().to_ui(&contract()).unwrap();
-    [prompt.to_string(), workflow.to_string()]
+    [&prompt, &workflow, &subgraphs::workflow(0), &subgraphs::group()].map(Json::to_string)
 }
 
 /// Replaces the part at `path` (each step modulo what is there) by `new`.

@@ -18,7 +18,7 @@ type Widget<'a> = (&'a str, Option<&'a WidgetSpec>);
 pub fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
     let stored = &node["widgets_values"];
     if let (Some(by_name), None) = (stored.as_object(), class) {
-        return by_name.clone();
+        return by_name.iter().map(|(name, value)| (name.clone(), sent(value, None))).collect();
     }
     let widgets = widgets(node, class);
     let values: Vec<Option<&Json>> = match stored {
@@ -45,15 +45,20 @@ fn sent(value: &Json, spec: Option<&WidgetSpec>) -> Json {
     }
 }
 
-/// The class's widgets in order, then those of which only the file speaks, but for buttons.
+/// The class's widgets in order, then those of which only the file speaks, but for buttons. A file
+/// that names them all and more was made with a newer class, whose order it has.
 fn widgets<'a>(node: &'a Json, class: Option<&'a Class>) -> Vec<Widget<'a>> {
     let known = class.map_or(&[][..], |c| &c.widgets);
-    let is_known = |name: &str| known.iter().any(|w| w.name == name);
+    let spec = |name: &str| known.iter().find(|w| w.name == name);
     let own = node["inputs"].as_array().into_iter().flatten().filter(|i| i["widget"].is_object());
     let own = own.filter(|i| !matches!(i["type"].as_str(), Some("IMAGEUPLOAD" | "AUDIOUPLOAD")));
-    let own = own.filter_map(|i| i["name"].as_str()).filter(|name| !is_known(name));
+    let own: Vec<Widget> = own.filter_map(|i| i["name"].as_str()).map(|n| (n, spec(n))).collect();
+    let newer = own.iter().any(|(_, spec)| spec.is_none());
+    if newer && known.iter().all(|k| own.iter().any(|(name, _)| *name == k.name)) {
+        return own;
+    }
     let known = known.iter().map(|spec| (spec.name.as_str(), Some(spec)));
-    known.chain(own.map(|name| (name, None))).collect()
+    known.chain(own.into_iter().filter(|(_, spec)| spec.is_none())).collect()
 }
 
 /// One value per widget, as far as they reach. Old editors stored values for inputs with
@@ -86,14 +91,15 @@ fn in_order<'a>(widgets: &[Widget], values: &'a [Json]) -> Vec<Option<&'a Json>>
 }
 
 /// Whether an editor may have stored this as the state of the widget's control: what becomes of a
-/// number after each run (once whether to randomize it), or the name of an upload button.
+/// number after each run (once whether to randomize it), the name of an upload button, or a gap.
 fn state_of(spec: Option<&WidgetSpec>, value: &Json) -> bool {
     let (control, upload) = spec.map_or((true, false), |s| (s.control, s.upload));
     let words = ["fixed", "increment", "increment-wrap", "decrement", "randomize"];
     match value {
         Json::String(word) if control => words.contains(&word.as_str()),
-        Json::String(button) if upload => button == "image" || button == "video",
+        Json::String(button) if upload => matches!(button.as_str(), "image" | "video" | ""),
         Json::Bool(_) => control && spec.is_some(),
+        Json::Null => spec.is_some() && (control || upload),
         _ => false,
     }
 }

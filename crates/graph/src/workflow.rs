@@ -3,25 +3,30 @@
 use crate::{
     Json, Result,
     contract::{Class, Contract},
+    placeholders,
+    unfold::unfold,
     widget_values::widget_values,
 };
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Node modes of the UI form.
-const MUTED: i64 = 2;
-const BYPASSED: i64 = 4;
+pub const MUTED: i64 = 2;
+pub const BYPASSED: i64 = 4;
 
 /// Nodes that exist in editors only.
 const NOTES: [&str; 2] = ["Note", "MarkdownNote"];
-const REROUTE: &str = "Reroute";
-const PRIMITIVE: &str = "PrimitiveNode";
+pub const REROUTE: &str = "Reroute";
+pub const PRIMITIVE: &str = "PrimitiveNode";
 
 /// A UI-form graph, indexed.
 struct Ui<'a> {
     nodes: Vec<UiNode<'a>>,
     by_id: HashMap<String, usize>,
+    /// By the name for placeholders, and by title.
+    by_name: HashMap<&'a str, usize>,
+    by_title: HashMap<&'a str, usize>,
     links: HashMap<String, Link>,
 }
 
@@ -56,17 +61,16 @@ type Feeds<'a> = HashMap<(usize, usize, &'a str), Feed>;
 
 /// Converts; an error names the node that cannot be converted.
 pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>> {
-    let ui = Ui::new(workflow)?;
+    let workflow = unfold(workflow)?;
+    let ui = Ui::new(&workflow)?;
     let mut feeds = Feeds::new();
     let mut prompt = Map::new();
-    for node in &ui.nodes {
-        let virtual_node =
-            NOTES.contains(&node.class) || [REROUTE, PRIMITIVE].contains(&node.class);
-        if virtual_node || node.mode == MUTED || node.mode == BYPASSED {
-            continue;
-        }
+    for node in ui.nodes.iter().filter(|node| node.is_sent()) {
         let title = node.json["title"].as_str().unwrap_or(node.class);
-        let inputs = ui.inputs(node, contract.0.get(node.class), &mut feeds)?;
+        let mut inputs = ui.inputs(node, contract.0.get(node.class), &mut feeds)?;
+        if let Some(Json::String(name)) = inputs.get_mut("filename_prefix") {
+            *name = placeholders::fill(name, |node, widget| ui.widget(node, widget, contract));
+        }
         prompt.insert(
             node.id.clone(),
             json!({"inputs": inputs, "class_type": node.class, "_meta": {"title": title}}),
@@ -75,16 +79,35 @@ pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>>
     Ok(prompt)
 }
 
+/// The nodes, as `7 (Foo)`, whose widgets' values the API form cannot have: neither the contract nor
+/// the file knows their names.
+pub fn nameless(workflow: &Json, contract: &Contract) -> Result<Vec<String>> {
+    let workflow = unfold(workflow)?;
+    let ui = Ui::new(&workflow)?;
+    let nameless = |node: &&UiNode| {
+        let named = array(&node.json["inputs"]).iter().any(|input| input["widget"].is_object());
+        let known = named || contract.0.contains_key(node.class);
+        node.is_sent() && !known && !array(&node.json["widgets_values"]).is_empty()
+    };
+    let nodes = ui.nodes.iter().filter(nameless);
+    Ok(nodes.map(|node| format!("{} ({})", node.id, node.class)).collect())
+}
+
+impl UiNode<'_> {
+    /// Whether it is in the API form; what editors alone know and what is switched off is not.
+    fn is_sent(&self) -> bool {
+        let editors = NOTES.contains(&self.class) || [REROUTE, PRIMITIVE].contains(&self.class);
+        !editors && self.mode != MUTED && self.mode != BYPASSED
+    }
+}
+
 impl<'a> Ui<'a> {
     fn new(workflow: &'a Json) -> Result<Self> {
         let list = workflow["nodes"].as_array().context("the workflow has no list of nodes")?;
-        let subgraphs = array(&workflow["definitions"]["subgraphs"]);
-        let subgraphs = subgraphs.iter().filter_map(|s| s["id"].as_str()).collect();
         let mut nodes = Vec::with_capacity(list.len());
         for json in list {
             let id = id(&json["id"]).context("a node has no id")?;
             let class = json["type"].as_str().with_context(|| format!("node {id} has no type"))?;
-            refuse_groups(&subgraphs, &id, class)?;
             nodes.push(UiNode { id, class, mode: json["mode"].as_i64().unwrap_or(0), json });
         }
         let mut by_id = HashMap::new();
@@ -95,8 +118,14 @@ impl<'a> Ui<'a> {
                 node.id
             );
         }
+        let by = |name: fn(&'a Json) -> &'a Json| {
+            let named = nodes.iter().enumerate().rev();
+            named.filter_map(|(i, node)| Some((name(node.json).as_str()?, i))).collect()
+        };
+        let by_name = by(|node| &node["properties"]["Node name for S&R"]);
+        let by_title = by(|node| &node["title"]);
         let links = workflow["links"].as_array().into_iter().flatten().filter_map(link).collect();
-        Ok(Self { nodes, by_id, links })
+        Ok(Self { nodes, by_id, by_name, by_title, links })
     }
 
     fn inputs(
@@ -124,6 +153,12 @@ impl<'a> Ui<'a> {
             }
         }
         Ok(inputs)
+    }
+
+    /// The value in a widget of the first node of that name.
+    fn widget(&self, node: &str, widget: &str, contract: &Contract) -> Option<Json> {
+        let node = &self.nodes[*self.by_name.get(node).or_else(|| self.by_title.get(node))?];
+        widget_values(node.json, contract.0.get(node.class)).shift_remove(widget)
     }
 
     /// Follows a link back through reroutes and bypassed nodes. Each output is passed once, however
@@ -154,12 +189,12 @@ impl<'a> Ui<'a> {
 
     fn step(&self, node: &UiNode<'a>, slot: usize, wanted: &str) -> Step<'a> {
         match (node.mode, node.class) {
-            (MUTED, _) => Step::End(Feed::Muted),
             (_, REROUTE) => Step::Back(array(&node.json["inputs"]).first()),
             (_, PRIMITIVE) => {
                 let value = array(&node.json["widgets_values"]).first();
                 Step::End(value.map_or(Feed::Nothing, |v| Feed::Value(wrapped(v.clone()))))
             }
+            (MUTED, _) => Step::End(Feed::Muted),
             (BYPASSED, _) => Step::Back(passed_through(node.json, slot, wanted)),
             _ => Step::End(Feed::Link(node.id.clone(), slot)),
         }
@@ -221,29 +256,18 @@ pub fn fill_defaults(prompt: &mut Map<String, Json>, contract: &Contract) {
     }
 }
 
-fn refuse_groups(subgraphs: &HashSet<&str>, node: &str, class: &str) -> Result<()> {
-    if subgraphs.contains(class) {
-        bail!(
-            "node {node} is a subgraph; Weft does not read subgraphs yet: unpack it in the editor first"
-        );
-    }
-    if class.starts_with("workflow>") || class.starts_with("workflow/") {
-        bail!(
-            "node {node} ({class}) is a group node; Weft does not read group nodes yet: convert it to nodes first"
-        );
-    }
-    Ok(())
+fn link(json: &Json) -> Option<(String, Link)> {
+    let slot = usize::try_from(part(json, 2, "origin_slot").as_u64()?).ok()?;
+    Some((id(part(json, 0, "id"))?, Link { origin: id(part(json, 1, "origin_id"))?, slot }))
 }
 
-/// A link as a list (0.4) or an object (1.0): its id, and where it comes from.
-fn link(json: &Json) -> Option<(String, Link)> {
-    let part = |i: usize, name: &str| if json.is_array() { &json[i] } else { &json[name] };
-    let slot = usize::try_from(part(2, "origin_slot").as_u64()?).ok()?;
-    Some((id(part(0, "id"))?, Link { origin: id(part(1, "origin_id"))?, slot }))
+/// A part of a link, which is a list (0.4) or an object (1.0).
+pub fn part<'a>(link: &'a Json, place: usize, name: &str) -> &'a Json {
+    if link.is_array() { &link[place] } else { &link[name] }
 }
 
 /// Ids are numbers or strings.
-fn id(json: &Json) -> Option<String> {
+pub fn id(json: &Json) -> Option<String> {
     match json {
         Json::Number(n) => Some(n.to_string()),
         Json::String(s) => Some(s.clone()),
@@ -251,91 +275,6 @@ fn id(json: &Json) -> Option<String> {
     }
 }
 
-fn array(json: &Json) -> &[Json] {
+pub fn array(json: &Json) -> &[Json] {
     json.as_array().map_or(&[], Vec::as_slice)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::{Path, PathBuf};
-
-    fn shared(path: &str) -> Option<PathBuf> {
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-        let path = std::env::var_os("WEFT_SHARED").map_or(base, PathBuf::from).join(path);
-        let there = path.exists();
-        if !there {
-            eprintln!("SKIPPED: {} is not there", path.display());
-        }
-        there.then_some(path)
-    }
-
-    fn read(path: &Path) -> Json {
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-    }
-
-    /// Inputs that the contract knows, numbers as f64.
-    fn comparable(prompt: &Map<String, Json>, contract: &Contract) -> Json {
-        let number = |v: &Json| v.as_f64().map_or_else(|| v.clone(), |f| json!(f));
-        let node = |n: &Json| {
-            let class = n["class_type"].as_str().unwrap();
-            let known = contract.0.get(class).map(|c| &c.inputs);
-            let inputs = n["inputs"].as_object().unwrap().iter();
-            let kept = inputs.filter(|(k, _)| known.is_none_or(|known| known.contains(k)));
-            let kept: std::collections::BTreeMap<_, _> =
-                kept.map(|(k, v)| (k.clone(), number(v))).collect();
-            json!({"class_type": class, "inputs": kept})
-        };
-        prompt
-            .iter()
-            .map(|(id, n)| (id.clone(), node(n)))
-            .collect::<std::collections::BTreeMap<_, _>>()
-            .into_iter()
-            .collect::<Map<_, _>>()
-            .into()
-    }
-
-    #[test]
-    fn shared_workflows_convert_to_what_the_editor_sent() {
-        let (Some(pairs), Some(info)) =
-            (shared("corpus/pairs"), shared("reference/object_info.json"))
-        else {
-            return;
-        };
-        let contract = Contract::from_object_info(&read(&info));
-        let mut wrong = Vec::new();
-        for entry in std::fs::read_dir(pairs).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let Some(stem) = name.strip_suffix(".workflow.json") else { continue };
-            let workflow = read(&path);
-            let prompt = read(&path.with_file_name(format!("{stem}.prompt.json")));
-            match to_api(&workflow, &contract) {
-                Ok(got) => {
-                    let (got, expected) = (
-                        comparable(&got, &contract),
-                        comparable(prompt.as_object().unwrap(), &contract),
-                    );
-                    if got != expected {
-                        let ids = expected
-                            .as_object()
-                            .unwrap()
-                            .iter()
-                            .filter(|(id, n)| got.get(id.as_str()) != Some(n));
-                        wrong.push(format!(
-                            "{stem}: {:?}",
-                            ids.map(|(id, n)| format!(
-                                "{id} {n} got {:?}",
-                                got.get(id).map(ToString::to_string)
-                            ))
-                            .collect::<Vec<_>>()
-                        ));
-                    }
-                }
-                Err(e) if e.to_string().contains("yet") => {}
-                Err(e) => wrong.push(format!("{stem}: {e}")),
-            }
-        }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    }
 }

@@ -1,21 +1,25 @@
 //! Where programs run.
 
 use crate::{
-    Program, Result,
+    Adapter, GpuOptions, Program, Result,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
+    gpu::{GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
+use std::sync::Arc;
 
-/// What runs programs: this machine's processor, or nothing.
+/// What runs programs: this machine's processor, a GPU, or nothing.
 pub enum Device {
     Cpu(CpuDevice),
+    Gpu(Arc<GpuDevice>),
     Dry(Ledger),
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
 pub enum Network {
     Cpu(CpuNetwork),
+    Gpu(GpuNetwork),
     Dry(DryNetwork),
 }
 
@@ -24,10 +28,24 @@ impl Device {
         Self::Cpu(CpuDevice::default())
     }
 
+    /// Opens a GPU; an error says what it lacks.
+    pub fn gpu(adapter: &Adapter, options: GpuOptions) -> Result<Self> {
+        Ok(Self::Gpu(Arc::new(adapter.open(options)?)))
+    }
+
     /// A device that plans and counts in the ledger, computes nothing and gives zeros: to learn what
     /// a run takes.
     pub fn dry(ledger: &Ledger) -> Self {
         Self::Dry(ledger.clone())
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cpu(_) => "CPU",
+            Self::Gpu(gpu) => gpu.name(),
+            Self::Dry(_) => "nothing",
+        }
     }
 
     /// Makes a program ready. Its weights become resident (shared with other networks that name
@@ -35,6 +53,7 @@ impl Device {
     pub fn compile(&self, program: Program) -> Result<Network> {
         match self {
             Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
+            Self::Gpu(gpu) => Ok(Network::Gpu(gpu.compile(program)?)),
             Self::Dry(ledger) => Ok(Network::Dry(ledger.compile(program))),
         }
     }
@@ -52,6 +71,7 @@ impl Network {
         }
         match self {
             Self::Cpu(cpu) => Ok(cpu.run(inputs)),
+            Self::Gpu(gpu) => gpu.run(inputs),
             Self::Dry(dry) => Ok(dry.run()),
         }
     }
@@ -59,6 +79,7 @@ impl Network {
     pub fn program(&self) -> &Program {
         match self {
             Self::Cpu(cpu) => &cpu.program,
+            Self::Gpu(gpu) => &gpu.program,
             Self::Dry(dry) => &dry.program,
         }
     }

@@ -16,7 +16,7 @@ pub struct Cost {
     pub calls: u64,
     /// Floating-point operations of one call.
     pub flops: u64,
-    /// Bytes of weights in memory.
+    /// Bytes of weights in memory as f32, which is how the CPU keeps them; a GPU keeps f16 as it is.
     pub weights: u64,
     /// Bytes of activations at their peak.
     pub activations: u64,

@@ -112,6 +112,65 @@ mod tests {
         tape.finish(&[&y, &row])
     }
 
+    /// A network of `len` operations drawn at random, over pictures `[2, 4, 6, 8]`.
+    fn random(seed: u64, len: usize) -> crate::Program {
+        let w = testing::weights(&[
+            ("conv", &[8, 8, 3, 3]),
+            ("wide", &[16, 8]),
+            ("narrower", &[8, 16]),
+            ("b", &[8]),
+            ("g", &[8]),
+        ]);
+        let get = |key: &str| w.get(key).unwrap();
+        let (conv, wide, narrow, b, g) =
+            (get("conv"), get("wide"), get("narrower"), get("b"), get("g"));
+        let mut random = testing::Random(seed);
+        let tape = Tape::new();
+        let row = tape.input("row", &[2, 8]);
+        let mut made = vec![tape.input("x", &[2, 4, 6, 8])];
+        for _ in 0..len {
+            let x = made[random.below(made.len())].clone();
+            let other = made[random.below(made.len())].clone();
+            let tokens = x.reshape(&[2, 24, 8]);
+            made.push(match random.below(13) {
+                0 => x.conv2d(&conv, Some(&b), Conv::same(3)),
+                1 => x.upsample2x().conv2d(&conv, None, Conv { stride: 2, ..Conv::same(3) }),
+                2 => x.group_norm(4, &g, &b, 1e-5),
+                3 => x.silu(),
+                4 => x.linear(&wide, None).gelu().linear(&narrow, Some(&b)),
+                5 => x.add(&other),
+                6 => x.add(&row),
+                7 => x.linear(&wide, None).geglu(),
+                8 => x.concat(&[&other], 3).linear(&narrow, None),
+                9 => tokens.attention(&tokens, &tokens, 2, false).reshape(&[2, 4, 6, 8]),
+                10 => tokens.layer_norm(&g, &b, 1e-5).reshape(&[2, 4, 6, 8]),
+                11 => x.mul(&row),
+                _ => x.concat(&[&other], 1).slice(1, 2, 4).affine(0.5, 0.25),
+            });
+        }
+        // All of them normalised, so that sizes do not run away from each other.
+        let all: Vec<_> = made.iter().map(|x| x.group_norm(4, &g, &b, 1e-5)).collect();
+        tape.finish(&all.iter().skip(1).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn random_networks_give_the_same_numbers_folded_and_on_every_device() {
+        let inputs = [testing::numbers(16, 3), testing::numbers(2 * 4 * 6 * 8, 4)];
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let devices = testing::devices(1 << 12);
+        for seed in 0..40 {
+            let network = Device::cpu().compile(random(seed, 12)).unwrap().run(&inputs).unwrap();
+            for device in &devices {
+                let folded =
+                    device.compile(random(seed, 12).folded()).unwrap().run(&inputs).unwrap();
+                for (got, expected) in folded.iter().zip(&network) {
+                    // Differences of 1e-6 may grow where large values nearly cancel.
+                    testing::assert_close(got, expected, 1e-3);
+                }
+            }
+        }
+    }
+
     #[test]
     fn folding_removes_steps_and_changes_nothing() {
         let (plain, folded) = (block(), block().folded());

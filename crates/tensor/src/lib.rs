@@ -12,6 +12,7 @@ mod cpu;
 mod device;
 mod dry;
 mod fold;
+mod gpu;
 pub mod ops;
 mod plan;
 mod program;
@@ -22,6 +23,7 @@ mod weights;
 
 pub use device::{Device, Network};
 pub use dry::{Cost, Ledger};
+pub use gpu::{Adapter, GpuOptions};
 pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};

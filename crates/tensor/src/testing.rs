@@ -1,9 +1,10 @@
 //! What the tests of operations share: random numbers, weights without a file, every device.
 
-use crate::{Device, Program, Weights};
+use crate::{Adapter, Device, GpuOptions, Program, Weights};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    sync::OnceLock,
 };
 
 /// Counts what each thread holds, and the most it held.
@@ -99,19 +100,53 @@ pub fn assert_close(got: &[f32], expected: &[f32], tolerance: f64) {
     }
 }
 
-/// Runs the program on every device here and compares with `expected`, made in f64.
+/// Runs the program on every device here and compares with `expected`, made in f64. One of the devices
+/// has bindings so small that nearly every operation is cut into pieces.
 #[track_caller]
 pub fn check(program: impl Fn() -> Program, inputs: &[&[f32]], expected: &[f64], tolerance: f64) {
+    check_bound(16 << 10, program, inputs, expected, tolerance);
+}
+
+/// As [`check`], for operations of which some array cannot be cut that small: bindings of `limit` bytes.
+#[track_caller]
+pub fn check_bound(
+    limit: u64,
+    program: impl Fn() -> Program,
+    inputs: &[&[f32]],
+    expected: &[f64],
+    tolerance: f64,
+) {
     let expected: Vec<f32> = expected.iter().map(|x| *x as f32).collect();
-    for device in devices() {
+    for device in &devices(limit) {
         let out = device.compile(program()).unwrap().run(inputs).unwrap();
         assert_close(&out[0], &expected, tolerance);
     }
 }
 
-/// The CPU.
-pub fn devices() -> Vec<Device> {
-    vec![Device::cpu()]
+/// The CPU, and the first adapter in every way of building kernels that there is; last, with bindings of
+/// at most `limit` bytes.
+///
+/// Without an adapter the GPU is left out, said aloud; with `WEFT_REQUIRE_GPU` that is a failure.
+pub fn devices(limit: u64) -> Vec<Device> {
+    std::iter::once(Device::cpu()).chain(gpus(limit)).collect()
+}
+
+fn gpus(limit: u64) -> Vec<Device> {
+    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
+    let adapters = ADAPTERS.get_or_init(Adapter::all);
+    let Some(adapter) = adapters.iter().find(|a| a.unfit().is_none()) else {
+        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
+        eprintln!("SKIPPED: no GPU here");
+        return Vec::new();
+    };
+    let plain = GpuOptions { checked: true, direct: Some(false), binding_limit: u64::MAX };
+    let ways = [
+        plain,
+        GpuOptions { direct: Some(true), ..plain },
+        GpuOptions { checked: false, ..plain },
+        GpuOptions { binding_limit: limit, ..plain },
+    ];
+    ways.iter().map(|way| Device::gpu(adapter, *way).unwrap()).collect()
 }
 
 /// All index tuples of a shape, in memory order.

@@ -378,6 +378,10 @@ impl Weight {
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
+    /// Whether rounding its numbers to f16 changes none of them.
+    pub fn fits_f16(&self) -> bool {
+        self.f16 || self.dtype == Dtype::F16
+    }
     /// How many numbers it has.
     pub fn len(&self) -> usize {
         self.shape.iter().product()

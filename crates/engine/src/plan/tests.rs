@@ -61,7 +61,7 @@ fn a_missing_file_answers_as_comfyui_and_tells_the_folder_and_the_nearest() {
     assert_eq!(*answer, serde_json::from_str::<Json>(NO_FILE).unwrap());
     let text = rejection.to_string();
     assert!(text.contains("node 4 (CheckpointLoaderSimple"), "{text}");
-    assert!(text.contains("folder `checkpoints`") && text.contains("searched models"), "{text}");
+    assert!(text.contains("in `checkpoints`") && text.contains("searched models"), "{text}");
     assert!(text.contains("\"tiny_sd15.safetensors\""), "{text}");
 }
 

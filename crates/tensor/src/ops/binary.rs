@@ -1,7 +1,10 @@
 //! Elementwise sums and products of two values.
 
 use super::{Fusable, Op};
-use crate::{Result, Tensor, cpu};
+use crate::{Result, Tensor, cpu, gpu};
+use std::ops::Range;
+
+const KERNEL: gpu::Kernel = gpu::kernel!("binary");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -41,6 +44,16 @@ impl Op for Binary {
                 }
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let (a, b) = (cx.inputs[0].clone(), cx.inputs[1].clone());
+        let (columns, share) = (a.columns(), a.len() / b.len());
+        let reads = |r: Range<usize>| {
+            let rows = r.start / columns / share..(r.end - 1) / columns / share + 1;
+            vec![a.span(r), b.rows(rows)]
+        };
+        let multiply = u32::from(self.kind == Kind::Mul);
+        cx.each_number(&KERNEL, &reads, &[columns as u32, share as u32, multiply])
     }
 }
 

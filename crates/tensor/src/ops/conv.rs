@@ -1,7 +1,7 @@
 //! Two-dimensional convolution, channels last.
 
 use super::{Epilogue, Fusable, Op};
-use crate::{Result, Tensor, Weight, cpu};
+use crate::{Result, Tensor, Weight, cpu, gpu};
 use rayon::prelude::*;
 
 /// How a convolution walks over its picture.
@@ -68,6 +68,19 @@ impl Op for Conv2d {
                 finish.apply(inputs, block * rows, y);
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let (x, y, w) = (&cx.inputs[0].shape, &cx.output.shape, self.weight.shape());
+        let picture = gpu::Picture {
+            height: x[1],
+            width: x[2],
+            channels: x[3],
+            out_height: y[1],
+            out_width: y[2],
+            kernel: [w[2], w[3]],
+            conv: self.conv,
+        };
+        gpu::Matmul { weight: &self.weight, picture, epilogue: &self.epilogue }.record(cx)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Gated linear units: GEGLU (Shazeer 2020), `y = a gelu(b)` where `x = [a | b]`.
 
 use super::{Op, gelu};
-use crate::{Result, Tensor, cpu};
+use crate::{Result, Tensor, cpu, gpu};
+use std::ops::Range;
+
+const KERNEL: gpu::Kernel = gpu::kernel!("geglu", "act");
 
 #[derive(Debug)]
 pub(crate) struct Geglu;
@@ -24,6 +27,11 @@ impl Op for Geglu {
                 }
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let (x, columns) = (cx.inputs[0].clone(), cx.output.columns());
+        let reads = |r: Range<usize>| vec![x.rows(r.start / columns..r.end.div_ceil(columns))];
+        cx.each_number(&KERNEL, &reads, &[columns as u32])
     }
 }
 

@@ -1,7 +1,7 @@
 //! Linear layers: `y[m, n] = sum_k x[m, k] w[n, k] + b[n]`.
 
 use super::{Epilogue, Fusable, Op};
-use crate::{Result, Tensor, Weight, cpu};
+use crate::{Result, Tensor, Weight, cpu, gpu};
 
 #[derive(Debug)]
 pub(crate) struct Linear {
@@ -32,6 +32,11 @@ impl Op for Linear {
             let product = cpu::Product { a: inputs[0], weight: &weight, n, k };
             product.run(y, &|first, rows| finish.apply(inputs, first, rows));
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let x = &cx.inputs[0];
+        let picture = gpu::Picture::matrix(x.len() / x.columns(), x.columns());
+        gpu::Matmul { weight: &self.weight, picture, epilogue: &self.epilogue }.record(cx)
     }
 }
 

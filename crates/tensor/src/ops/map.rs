@@ -1,7 +1,9 @@
 //! Elementwise functions of one value: `y = act(scale x + shift)`.
 
 use super::{Fusable, Op};
-use crate::{Act, Result, Tensor, cpu};
+use crate::{Act, Result, Tensor, cpu, gpu};
+
+const KERNEL: gpu::Kernel = gpu::kernel!("map", "act");
 
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -29,6 +31,11 @@ impl Op for Map {
                 act.apply(y);
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let x = cx.inputs[0].clone();
+        let rest = [self.scale.to_bits(), self.shift.to_bits(), self.act as u32];
+        cx.each_number(&KERNEL, &|range| vec![x.span(range)], &rest)
     }
 }
 

@@ -14,7 +14,7 @@ mod softmax;
 
 pub use conv::Conv;
 
-use crate::{Result, Weight, cpu};
+use crate::{Result, Weight, cpu, gpu};
 use std::fmt::Debug;
 
 /// One kind of operation.
@@ -38,6 +38,8 @@ pub trait Op: Debug + Send + Sync {
     }
     /// Makes it ready on the CPU: weights in place, a function from inputs to output.
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel>;
+    /// Makes it ready on the GPU: weights uploaded, dispatches added.
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()>;
 }
 
 /// An operation that its neighbour can do on the way.
@@ -81,8 +83,9 @@ impl Epilogue {
     }
 }
 
-/// An elementwise function.
+/// An elementwise function; `shaders/act.wgsl` knows them by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
 pub enum Act {
     #[default]
     Identity,

@@ -1,7 +1,12 @@
 //! Operations that only move numbers: concatenation, slices, permutation, upsampling.
 
 use super::{Fusable, Op};
-use crate::{Result, Tensor, cpu};
+use crate::{Result, Tensor, cpu, gpu};
+use std::ops::Range;
+
+const COPY_ROWS: gpu::Kernel = gpu::kernel!("copy_rows");
+const PERMUTE: gpu::Kernel = gpu::kernel!("permute");
+const UPSAMPLE: gpu::Kernel = gpu::kernel!("upsample2x");
 
 /// Inputs one after another along `axis`.
 #[derive(Debug)]
@@ -46,6 +51,17 @@ impl Op for Concat {
             });
         }))
     }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let inputs = cx.inputs.clone();
+        let mut skip = 0;
+        for x in &inputs {
+            let len = x.shape[self.axis..].iter().product();
+            let rows = CopyRows { len, x_skip: 0, y_skip: skip };
+            rows.record(cx, x, [len, cx.output.shape[self.axis..].iter().product()])?;
+            skip += len;
+        }
+        Ok(())
+    }
 }
 
 impl Op for Slice {
@@ -67,6 +83,12 @@ impl Op for Slice {
             });
         }))
     }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let x = cx.inputs[0].clone();
+        let [from, to] = [&x.shape, &cx.output.shape].map(|s| s[self.axis..].iter().product());
+        let skip = self.start * cx.output.shape[self.axis + 1..].iter().product::<usize>();
+        CopyRows { len: to, x_skip: skip, y_skip: 0 }.record(cx, &x, [from, to])
+    }
 }
 
 impl Op for Permute {
@@ -86,6 +108,53 @@ impl Op for Permute {
                 }
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let x = cx.inputs[0].clone();
+        let missing = 4usize.checked_sub(self.order.len());
+        let missing =
+            missing.ok_or_else(|| anyhow::anyhow!("permute of more than 4 dimensions"))?;
+        let strides = permuted_strides(&x.shape, &self.order);
+        let fill = |numbers: &[usize], with: usize| {
+            let rest = numbers.iter().copied();
+            std::iter::repeat_n(with, missing).chain(rest).map(|n| n as u32).collect::<Vec<_>>()
+        };
+        let rest = [&fill(&cx.output.shape, 1)[1..], &fill(&strides, 0)].concat();
+        cx.each_number(&PERMUTE, &|_| vec![x.all()], &rest)
+    }
+}
+
+/// A run of numbers of each row, copied: to the rows of the output, which may be longer.
+struct CopyRows {
+    len: usize,
+    x_skip: usize,
+    y_skip: usize,
+}
+
+impl CopyRows {
+    /// `columns` are the lengths of a row of `x` and of the output.
+    fn record(&self, cx: &mut gpu::Compiler, x: &gpu::Operand, columns: [usize; 2]) -> Result<()> {
+        let y = cx.output.clone();
+        let spans = |rows: Range<usize>| {
+            let span = |array: &gpu::Operand, columns: usize| {
+                array.span(rows.start * columns..rows.end * columns)
+            };
+            vec![span(x, columns[0]), span(&y, columns[1])]
+        };
+        for rows in cx.split(y.len() / columns[1], &spans)? {
+            let spans = spans(rows.clone());
+            let count = rows.len() * self.len;
+            let parameters = [
+                [rows.start, count, spans[0].start],
+                [spans[1].start, columns[0], self.x_skip],
+                [columns[1], self.y_skip, self.len],
+            ];
+            let parameters: Vec<u32> =
+                parameters.as_flattened().iter().map(|n| *n as u32).collect();
+            let groups = gpu::fold(count.div_ceil(gpu::THREADS));
+            cx.dispatch(&COPY_ROWS, &[], &spans[..1], &spans[1], &parameters, groups)?;
+        }
+        Ok(())
     }
 }
 
@@ -128,6 +197,17 @@ impl Op for Upsample2x {
                 }
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let x = cx.inputs[0].clone();
+        let (width, channels) = (x.shape[2], x.shape[3]);
+        let line = width * channels;
+        // A range of the output reads the lines of the input that its own lines are doubles of.
+        let reads = |r: Range<usize>| {
+            let lines = r.start / (4 * line)..(r.end - 1) / (4 * line) + 1;
+            vec![x.span(lines.start * line..lines.end * line)]
+        };
+        cx.each_number(&UPSAMPLE, &reads, &[width as u32, channels as u32])
     }
 }
 

@@ -1,7 +1,9 @@
 //! Softmax over the last dimension: `y[r, c] = exp(x[r, c] - max x[r, :]) / sum` of the same.
 
 use super::{Op, exp};
-use crate::{Result, Tensor, cpu};
+use crate::{Result, Tensor, cpu, gpu};
+
+const KERNEL: gpu::Kernel = gpu::kernel!("softmax");
 
 #[derive(Debug)]
 pub(crate) struct Softmax;
@@ -21,6 +23,11 @@ impl Op for Softmax {
                 y.chunks_exact_mut(c).for_each(softmax_row);
             });
         }))
+    }
+    fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
+        let x = cx.inputs[0].clone();
+        let columns = x.columns() as u32;
+        cx.each_row(&KERNEL, &|rows| vec![x.rows(rows)], &[columns])
     }
 }
 

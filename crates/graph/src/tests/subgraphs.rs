@@ -1,0 +1,147 @@
+//! Subgraphs and group nodes come to the nodes they stand for.
+
+use crate::{Contract, Json, read};
+use serde_json::{Map, json};
+
+fn convert(workflow: &Json) -> crate::Result<Map<String, Json>> {
+    read(workflow.to_string().as_bytes())?.to_api(&Contract::from_types(&[]))
+}
+
+/// A subgraph `upscale` of (image, factor): it scales, then inverts in a subgraph of its own.
+fn definitions() -> Json {
+    let link = |id: u32, from: i32, slot: u32, to: i32, to_slot: u32| {
+        json!({"id": id, "origin_id": from, "origin_slot": slot, "target_id": to,
+            "target_slot": to_slot, "type": "*"})
+    };
+    let scale = json!({"id": 1, "type": "ImageScaleBy", "widgets_values": ["area", 1.0], "inputs": [
+        {"name": "image", "type": "IMAGE", "link": 1},
+        {"name": "scale_by", "type": "FLOAT", "link": 2, "widget": {"name": "scale_by"}}]});
+    let inverter = json!({"id": 2, "type": "invert",
+        "inputs": [{"name": "x", "type": "IMAGE", "link": 3}], "outputs": [{"type": "IMAGE"}]});
+    let invert = json!({"id": 1, "type": "ImageInvert",
+        "inputs": [{"name": "image", "type": "IMAGE", "link": 1}]});
+    json!({"subgraphs": [
+        {"id": "upscale", "nodes": [scale, inverter], "inputs": [{"name": "image"}, {"name": "factor"}],
+            "links": [link(1, -10, 0, 1, 0), link(2, -10, 1, 1, 1), link(3, 1, 0, 2, 0), link(4, 2, 0, -20, 0)]},
+        {"id": "invert", "nodes": [invert], "inputs": [{"name": "x"}],
+            "links": [link(1, -10, 0, 1, 0), link(2, 1, 0, -20, 0)]},
+    ]})
+}
+
+/// A picture through two instances of `upscale`, the first in the given mode.
+pub fn workflow(mode: u32) -> Json {
+    let instance = |id: u32, mode: u32, link: u32, factor: f64| {
+        json!({"id": id, "type": "upscale", "mode": mode, "widgets_values": [factor], "inputs": [
+            {"name": "image", "type": "IMAGE", "link": link},
+            {"name": "factor", "type": "FLOAT", "link": null, "widget": {"name": "factor"}}],
+            "outputs": [{"type": "IMAGE"}]})
+    };
+    let save = json!({"id": 4, "type": "PreviewImage",
+        "inputs": [{"name": "images", "type": "IMAGE", "link": 3}]});
+    json!({
+        "nodes": [{"id": 1, "type": "LoadImage", "widgets_values": ["a.png"]},
+            instance(2, mode, 1, 2.0), instance(3, 0, 2, 4.0), save],
+        "links": [[1, 1, 0, 2, 0, "IMAGE"], [2, 2, 0, 3, 0, "IMAGE"], [3, 3, 0, 4, 0, "IMAGE"]],
+        "definitions": definitions(),
+    })
+}
+
+#[test]
+fn subgraphs_in_subgraphs_are_unfolded_with_the_values_of_each_instance() {
+    let prompt = convert(&workflow(0)).unwrap();
+    let inputs = |id: &str| &prompt[id]["inputs"];
+    let scale =
+        |image: Json, by: f64| json!({"upscale_method": "area", "scale_by": by, "image": image});
+    assert_eq!(inputs("2:1"), &scale(json!(["1", 0]), 2.0));
+    assert_eq!(inputs("2:2:1"), &json!({"image": ["2:1", 0]}));
+    assert_eq!(inputs("3:1"), &scale(json!(["2:2:1", 0]), 4.0));
+    assert_eq!(inputs("4"), &json!({"images": ["3:2:1", 0]}));
+    assert_eq!(prompt.len(), 6);
+}
+
+#[test]
+fn newer_files_list_the_widgets_of_an_instance() {
+    let mut workflow = workflow(0);
+    workflow["nodes"][1]["properties"] =
+        json!({"proxyWidgets": [["1", "upscale_method"], ["-1", "factor"]]});
+    workflow["nodes"][1]["widgets_values"] = json!(["area", 8.0]);
+    assert_eq!(convert(&workflow).unwrap()["2:1"]["inputs"]["scale_by"], 8.0);
+}
+
+#[test]
+fn what_follows_a_bypassed_subgraph_is_fed_by_what_it_is_fed_by() {
+    let prompt = convert(&workflow(4)).unwrap();
+    assert_eq!(prompt["3:1"]["inputs"]["image"], json!(["1", 0]));
+    let prompt = convert(&workflow(2)).unwrap();
+    assert!(prompt["3:1"]["inputs"]["image"].is_null(), "muted");
+}
+
+#[test]
+fn a_subgraph_that_holds_itself_and_one_of_too_many_nodes_are_refused() {
+    let error = |nodes: Json| {
+        let workflow = json!({"nodes": [{"id": 7, "type": "s"}], "links": [],
+            "definitions": {"subgraphs": [{"id": "s", "nodes": nodes, "links": []}]}});
+        convert(&workflow).unwrap_err().to_string()
+    };
+    assert!(error(json!([{"id": 1, "type": "s"}])).contains("node 7 holds itself"), "one");
+    let many: Vec<Json> = (0..100).map(|i| json!({"id": i, "type": "s"})).collect();
+    assert!(error(many.into()).contains("holds itself"), "many");
+    // 100 to the fourth nodes.
+    let level = |i: u32| {
+        let nodes: Vec<Json> =
+            (0..100).map(|n| json!({"id": n, "type": (i + 1).to_string()})).collect();
+        json!({"id": i.to_string(), "nodes": nodes, "links": []})
+    };
+    let workflow = json!({"nodes": [{"id": 7, "type": "0"}], "links": [],
+        "definitions": {"subgraphs": (0..4).map(level).collect::<Vec<_>>()}});
+    assert!(convert(&workflow).unwrap_err().to_string().contains("more than"));
+}
+
+/// A group of a loader and a scaler, whose inputs are the scaler's size; a node reads its second output.
+pub fn group() -> Json {
+    let widget = |name: &str| json!({"name": name, "type": "INT", "widget": {"name": name}});
+    let parts = json!([
+        {"type": "LoadImage", "widgets_values": ["a.png", "image"], "outputs": [{"name": "IMAGE"}, {"name": "MASK"}]},
+        {"type": "ImageScale", "widgets_values": ["area", 1, 2, "disabled"], "outputs": [{"name": "IMAGE"}],
+            "inputs": [{"name": "image", "type": "IMAGE"}, widget("width"), widget("height")]},
+    ]);
+    let input = |name: &str, link: Json| json!({"name": name, "type": "INT", "link": link});
+    json!({
+        "nodes": [{"id": 1, "type": "PrimitiveInt", "widgets_values": [64, "fixed"]},
+            {"id": 7, "type": "workflow>load", "inputs": [input("width", 1.into()), input("height", Json::Null)],
+                "widgets_values": ["b.png", "image", "area", 3, 4, "center"]},
+            {"id": 9, "type": "PreviewImage", "inputs": [{"name": "images", "link": 2}]}],
+        "links": [[1, 1, 0, 7, 0, "INT"], [2, 7, 1, 9, 0, "IMAGE"]],
+        "extra": {"groupNodes": {"load": {"nodes": parts, "links": [[0, 0, 1, 0, 3, "IMAGE"]]}}},
+    })
+}
+
+#[test]
+fn a_group_node_comes_to_its_parts_with_its_own_values() {
+    let prompt = convert(&group()).unwrap();
+    let scale = json!({"image": ["7:0", 0], "width": ["1", 0], "height": 4,
+        "upscale_method": "area", "crop": "center"});
+    assert_eq!(prompt["7:0"]["inputs"], json!({"image": "b.png"}));
+    assert_eq!(prompt["7:1"]["inputs"], scale);
+    assert_eq!(
+        prompt["9"]["inputs"],
+        json!({"images": ["7:1", 0]}),
+        "the mask is the first output"
+    );
+}
+
+#[test]
+fn a_group_node_without_its_parts_is_refused_by_name() {
+    let workflow = json!({"nodes": [{"id": 7, "type": "workflow>mine"}], "links": []});
+    let error = convert(&workflow).unwrap_err().to_string();
+    assert!(error.contains("node 7") && error.contains("mine"), "{error}");
+}
+
+#[test]
+fn a_group_node_whose_values_do_not_fit_its_parts_is_refused() {
+    let group = json!({"nodes": [{"type": "LoadImage", "widgets_values": ["a.png"]}], "links": []});
+    let workflow = json!({"nodes": [{"id": 7, "type": "workflow/mine", "widgets_values": ["b.png", 3]}],
+        "links": [], "extra": {"groupNodes": {"mine": group}}});
+    let error = format!("{:#}", convert(&workflow).unwrap_err());
+    assert!(error.contains("node 7") && error.contains("2 values"), "{error}");
+}

@@ -1,0 +1,180 @@
+//! Subgraphs and group nodes, unfolded into the nodes they stand for.
+//!
+//! What crosses their border goes through reroutes made for it, or through primitives where the
+//! instance has a widget's value of its own: the conversion follows those anyhow.
+
+use crate::{
+    Json, Result, groups,
+    workflow::{BYPASSED, MUTED, PRIMITIVE, REROUTE, array, id, part},
+};
+use anyhow::{Context as _, bail, ensure};
+use serde_json::json;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+
+/// Where the links in a subgraph come from that feed its inputs, and where those of its outputs go.
+const INPUTS: &str = "-10";
+const OUTPUTS: &str = "-20";
+
+/// Subgraphs in one another; more is taken for one that holds itself.
+const DEEPEST: usize = 64;
+
+/// Few subgraphs in one another can stand for any number of nodes and links.
+const MOST_PARTS: usize = 500_000;
+
+/// The workflow without subgraphs and groups. Inner ids follow the outer one's and a colon: `55:52`.
+///
+/// An error names the node that cannot be unfolded.
+pub fn unfold(workflow: &Json) -> Result<Cow<'_, Json>> {
+    let subgraphs = array(&workflow["definitions"]["subgraphs"]);
+    let subgraphs = subgraphs.iter().filter_map(|s| Some((s["id"].as_str()?, s))).collect();
+    let mut flat =
+        Flat { subgraphs, groups: &workflow["extra"]["groupNodes"], nodes: vec![], links: vec![] };
+    let nodes = array(&workflow["nodes"]);
+    if !nodes.iter().any(|node| flat.is_folded(node)) {
+        return Ok(Cow::Borrowed(workflow));
+    }
+    flat.scope("", nodes, array(&workflow["links"]), 0)?;
+    let mut unfolded = json!({"nodes": null, "links": null});
+    // `json!` would copy the lists.
+    unfolded["nodes"] = flat.nodes.into();
+    unfolded["links"] = flat.links.into();
+    Ok(Cow::Owned(unfolded))
+}
+
+struct Flat<'a> {
+    subgraphs: HashMap<&'a str, &'a Json>,
+    /// By name.
+    groups: &'a Json,
+    nodes: Vec<Json>,
+    links: Vec<Json>,
+}
+
+impl<'a> Flat<'a> {
+    fn is_folded(&self, node: &Json) -> bool {
+        let class = node["type"].as_str().unwrap_or_default();
+        self.subgraphs.contains_key(class) || group_name(class).is_some()
+    }
+
+    /// Adds the nodes and links of a graph; `prefix` goes before their ids.
+    fn scope(&mut self, prefix: &str, nodes: &[Json], links: &[Json], depth: usize) -> Result<()> {
+        let outermost = prefix.split(':').next().unwrap_or_default();
+        ensure!(depth <= DEEPEST, "the subgraph of node {outermost} holds itself");
+        let unfolded = nodes.iter().filter(|node| self.is_folded(node) && !is_off(node));
+        let unfolded: HashSet<String> = unfolded.filter_map(|node| id(&node["id"])).collect();
+        for link in links {
+            self.link(prefix, link, &unfolded);
+        }
+        nodes.iter().try_for_each(|node| self.node(prefix, node, depth))
+    }
+
+    fn link(&mut self, prefix: &str, link: &Json, unfolded: &HashSet<String>) -> Option<()> {
+        let origin = id(part(link, 1, "origin_id"))?;
+        let slot = part(link, 2, "origin_slot").as_u64()?;
+        let name = format!("{prefix}{}", id(part(link, 0, "id"))?);
+        if id(part(link, 3, "target_id")).is_some_and(|target| target == OUTPUTS) {
+            let output = part(link, 4, "target_slot").as_u64()?;
+            self.nodes.push(reroute(&format!("{prefix}{OUTPUTS}:{output}"), &json!(name)));
+        }
+        let (origin, slot) = if origin == INPUTS {
+            (format!("{prefix}{INPUTS}:{slot}"), 0)
+        } else if unfolded.contains(&origin) {
+            (format!("{prefix}{origin}:{OUTPUTS}:{slot}"), 0)
+        } else {
+            (format!("{prefix}{origin}"), slot)
+        };
+        self.links.push(json!([name, origin, slot]));
+        Some(())
+    }
+
+    fn node(&mut self, prefix: &str, node: &Json, depth: usize) -> Result<()> {
+        ensure!(
+            self.nodes.len() + self.links.len() < MOST_PARTS,
+            "the subgraphs stand for more than {MOST_PARTS} nodes and links"
+        );
+        let name = format!("{prefix}{}", id(&node["id"]).context("a node has no id")?);
+        let renamed = renamed(prefix, &name, node);
+        if let Some(inner) = self.inner(&name, node)? {
+            let prefix = format!("{name}:");
+            self.border(&prefix, &renamed, &inner);
+            self.scope(&prefix, array(&inner["nodes"]), array(&inner["links"]), depth + 1)?;
+        }
+        if !self.is_folded(node) || is_off(node) {
+            self.nodes.push(renamed);
+        }
+        Ok(())
+    }
+
+    /// The graph that a node stands for. Of what is in a subgraph that is switched off, each node says
+    /// itself whether it is; what is in such a group is off.
+    fn inner(&self, name: &str, node: &Json) -> Result<Option<Cow<'a, Json>>> {
+        let class = node["type"].as_str().unwrap_or_default();
+        if let Some(subgraph) = self.subgraphs.get(class) {
+            return Ok(Some(Cow::Borrowed(*subgraph)));
+        }
+        let Some(group) = group_name(class).filter(|_| !is_off(node)) else { return Ok(None) };
+        let Some(group) = self.groups.get(group) else {
+            bail!("node {name} is the group node {group:?}, whose parts are not in the file");
+        };
+        let inner = groups::as_subgraph(node, group)
+            .with_context(|| format!("node {name}, a group node, cannot be unfolded"))?;
+        Ok(Some(Cow::Owned(inner)))
+    }
+
+    /// Adds what brings in the inputs of an instance: a link, a widget's value, or nothing.
+    fn border(&mut self, prefix: &str, instance: &Json, inner: &Json) {
+        let own = array(&instance["inputs"]);
+        let by_name: HashMap<_, _> = own.iter().map(|o| (o["name"].as_str(), o)).collect();
+        let values = promoted(instance);
+        for (i, input) in array(&inner["inputs"]).iter().enumerate() {
+            let input = input["name"].as_str();
+            let own = by_name.get(&input).copied().or(own.get(i));
+            let link = own.map_or(&Json::Null, |own| &own["link"]);
+            let name = format!("{prefix}{INPUTS}:{i}");
+            self.nodes.push(match values.get(&input).filter(|_| link.is_null()) {
+                Some(value) => json!({"id": name, "type": PRIMITIVE, "widgets_values": [value]}),
+                None => reroute(&name, link),
+            });
+        }
+    }
+}
+
+fn reroute(name: &str, link: &Json) -> Json {
+    json!({"id": name, "type": REROUTE, "inputs": [{"name": "", "type": "*", "link": link}]})
+}
+
+fn renamed(prefix: &str, name: &str, node: &Json) -> Json {
+    let mut node = node.clone();
+    node["id"] = name.into();
+    for input in node.get_mut("inputs").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(link) = id(&input["link"]) {
+            input["link"] = format!("{prefix}{link}").into();
+        }
+    }
+    node
+}
+
+/// The values in an instance's widgets, by the input they are for. Newer files list the widgets;
+/// those for inner nodes are theirs.
+fn promoted(instance: &Json) -> HashMap<Option<&str>, &Json> {
+    let listed = array(&instance["properties"]["proxyWidgets"]);
+    let own = array(&instance["inputs"]).iter().filter(|own| own["widget"].is_object());
+    let names: Vec<Option<&str>> = if listed.is_empty() {
+        own.map(|own| own["name"].as_str()).collect()
+    } else {
+        listed.iter().map(|w| w[1].as_str().filter(|_| w[0] == "-1")).collect()
+    };
+    let values = names.into_iter().zip(array(&instance["widgets_values"]));
+    values.filter(|(name, value)| name.is_some() && !value.is_null()).collect()
+}
+
+fn group_name(class: &str) -> Option<&str> {
+    class.strip_prefix("workflow>").or_else(|| class.strip_prefix("workflow/"))
+}
+
+/// Muted or bypassed: what follows is fed as if it were one node.
+fn is_off(node: &Json) -> bool {
+    matches!(node["mode"].as_i64(), Some(MUTED | BYPASSED))
+}

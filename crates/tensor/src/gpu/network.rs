@@ -1,0 +1,154 @@
+//! A program on the GPU: compiled once, replayed every step.
+
+use super::{
+    GpuDevice, UPLOADS,
+    compile::{Compiler, Dispatch, Operand},
+};
+use crate::{Plan, Program, Result};
+use anyhow::{Context as _, anyhow};
+use std::sync::{Arc, mpsc};
+
+/// Work of one submission: few enough for systems that reset a GPU which is silent for two seconds.
+const FLOPS_PER_SUBMISSION: u64 = 100_000_000_000;
+
+/// A program with its pipelines, weights and memory.
+pub struct GpuNetwork {
+    pub(crate) program: Program,
+    device: Arc<GpuDevice>,
+    plan: Plan,
+    slots: Vec<Arc<wgpu::Buffer>>,
+    dispatches: Vec<Dispatch>,
+    /// Outputs, one after another, where the processor can read them.
+    readback: wgpu::Buffer,
+    _weights: Vec<Arc<wgpu::Buffer>>,
+}
+
+impl GpuDevice {
+    pub(crate) fn compile(self: &Arc<Self>, program: Program) -> Result<GpuNetwork> {
+        let plan = program.plan();
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
+        let slot = |len: &usize| self.buffer("intermediate values", *len, usage).map(Arc::new);
+        let slots = plan.slots.iter().map(slot).collect::<Result<Vec<_>>>()?;
+        let len = program.outputs.iter().map(|id| program.values[*id].len()).sum();
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let readback = self.buffer("results", len, usage)?;
+        let mut network = GpuNetwork {
+            device: self.clone(),
+            plan,
+            slots,
+            dispatches: Vec::new(),
+            readback,
+            _weights: Vec::new(),
+            program,
+        };
+        network.record()?;
+        self.wait()?;
+        Ok(network)
+    }
+}
+
+impl GpuNetwork {
+    /// Turns every step into dispatches.
+    fn record(&mut self) -> Result<()> {
+        let (mut dispatches, mut held, mut scratch) = (Vec::new(), Vec::new(), None);
+        let mut uploaded = 0;
+        for step in &self.program.steps {
+            let mut compiler = Compiler {
+                device: &self.device,
+                name: step.op.name(),
+                flops: step.op.flops(&self.program.shapes(step), self.program.shape(step.output)),
+                inputs: step.inputs.iter().map(|id| self.operand(*id)).collect(),
+                output: self.operand(step.output),
+                scratch: &mut scratch,
+                held: &mut held,
+                dispatches: &mut dispatches,
+            };
+            step.op.gpu(&mut compiler)?;
+            let weights = step.op.weights();
+            uploaded +=
+                weights.iter().map(|w| 4 * w.shape().iter().product::<usize>()).sum::<usize>();
+            if uploaded > UPLOADS {
+                self.device.wait()?;
+                uploaded = 0;
+            }
+        }
+        (self.dispatches, self._weights) = (dispatches, held);
+        Ok(())
+    }
+
+    fn operand(&self, id: usize) -> Operand {
+        Operand { buffer: self.slot(id).clone(), shape: self.program.shape(id).to_vec() }
+    }
+
+    fn slot(&self, id: usize) -> &Arc<wgpu::Buffer> {
+        &self.slots[self.plan.slot_of[id].expect("the plan gives every value a slot")]
+    }
+
+    pub(crate) fn run(&mut self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        self.device.check()?;
+        for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
+            self.device.queue.write_buffer(self.slot(*id), 0, bytemuck::cast_slice(data));
+        }
+        let mut rest = self.dispatches.as_slice();
+        while !rest.is_empty() {
+            let mut flops = 0;
+            let fits = |dispatch: &&Dispatch| {
+                flops += dispatch.flops;
+                flops <= FLOPS_PER_SUBMISSION
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            self.submit(now);
+            rest = later;
+        }
+        self.read()
+    }
+
+    fn submit(&self, dispatches: &[Dispatch]) {
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for dispatch in dispatches {
+            pass.set_pipeline(&dispatch.pipeline);
+            pass.set_bind_group(0, &dispatch.bindings, &[]);
+            pass.set_immediates(0, &dispatch.parameters);
+            let [x, y, z] = dispatch.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        drop(pass);
+        self.device.queue.submit([encoder.finish()]);
+    }
+
+    /// Waits for the outputs and copies them out.
+    fn read(&self) -> Result<Vec<Vec<f32>>> {
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        let mut at = 0;
+        for id in &self.program.outputs {
+            let size = 4 * self.program.values[*id].len() as u64;
+            encoder.copy_buffer_to_buffer(self.slot(*id), 0, &self.readback, at, size);
+            at += size;
+        }
+        self.device.queue.submit([encoder.finish()]);
+        let (sender, mapped) = mpsc::channel();
+        self.readback.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        self.device.wait()?;
+        mapped.recv().map_err(|_| anyhow!("no answer"))?.context("reading the GPU's results")?;
+        let outputs = self.copy_out();
+        self.readback.unmap();
+        outputs
+    }
+
+    fn copy_out(&self) -> Result<Vec<Vec<f32>>> {
+        let view = self.readback.get_mapped_range(..).context("reading the GPU's results")?;
+        let numbers: &[f32] = bytemuck::try_cast_slice(&view)
+            .map_err(|e| anyhow!("reading the GPU's results: {e}"))?;
+        let mut rest = numbers;
+        let mut outputs = Vec::new();
+        for id in &self.program.outputs {
+            let (output, later) = rest.split_at(self.program.values[*id].len());
+            outputs.push(output.to_vec());
+            rest = later;
+        }
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,27 @@
+// geglu: y[r, c] = x[r, c] gelu(x[r, cols + c]) (Shazeer 2020)
+//
+//   x  [rows, 2 cols]
+//   y  [rows, cols]
+
+struct Params {
+    first: u32,
+    count: u32,
+    x_start: u32,
+    y_start: u32,
+    cols: u32,
+}
+
+var<immediate> p: Params;
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(THREADS)
+fn geglu(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
+    let at = (group.y * groups.x + group.x) * THREADS + thread;
+    if at >= p.count {
+        return;
+    }
+    let i = p.first + at;
+    let value = i / p.cols * 2u * p.cols + i % p.cols - p.x_start;
+    y[i - p.y_start] = x[value] * gelu(x[value + p.cols]);
+}
