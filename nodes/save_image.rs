@@ -17,6 +17,7 @@ pub struct SaveImage {
     pub images: Image,
     /// How the file names begin; may name a folder inside the output folder, and `%width%`,
     /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%` (UTC).
+    /// A workflow may also write `%date:yyyy-MM-dd%`, and `%KSampler.seed%` for a node's value.
     #[widget(text("ComfyUI"))]
     pub filename_prefix: String,
 }
