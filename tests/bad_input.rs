@@ -1,6 +1,6 @@
 //! Bad input gives an error that says what, where and what to do; never a panic.
 
-use crate::common::{root, weft, weft_fails};
+use crate::common::{root, text, weft, weft_fails};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -247,13 +247,34 @@ fn wrong_arguments_are_refused_by_name() {
         ("--models", "nowhere", "nowhere"),
         ("--input", "file", "file: no such folder"),
         ("--output", "file", "file: not a folder"),
-        ("--device", "gpu", "--device cpu"),
     ] {
         let args = ["run", graph.to_str().unwrap(), option, value];
         assert_says(&weft_fails(folder.path(), &args), &[reason]);
     }
     let none = ["run", graph.to_str().unwrap(), "--repeat", "0"];
     assert_eq!(weft(folder.path(), &none).status.code(), Some(2));
+}
+
+#[test]
+fn without_a_driver_the_gpu_is_refused_and_the_cpu_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = root().join("graphs/text_to_image.json");
+    let run = |device: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_weft"))
+            .args(["run", graph.to_str().unwrap(), "--set", "KSampler.steps=1"])
+            .args(["--device", device])
+            .current_dir(folder.path())
+            // Where the Vulkan loader looks for drivers.
+            .envs([("VK_DRIVER_FILES", "/none"), ("VK_ICD_FILENAMES", "/none")])
+            .output()
+            .unwrap()
+    };
+    let refused = run("gpu");
+    assert_eq!(refused.status.code(), Some(1));
+    assert_says(&text(&refused.stderr), &["no GPU was found", "--device cpu"]);
+    let painted = run("auto");
+    assert!(painted.status.success());
+    assert_says(&text(&painted.stderr), &["computing on CPU"]);
 }
 
 #[test]
