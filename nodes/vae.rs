@@ -288,8 +288,9 @@ impl Node for LatentUpscale {
         }
         let (_, _, h, w) = self.samples.samples.dim();
         let at_least = |n: usize| if n == 0 { 0 } else { n.max(64) };
-        let (width, height) = resize::keep_aspect(at_least(self.width), at_least(self.height), w * 8, h * 8);
-        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, height / 8, width / 8, &self.crop)?;
+        let (width, height) = resize::keep_aspect(at_least(self.width), at_least(self.height), w, h);
+        let (width, height) = (at_least(width) / 8, at_least(height) / 8);
+        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, height, width, &self.crop)?;
         Ok(self.samples.with(samples))
     }
 }
