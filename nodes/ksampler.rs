@@ -2,11 +2,15 @@
 
 use crate::{Conditioning, Latent, Mask, Model, Options, Told, resize::resize_latent};
 use anyhow::Result;
-use graph::{Context, Inputs, Node};
+use graph::{Context, Event, Inputs, Node};
 use models::{Concat, Question, UnetSize};
 use ndarray::{Array4, Axis, concatenate, s};
 use sampling::{Call, KSample, LatentInput, ModelSampling, Network, Prediction, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use std::time::{Duration, Instant};
 use tensor::Device;
+
+/// Previews come no faster than anyone can look at them.
+const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 
 /// Channels of the latents that Stable Diffusion 1.x denoises.
 const CHANNELS: usize = 4;
@@ -151,9 +155,23 @@ fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditi
     };
     let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
     let conds = [conds[0].0.as_slice(), conds[1].0.as_slice()];
-    let mut progress = |step: usize, total: usize, _: &sampling::Latent| ctx.step(step, total);
+    let mut shown = None;
+    let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
+        if shown.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PREVIEWS) {
+            shown = Some(Instant::now());
+            (ctx.events)(preview(model, denoised));
+        }
+        ctx.step(step + 1, total)
+    };
     let samples = sampling::ksample(settings, &sampling, &mut network, conds, &input, &mut progress)?;
     Ok(latent.with(samples))
+}
+
+/// The first picture of a batch, a pixel for each of the latent's.
+fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
+    let (_, _, height, width) = denoised.dim();
+    let first: Vec<f32> = denoised.index_axis(Axis(0), 0).iter().copied().collect();
+    Event::Preview { width: width as u32, height: height as u32, rgb: model.preview.rgb(&first).into() }
 }
 
 /// A UNet as the samplers ask it: with the pictures that go along, and the wish to stop.

@@ -29,15 +29,15 @@ impl Node for CheckpointLoaderSimple {
     fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
         let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
         let loaded = models::Checkpoint::load(&weights)?;
-        let model = Model { unet: loaded.unet, family: loaded.family };
-        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae(loaded.vae)))
+        let model = Model { unet: loaded.unet, family: loaded.family, preview: loaded.preview };
+        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
     }
 }
 
 /// Loads a VAE from a file of its own.
 #[derive(Inputs)]
 pub struct VAELoader {
-    /// A file in models/vae.
+    /// A file in models/vae; pixel_space leaves pictures as they are.
     #[widget(file("vae"))]
     pub vae_name: String,
 }
@@ -49,7 +49,10 @@ impl Node for VAELoader {
 
     fn run(self, ctx: &mut Context) -> Result<Vae> {
         let weights = weights(ctx, "vae", &self.vae_name)?;
+        if weights.has("pixel_space_vae") {
+            return Ok(Vae::PixelSpace);
+        }
         let inside = if weights.has("first_stage_model") { weights.at("first_stage_model") } else { weights };
-        Ok(Vae(models::Vae::load(inside)?))
+        Ok(Vae::Network(models::Vae::load(inside)?))
     }
 }

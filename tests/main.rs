@@ -8,4 +8,5 @@ mod contract;
 mod goldens;
 mod graphs;
 mod pictures;
+mod previews;
 mod tidy;

@@ -1,6 +1,6 @@
 //! Which network a file holds.
 
-use crate::{Clip, Unet, Vae};
+use crate::{Clip, Preview, Unet, Vae};
 use anyhow::{Context as _, bail};
 use tensor::{Result, Weights};
 
@@ -111,6 +111,7 @@ pub struct Checkpoint {
     pub unet: Unet,
     pub clip: Clip,
     pub vae: Vae,
+    pub preview: Preview,
 }
 
 impl Checkpoint {
@@ -135,6 +136,7 @@ impl Checkpoint {
             unet: Unet::load(weights.at("model.diffusion_model"), family.unet_heads)?,
             clip: Clip::load(&weights.at("cond_stage_model.transformer.text_model"), heads)?,
             vae: Vae::load(weights.at("first_stage_model"))?,
+            preview: Preview::load(weights)?,
         })
     }
 }

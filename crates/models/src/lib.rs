@@ -6,6 +6,7 @@ mod families;
 mod goldens;
 mod layers;
 mod networks;
+mod preview;
 pub mod prompt;
 mod tokenizer;
 mod unet;
@@ -13,5 +14,6 @@ mod vae;
 
 pub use clip::{Clip, Encoded};
 pub use families::{Checkpoint, Concat, FAMILIES, Family, KINDS, Kind, identify};
+pub use preview::Preview;
 pub use unet::{Question, Size as UnetSize, Unet};
 pub use vae::{Size as VaeSize, Vae};
