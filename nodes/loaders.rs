@@ -37,15 +37,15 @@ impl Node for CheckpointLoaderSimple {
         let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
         let loaded = models::Checkpoint::load(&weights)?;
         note_unused(ctx, &weights);
-        let model = Model { unet: loaded.unet, family: loaded.family };
-        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae(loaded.vae)))
+        let model = Model { unet: loaded.unet, family: loaded.family, preview: loaded.preview };
+        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
     }
 }
 
 /// Loads a VAE from a file of its own.
 #[derive(Inputs)]
 pub struct VAELoader {
-    /// A file in models/vae.
+    /// A file in models/vae; pixel_space leaves pictures as they are.
     #[widget(file("vae"))]
     pub vae_name: String,
 }
@@ -57,9 +57,12 @@ impl Node for VAELoader {
 
     fn run(self, ctx: &mut Context) -> Result<Vae> {
         let weights = weights(ctx, "vae", &self.vae_name)?;
+        if weights.has("pixel_space_vae") {
+            return Ok(Vae::PixelSpace);
+        }
         let inside = models::Vae::inside(&weights);
         let vae = models::Vae::load(inside.clone())?;
         note_unused(ctx, &inside);
-        Ok(Vae(vae))
+        Ok(Vae::Network(vae))
     }
 }

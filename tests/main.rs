@@ -10,4 +10,5 @@ mod goldens;
 mod graphs;
 mod inspect;
 mod pictures;
+mod previews;
 mod tidy;

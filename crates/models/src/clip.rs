@@ -117,8 +117,9 @@ impl Clip {
         layer: i64,
     ) -> Result<[Vec<f32>; 2]> {
         let x = chunks.iter().map(|chunk| self.embed(chunk)).collect::<Result<Vec<_>>>()?.concat();
-        // The first layer is the least that can be asked for.
-        let stop = (self.layers as i64 + 1 + layer.min(-1)).clamp(1, self.layers as i64) as usize;
+        // A layer that is not there means the last one, as in the original.
+        let skipped = (-1 - layer.min(-1)) as usize;
+        let stop = if skipped < self.layers { self.layers - skipped } else { self.layers };
         let size = (chunks.len(), stop);
         let mut y = self.networks.run(device, size, || self.record(size.0, size.1), &[&x])?;
         let last = y.pop().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Which network a file holds, where it belongs, and whether Weft runs it.
 
 use crate::{
-    Clip, Unet, Vae,
+    Clip, Preview, Unet, Vae,
     signs::Sign::{self, Key, Size, Spread},
 };
 use Use::{NotYet, Whole};
@@ -221,6 +221,7 @@ pub struct Checkpoint {
     pub unet: Unet,
     pub clip: Clip,
     pub vae: Vae,
+    pub preview: Preview,
 }
 
 impl Checkpoint {
@@ -240,10 +241,12 @@ impl Checkpoint {
         let unet = Unet::load(weights.at("model.diffusion_model"), family.unet_heads);
         let clip = Clip::load(&weights.at("cond_stage_model.transformer.text_model"), heads);
         let vae = Vae::load(weights.at("first_stage_model"));
-        let errors = [unet.as_ref().err(), clip.as_ref().err(), vae.as_ref().err()];
+        let preview = Preview::load(weights);
+        let errors =
+            [unet.as_ref().err(), clip.as_ref().err(), vae.as_ref().err(), preview.as_ref().err()];
         let errors: Vec<String> = errors.into_iter().flatten().map(|e| format!("{e:#}")).collect();
         ensure!(errors.len() < 2, "{}", errors.join("\n  "));
-        Ok(Self { family, unet: unet?, clip: clip?, vae: vae? })
+        Ok(Self { family, unet: unet?, clip: clip?, vae: vae?, preview: preview? })
     }
 }
 
