@@ -2,11 +2,18 @@
 
 use crate::{Conditioning, Latent, Mask, Model, Options, Told, resize::resize_latent};
 use anyhow::Result;
-use graph::{Context, Inputs, Node};
+use graph::{Context, Event, Inputs, Node};
 use models::{Concat, Question, UnetSize};
-use ndarray::{Array3, Array4, Axis, concatenate, s};
+use ndarray::{Array4, Axis, concatenate, s};
 use sampling::{Call, KSample, LatentInput, ModelSampling, Network, Prediction, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use std::time::{Duration, Instant};
 use tensor::Device;
+
+/// Previews come no faster than anyone can look at them.
+const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
+
+/// Channels of the latents that Stable Diffusion 1.x denoises.
+const CHANNELS: usize = 4;
 
 fn samplers() -> impl Iterator<Item = &'static str> {
     SAMPLERS.iter().map(|s| s.name)
@@ -130,6 +137,8 @@ fn settings(ctx: &Context, sampler: &str, scheduler: &str, steps: usize) -> Resu
 
 fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditioning; 2], latent: &Latent) -> Result<Latent> {
     let device = ctx.services.get::<Device>();
+    let channels = latent.samples.dim().1;
+    anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
     let scale = model.family.latent_scale;
     let mut network = Guided {
         device: &device,
@@ -146,9 +155,23 @@ fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditi
     };
     let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
     let conds = [conds[0].0.as_slice(), conds[1].0.as_slice()];
-    let mut progress = |step: usize, total: usize, _: &sampling::Latent| ctx.step(step, total);
+    let mut shown = None;
+    let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
+        if shown.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PREVIEWS) {
+            shown = Some(Instant::now());
+            (ctx.events)(preview(model, denoised));
+        }
+        ctx.step(step + 1, total)
+    };
     let samples = sampling::ksample(settings, &sampling, &mut network, conds, &input, &mut progress)?;
     Ok(latent.with(samples))
+}
+
+/// The first picture of a batch, a pixel for each of the latent's.
+fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
+    let (_, _, height, width) = denoised.dim();
+    let first: Vec<f32> = denoised.index_axis(Axis(0), 0).iter().copied().collect();
+    Event::Preview { width: width as u32, height: height as u32, rgb: model.preview.rgb(&first).into() }
 }
 
 /// A UNet as the samplers ask it: with the pictures that go along, and the wish to stop.
@@ -221,18 +244,20 @@ impl Guided<'_> {
         let fitted = |x: &Array4<f32>| resize_latent(x, "bilinear", h, w, "center");
         let given = cond.concat_latent.as_ref().map(|x| fitted(x)).transpose()?;
         if self.model.concat() == Concat::Instruct {
-            return Ok(repeat_to(given.unwrap_or_else(|| Array4::zeros((1, 4, h, w))), rows));
+            return Ok(spread_to(given.unwrap_or_else(|| Array4::zeros((1, 4, h, w))), rows));
         }
         let scale = self.model.family.latent_scale;
         let picture = given.map_or_else(|| self.latent.clone(), |x| x.mapv(|x| x * scale));
-        let mask = cond.concat_mask.as_ref().or(self.mask.as_ref());
-        let Some(mask) = mask else {
-            let parts = [Array4::ones((1, 1, h, w)), blank(h, w)];
-            return Ok(repeat_to(concatenate![Axis(1), parts[0], parts[1]], rows));
+        let mask = match (&cond.concat_mask, &self.mask) {
+            (Some(mask), _) => fitted(&(*mask.0).clone().insert_axis(Axis(1)))?,
+            (None, Some(mask)) => sampling::mask::for_latent(&mask.0, [rows, 1, h, w]),
+            (None, None) => {
+                let parts = [Array4::ones((1, 1, h, w)), blank(h, w)];
+                return Ok(spread_to(concatenate![Axis(1), parts[0], parts[1]], rows));
+            }
         };
-        let mask: Array3<f32> = sampling::mask::resize(&mask.0, h, w).mapv(f32::round_ties_even);
-        let mask = repeat_to(mask.insert_axis(Axis(1)), rows);
-        Ok(concatenate![Axis(1), mask, repeat_to(picture, rows)])
+        let mask = spread_to(mask.mapv(f32::round_ties_even), rows);
+        Ok(concatenate![Axis(1), mask, spread_to(picture, rows)])
     }
 }
 
@@ -241,10 +266,16 @@ fn blank(h: usize, w: usize) -> Array4<f32> {
     Array4::from_shape_fn((1, 4, h, w), |(_, c, _, _)| [0.8223, -0.6876, 0.6364, 0.1380][c])
 }
 
-/// The batch repeated or cut to `rows`.
-fn repeat_to(x: Array4<f32>, rows: usize) -> Array4<f32> {
+/// The batch spread evenly over `rows`: of two entries the first serves the first half. A longer
+/// batch is thinned out evenly, from its first to its last entry.
+fn spread_to(x: Array4<f32>, rows: usize) -> Array4<f32> {
     let n = x.dim().0;
-    if n == rows { x } else { x.select(Axis(0), &(0..rows).map(|i| i % n).collect::<Vec<_>>()) }
+    let entry = |i: usize| match n {
+        n if n > rows && rows > 1 => ((i * (n - 1)) as f64 / (rows - 1) as f64).round_ties_even() as usize,
+        n if n > rows => 0,
+        n => (2 * i + 1) * n / (2 * rows),
+    };
+    if n == rows { x } else { x.select(Axis(0), &(0..rows).map(entry).collect::<Vec<_>>()) }
 }
 
 fn lcm(a: usize, b: usize) -> usize {
@@ -253,4 +284,21 @@ fn lcm(a: usize, b: usize) -> usize {
         (x, y) = (y, x % y);
     }
     a / x * b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_beside_the_noise_are_spread_evenly_over_the_batch() {
+        let spread = |n: usize, rows: usize| {
+            let x = Array4::from_shape_fn((n, 1, 1, 1), |(i, ..)| i as f32);
+            spread_to(x, rows).into_raw_vec_and_offset().0
+        };
+        assert_eq!(spread(2, 4), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(spread(2, 3), [0.0, 1.0, 1.0]);
+        assert_eq!(spread(5, 3), [0.0, 2.0, 4.0]);
+        assert_eq!(spread(5, 1), [0.0]);
+    }
 }

@@ -3,6 +3,8 @@
 mod resize;
 mod values;
 
+use graph::Field as _;
+
 pub use sampling::SamplerNoise;
 pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
 
@@ -12,6 +14,9 @@ pub struct Options {
     /// Whose random numbers samplers that add noise use.
     pub sampler_noise: SamplerNoise,
 }
+
+/// Socket types that carry networks.
+pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*

@@ -13,6 +13,13 @@ pub(crate) fn weights(ctx: &Context, folder: &str, name: &str) -> Result<Weights
     }
 }
 
+/// Tells the person that a file has tensors that its network does not read.
+fn note_unused(ctx: &mut Context, weights: &Weights) {
+    if let Some(text) = models::unused(weights) {
+        ctx.note(text);
+    }
+}
+
 /// Loads a checkpoint: the network that denoises, the text encoder and the VAE.
 #[derive(Inputs)]
 pub struct CheckpointLoaderSimple {
@@ -29,15 +36,16 @@ impl Node for CheckpointLoaderSimple {
     fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
         let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
         let loaded = models::Checkpoint::load(&weights)?;
-        let model = Model { unet: loaded.unet, family: loaded.family };
-        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae(loaded.vae)))
+        note_unused(ctx, &weights);
+        let model = Model { unet: loaded.unet, family: loaded.family, preview: loaded.preview };
+        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
     }
 }
 
 /// Loads a VAE from a file of its own.
 #[derive(Inputs)]
 pub struct VAELoader {
-    /// A file in models/vae.
+    /// A file in models/vae; pixel_space leaves pictures as they are.
     #[widget(file("vae"))]
     pub vae_name: String,
 }
@@ -49,7 +57,12 @@ impl Node for VAELoader {
 
     fn run(self, ctx: &mut Context) -> Result<Vae> {
         let weights = weights(ctx, "vae", &self.vae_name)?;
-        let inside = if weights.has("first_stage_model") { weights.at("first_stage_model") } else { weights };
-        Ok(Vae(models::Vae::load(inside)?))
+        if weights.has("pixel_space_vae") {
+            return Ok(Vae::PixelSpace);
+        }
+        let inside = models::Vae::inside(&weights);
+        let vae = models::Vae::load(inside.clone())?;
+        note_unused(ctx, &inside);
+        Ok(Vae::Network(vae))
     }
 }

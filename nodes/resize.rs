@@ -51,6 +51,7 @@ pub fn resize_latent(
     width: usize,
     crop: &str,
 ) -> Result<Array4<f32>> {
+    anyhow::ensure!(height * width > 0, "cannot resize to {width}x{height}");
     let last = x.view().permuted_axes([0, 2, 3, 1]).as_standard_layout().into_owned();
     let y = if method == "bislerp" {
         let last = if crop == "center" { cropped(&last, height, width) } else { last };

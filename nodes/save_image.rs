@@ -16,7 +16,8 @@ pub struct SaveImage {
     /// The pictures.
     pub images: Image,
     /// How the file names begin; may name a folder inside the output folder, and `%width%`,
-    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%` (UTC).
+    /// `%height%`, `%year%`, `%month%`, `%day%`, `%hour%`, `%minute%`, `%second%`.
+    /// A workflow may also write `%date:yyyy-MM-dd%`, and `%KSampler.seed%` for a node's value.
     #[widget(text("ComfyUI"))]
     pub filename_prefix: String,
 }
@@ -89,7 +90,7 @@ fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
 }
 
 fn placeholders(prefix: &str, width: usize, height: usize) -> String {
-    let [year, month, day, hour, minute, second] = graph::utc_now();
+    let [year, month, day, hour, minute, second] = graph::local_now();
     let values = [
         ("%width%", width.to_string()),
         ("%height%", height.to_string()),

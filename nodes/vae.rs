@@ -9,18 +9,38 @@ use std::sync::Arc;
 use tensor::Device;
 
 impl Vae {
+    /// How many pixels one latent pixel stands for in each direction.
+    fn scale(&self) -> usize {
+        match self {
+            Self::Network(vae) => vae.scale(),
+            Self::PixelSpace => 1,
+        }
+    }
+
+    fn latent_channels(&self) -> usize {
+        match self {
+            Self::Network(vae) => vae.latent_channels,
+            Self::PixelSpace => 3,
+        }
+    }
+
     /// Latents `[B, C, H, W]`, unscaled, to pictures `[B, 8 H, 8 W, 3]` of 0 to 1.
     pub fn decode(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = latent.dim();
-        ensure!(channels == self.0.latent_channels, "the latent has {channels} channels, the VAE {}", self.0.latent_channels);
-        let (device, scale) = (ctx.services.get::<Device>(), self.0.scale());
+        ensure!(channels == self.latent_channels(), "the latent has {channels} channels, the VAE {}", self.latent_channels());
+        let scale = self.scale();
         let mut pictures = Vec::with_capacity(batch * height * width * scale * scale * 3);
         // One at a time: the decoder needs more memory than anything else.
         for one in latent.outer_iter() {
             ctx.check()?;
-            let one = one.as_standard_layout();
-            let size = VaeSize { batch: 1, height, width };
-            pictures.extend(self.0.decode(&device, one.as_slice().expect("just laid out"), size)?);
+            match self {
+                Self::Network(vae) => {
+                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
+                    let size = VaeSize { batch: 1, height, width };
+                    pictures.extend(vae.decode(&device, one.as_slice().expect("just laid out"), size)?);
+                }
+                Self::PixelSpace => pictures.extend(one.permuted_axes([1, 2, 0])),
+            }
         }
         pictures.iter_mut().for_each(|x| *x = ((*x + 1.0) / 2.0).clamp(0.0, 1.0));
         Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
@@ -28,7 +48,7 @@ impl Vae {
 
     /// Pictures of 0 to 1 to the mean of their latents; what is over a multiple of 8 is cut off evenly.
     pub fn encode(&self, ctx: &Context, pictures: &Array4<f32>) -> Result<Array4<f32>> {
-        let (device, scale) = (ctx.services.get::<Device>(), self.0.scale());
+        let scale = self.scale();
         let pictures = cut_to_multiple(pictures, scale);
         let (batch, h, w, _) = pictures.dim();
         let (height, width) = (h / scale, w / scale);
@@ -36,10 +56,17 @@ impl Vae {
         let mut latents = Vec::new();
         for one in pictures.outer_iter() {
             ctx.check()?;
-            let one: Vec<f32> = one.slice(s![.., .., ..3]).iter().map(|x| x * 2.0 - 1.0).collect();
-            latents.extend(self.0.encode(&device, &one, VaeSize { batch: 1, height, width })?);
+            let one = one.slice(s![.., .., ..3]).mapv(|x| x * 2.0 - 1.0);
+            match self {
+                Self::Network(vae) => {
+                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
+                    let size = VaeSize { batch: 1, height, width };
+                    latents.extend(vae.encode(&device, one.as_slice().expect("just laid out"), size)?);
+                }
+                Self::PixelSpace => latents.extend(one.permuted_axes([2, 0, 1])),
+            }
         }
-        Ok(Array4::from_shape_vec((batch, self.0.latent_channels, height, width), latents)?)
+        Ok(Array4::from_shape_vec((batch, self.latent_channels(), height, width), latents)?)
     }
 }
 
@@ -107,7 +134,7 @@ impl Node for VAEEncodeForInpaint {
     type Output = Latent;
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
-        let (pixels, mask) = masked_pixels(&self.pixels, &self.mask, self.vae.0.scale());
+        let (pixels, mask) = masked_pixels(&self.pixels, &self.mask, self.vae.scale());
         let grown = if self.grow_mask_by == 0 { mask.clone() } else { grown(&mask, self.grow_mask_by) };
         let latent = Latent::new(self.vae.encode(ctx, &grey(&pixels, &mask))?);
         let noise_mask = Some(Mask(Arc::new(grown.mapv(f32::round_ties_even))));
@@ -231,6 +258,9 @@ impl Node for SetLatentNoiseMask {
     }
 }
 
+/// Numbers in a latent at most, 4 GiB of them: several copies are made on the way.
+const MOST: usize = 1 << 30;
+
 /// A latent of nothing, to be painted whole.
 #[derive(Inputs)]
 pub struct EmptyLatentImage {
@@ -251,7 +281,10 @@ impl Node for EmptyLatentImage {
     type Output = Latent;
 
     fn run(self, _: &mut Context) -> Result<Latent> {
-        Ok(Latent::new(Array4::zeros((self.batch_size, 4, self.height / 8, self.width / 8))))
+        let shape = [self.batch_size, 4, self.height / 8, self.width / 8];
+        let numbers: usize = shape.iter().product();
+        ensure!(numbers <= MOST, "a latent of {shape:?} takes {} GB, too much", 4 * numbers / 1_000_000_000);
+        Ok(Latent::new(Array4::zeros(shape)))
     }
 }
 
@@ -288,8 +321,9 @@ impl Node for LatentUpscale {
         }
         let (_, _, h, w) = self.samples.samples.dim();
         let at_least = |n: usize| if n == 0 { 0 } else { n.max(64) };
-        let (width, height) = resize::keep_aspect(at_least(self.width), at_least(self.height), w * 8, h * 8);
-        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, height / 8, width / 8, &self.crop)?;
+        let (width, height) = resize::keep_aspect(at_least(self.width), at_least(self.height), w, h);
+        let (width, height) = (at_least(width) / 8, at_least(height) / 8);
+        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, height, width, &self.crop)?;
         Ok(self.samples.with(samples))
     }
 }
@@ -317,5 +351,24 @@ impl Node for LatentUpscaleBy {
         let size = |n: usize| (n as f64 * self.scale_by).round_ties_even() as usize;
         let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, size(h), size(w), "disabled")?;
         Ok(self.samples.with(samples))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixel_space_gives_pictures_back_at_their_size() -> Result<()> {
+        let picture = Array4::from_shape_fn((2, 5, 7, 3), |(n, y, x, c)| (n + y + 2 * x + c) as f32 / 32.0);
+        let [latent, back] = Context::bare(|ctx| {
+            let latent = Vae::PixelSpace.encode(ctx, &picture)?;
+            let back = Vae::PixelSpace.decode(ctx, &latent)?;
+            anyhow::Ok([latent, back])
+        })?;
+        assert_eq!(latent.dim(), (2, 3, 5, 7));
+        assert_eq!(latent[[1, 2, 3, 4]], picture[[1, 3, 4, 2]] * 2.0 - 1.0);
+        assert_eq!(back, picture);
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! What travels along links.
 
 use graph::{Field, Value};
-use models::{Clip as TextEncoder, Concat, Family, Unet, Vae as Autoencoder};
+use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
 use std::sync::Arc;
 
@@ -83,6 +83,7 @@ impl Conditioning {
 pub struct Model {
     pub unet: Unet,
     pub family: &'static Family,
+    pub preview: Preview,
 }
 
 impl Model {
@@ -99,8 +100,13 @@ pub struct Clip {
     pub layer: i64,
 }
 
+/// Knows how latents look.
 #[derive(Clone)]
-pub struct Vae(pub Autoencoder);
+pub enum Vae {
+    Network(Autoencoder),
+    /// A latent is its picture, channels first and of -1 to 1.
+    PixelSpace,
+}
 
 fields! {
     Image = "IMAGE", |i| 4 * i.0.len();

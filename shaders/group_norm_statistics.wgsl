@@ -19,8 +19,6 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> partials: array<vec4<f32>>;
 
-var<workgroup> partial: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn group_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let g = group.x;
@@ -35,28 +33,15 @@ fn group_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local
     for (var i = thread; i < count; i += THREADS) {
         sum += x[base + i / p.size * channels + i % p.size] - shift;
     }
-    partial[thread] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if thread < half {
-            partial[thread] += partial[thread + half];
-        }
-    }
-    let mean = workgroupUniformLoad(&partial[0]) / f32(count);
+    let mean = sum_of_all(thread, sum) / f32(count);
 
     sum = 0.0;
     for (var i = thread; i < count; i += THREADS) {
         let d = x[base + i / p.size * channels + i % p.size] - shift - mean;
         sum += d * d;
     }
-    partial[thread] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if thread < half {
-            partial[thread] += partial[thread + half];
-        }
-    }
+    let squares = sum_of_all(thread, sum);
     if thread == 0u {
-        partials[chunk * GROUPS + g] = vec4(shift, mean, partial[0], f32(count));
+        partials[chunk * GROUPS + g] = vec4(shift, mean, squares, f32(count));
     }
 }

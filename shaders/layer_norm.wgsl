@@ -22,8 +22,6 @@ var<immediate> p: Params;
 @group(0) @binding(2) var<storage, read> bias: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-var<workgroup> partial: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     // Groups past the end do the last row again: no early return before a barrier.
@@ -35,28 +33,14 @@ fn layer_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     for (var c = thread; c < p.cols; c += THREADS) {
         sum += x[x0 + c];
     }
-    partial[thread] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if thread < half {
-            partial[thread] += partial[thread + half];
-        }
-    }
-    let mean = workgroupUniformLoad(&partial[0]) / f32(p.cols);
+    let mean = sum_of_all(thread, sum) / f32(p.cols);
 
     sum = 0.0;
     for (var c = thread; c < p.cols; c += THREADS) {
         let d = x[x0 + c] - mean;
         sum += d * d;
     }
-    partial[thread] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if thread < half {
-            partial[thread] += partial[thread + half];
-        }
-    }
-    let scale = 1.0 / sqrt(workgroupUniformLoad(&partial[0]) / f32(p.cols) + p.eps);
+    let scale = 1.0 / sqrt(sum_of_all(thread, sum) / f32(p.cols) + p.eps);
 
     for (var c = thread; c < p.cols; c += THREADS) {
         y[y0 + c] = (x[x0 + c] - mean) * scale * weight[c] + bias[c];

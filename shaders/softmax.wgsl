@@ -17,8 +17,6 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<f32>;
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 
-var<workgroup> partial: array<f32, THREADS>;
-
 @compute @workgroup_size(THREADS)
 fn softmax(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     // Groups past the end do the last row again: no early return before a barrier.
@@ -30,27 +28,13 @@ fn softmax(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     for (var c = thread; c < p.cols; c += THREADS) {
         high = max(high, x[x0 + c]);
     }
-    partial[thread] = high;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if thread < half {
-            partial[thread] = max(partial[thread], partial[thread + half]);
-        }
-    }
-    high = workgroupUniformLoad(&partial[0]);
+    high = highest_of_all(thread, high);
 
     var sum = 0.0;
     for (var c = thread; c < p.cols; c += THREADS) {
         sum += exp(x[x0 + c] - high);
     }
-    partial[thread] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if thread < half {
-            partial[thread] += partial[thread + half];
-        }
-    }
-    let scale = 1.0 / workgroupUniformLoad(&partial[0]);
+    let scale = 1.0 / sum_of_all(thread, sum);
 
     for (var c = thread; c < p.cols; c += THREADS) {
         y[y0 + c] = exp(x[x0 + c] - high) * scale;

@@ -1,12 +1,12 @@
 //! Bad input gives an error that says what, where and what to do; never a panic.
 
-use crate::common::{root, weft, weft_fails};
-use serde_json::{Map, json};
+use crate::common::{root, text, weft, weft_fails};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 
 /// Writes a graph and gives the message with which it is refused.
 #[track_caller]
-fn refused(graph: &serde_json::Value) -> String {
+fn refused(graph: &Value) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("graph.json");
     std::fs::write(&path, graph.to_string()).unwrap();
@@ -22,7 +22,7 @@ fn assert_says(message: &str, parts: &[&str]) {
     }
 }
 
-fn save(id: &str) -> serde_json::Value {
+fn save(id: &str) -> Value {
     json!({"class_type": "SaveImage", "inputs": {"images": [id, 0], "filename_prefix": "x"}})
 }
 
@@ -33,7 +33,7 @@ fn wrong_graphs_are_refused_by_node_and_input() {
         &["1", "KSamplr", "KSampler"],
     );
     assert_says(&refused(&json!({"2": save("77")})), &["2", "images", "77"]);
-    let latent = |width: serde_json::Value| json!({"class_type": "EmptyLatentImage", "inputs": {"width": width, "height": 64, "batch_size": 1}});
+    let latent = |width: Value| json!({"class_type": "EmptyLatentImage", "inputs": {"width": width, "height": 64, "batch_size": 1}});
     assert_says(&refused(&json!({"1": latent(json!("wide")), "2": save("1")})), &["1", "width"]);
     assert_says(
         &refused(&json!({"1": latent(json!(1_000_000)), "2": save("1")})),
@@ -69,14 +69,30 @@ fn wrong_files_are_refused_by_name() {
     }
 }
 
-/// The built-in checkpoint with one tensor's header changed.
-fn damaged(key: &str, change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
-    let bytes = std::fs::read(root().join("crates/builtin/weights/weft-tiny.safetensors")).unwrap();
+/// The built-in checkpoint.
+pub fn tiny() -> Vec<u8> {
+    std::fs::read(root().join("crates/builtin/weights/weft-tiny.safetensors")).unwrap()
+}
+
+/// A safetensors file with its header changed.
+pub fn changed(bytes: &[u8], change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
     let end = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..end]).unwrap();
-    change(&mut header[key]);
-    let header = header.to_string();
+    let mut header: Map<String, Value> = serde_json::from_slice(&bytes[8..end]).unwrap();
+    change(&mut header);
+    let header = Value::Object(header).to_string();
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[end..]].concat()
+}
+
+/// The file with one tensor more: a single zero.
+pub fn with_tensor(bytes: &[u8], key: &str) -> Vec<u8> {
+    let end = |tensor: &Value| tensor["data_offsets"][1].as_u64();
+    let mut bytes = changed(bytes, |header| {
+        let end = header.values().filter_map(end).max().unwrap();
+        let entry = json!({"dtype": "F32", "shape": [1], "data_offsets": [end, end + 4]});
+        header.insert(key.to_owned(), entry);
+    });
+    bytes.extend([0; 4]);
+    bytes
 }
 
 #[test]
@@ -94,7 +110,7 @@ fn a_checkpoint_with_wrong_shapes_is_refused_by_node_file_and_key() {
         ("first_stage_model.decoder.mid.attn_1.q.weight".to_owned(), json!([48, 96, 2, 1])),
     ];
     for (key, shape) in cases {
-        let bytes = damaged(&key, |tensor| tensor["shape"] = shape.clone());
+        let bytes = changed(&tiny(), |header| header[&key]["shape"] = shape.clone());
         std::fs::write(checkpoints.join("wrong.safetensors"), bytes).unwrap();
         let set = "CheckpointLoaderSimple.ckpt_name=wrong.safetensors";
         let message = weft_fails(folder.path(), &["run", graph.to_str().unwrap(), "--set", set]);
@@ -115,9 +131,9 @@ fn weights_that_are_no_numbers_are_refused_by_node_file_and_key() {
     ];
     for (node, key) in cases {
         let mut at = 0;
-        let mut bytes = damaged(key, |tensor| {
-            assert_eq!(tensor["dtype"], "F16");
-            at = tensor["data_offsets"][0].as_u64().unwrap() as usize;
+        let mut bytes = changed(&tiny(), |header| {
+            assert_eq!(header[key]["dtype"], "F16");
+            at = header[key]["data_offsets"][0].as_u64().unwrap() as usize;
         });
         let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
         bytes[8 + header + at..][..2].copy_from_slice(&[0, 0x7e]);
@@ -231,13 +247,34 @@ fn wrong_arguments_are_refused_by_name() {
         ("--models", "nowhere", "nowhere"),
         ("--input", "file", "file: no such folder"),
         ("--output", "file", "file: not a folder"),
-        ("--device", "gpu", "--device cpu"),
     ] {
         let args = ["run", graph.to_str().unwrap(), option, value];
         assert_says(&weft_fails(folder.path(), &args), &[reason]);
     }
     let none = ["run", graph.to_str().unwrap(), "--repeat", "0"];
     assert_eq!(weft(folder.path(), &none).status.code(), Some(2));
+}
+
+#[test]
+fn without_a_driver_the_gpu_is_refused_and_the_cpu_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = root().join("graphs/text_to_image.json");
+    let run = |device: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_weft"))
+            .args(["run", graph.to_str().unwrap(), "--set", "KSampler.steps=1"])
+            .args(["--device", device])
+            .current_dir(folder.path())
+            // Where the Vulkan loader looks for drivers.
+            .envs([("VK_DRIVER_FILES", "/none"), ("VK_ICD_FILENAMES", "/none")])
+            .output()
+            .unwrap()
+    };
+    let refused = run("gpu");
+    assert_eq!(refused.status.code(), Some(1));
+    assert_says(&text(&refused.stderr), &["no GPU was found", "--device cpu"]);
+    let painted = run("auto");
+    assert!(painted.status.success());
+    assert_says(&text(&painted.stderr), &["computing on CPU"]);
 }
 
 #[test]
@@ -278,7 +315,7 @@ fn a_graph_of_ten_thousand_nodes_is_checked_in_seconds() {
     }
     graph.insert("10000".into(), save("9999"));
     let path = folder.path().join("long.json");
-    std::fs::write(&path, serde_json::Value::Object(graph).to_string()).unwrap();
+    std::fs::write(&path, Value::Object(graph).to_string()).unwrap();
     let start = std::time::Instant::now();
     assert!(weft(folder.path(), &["check", path.to_str().unwrap()]).status.success());
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());

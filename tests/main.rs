@@ -3,9 +3,12 @@
 mod common;
 
 mod bad_input;
+mod check;
 mod cli;
 mod contract;
 mod goldens;
 mod graphs;
+mod inspect;
 mod pictures;
+mod previews;
 mod tidy;

@@ -1,10 +1,12 @@
-//! `weft check`: everything that is wrong with a graph, then the order in which it would run.
+//! `weft check`: everything that is wrong with a graph, then what a run takes.
 
-use crate::{FolderArgs, Folders, GraphArg, document::Graph};
+use crate::{FolderArgs, Folders, GraphArg, document::Graph, rehearsal::Rehearsal, units::si};
 use anyhow::Result;
-use engine::{Engine, Targets};
-use graph::{Json, Services};
+use engine::{Plan, Targets};
+use graph::Json;
+use serde_json::json;
 use std::io::Write;
+use tensor::Cost;
 
 #[derive(clap::Args)]
 pub struct CheckArgs {
@@ -12,21 +14,98 @@ pub struct CheckArgs {
     graph: GraphArg,
     #[command(flatten)]
     folders: FolderArgs,
+    /// As JSON; sizes in bytes
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn check(args: &CheckArgs) -> Result<()> {
     let types = nodes::all();
     let graph = Graph::open(&args.graph.graph, &types)?;
     let folders = Folders::new(&args.folders)?;
-    let services = Services::default();
-    let engine = Engine::new(&types, &folders, &services);
-    let plan = engine.plan(&Json::Object(graph.prompt.clone()), Targets::Outputs)?;
-    anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
+    let (types, prompt) = (engine::Types::new(&types), Json::Object(graph.prompt.clone()));
+    let plan = Plan::new(&prompt, &types, &folders, Targets::Outputs)?;
+    let rehearsal = Rehearsal::of(&plan, &graph, &folders)?;
+    let problems = problems(&plan, &rehearsal);
+    anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
     let mut out = std::io::stdout().lock();
+    if args.json {
+        let json = as_json(&plan, &graph, &rehearsal);
+        writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+        return Ok(());
+    }
+    order(&mut out, &plan, &graph)?;
+    costs(&mut out, &rehearsal)
+}
+
+fn problems(plan: &Plan, rehearsal: &Rehearsal) -> Vec<String> {
+    let warnings = Some(plan.warnings.to_string()).filter(|w| !w.is_empty());
+    let failure = |f: &engine::Failure| {
+        let inputs: Vec<String> = f.inputs.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+        format!("{f}\n  its inputs: {}", inputs.join(", "))
+    };
+    warnings.into_iter().chain(rehearsal.failures.iter().map(failure)).collect()
+}
+
+fn order(out: &mut impl Write, plan: &Plan, graph: &Graph) -> Result<()> {
     writeln!(out, "{} nodes, all in order; they run as", plan.steps.len())?;
     for (i, step) in plan.steps.iter().enumerate() {
         let mark = if plan.targets.contains(&i) { "  (output)" } else { "" };
         writeln!(out, "  {:>3}  {} [{}]{mark}", i + 1, graph.label(&step.id), step.id)?;
     }
     Ok(())
+}
+
+fn costs(out: &mut impl Write, rehearsal: &Rehearsal) -> Result<()> {
+    rehearsal.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))?;
+    let costs = rehearsal.ledger.costs();
+    if costs.is_empty() {
+        writeln!(out, "no network is called")?;
+        return Ok(());
+    }
+    let width = costs.iter().map(|c| c.name.len()).max().unwrap_or_default();
+    writeln!(
+        out,
+        "{:width$}  {:>6}  {:>11}  {:>11}  {:>9}  {:>11}  file",
+        "networks", "calls", "each", "in all", "weights", "activations"
+    )?;
+    for cost in &costs {
+        let Cost { name, calls, file, .. } = cost;
+        let flops = [cost.flops, cost.flops * calls].map(|n| si(n, "FLOP"));
+        let bytes = [cost.weights, cost.activations].map(|n| si(n, "B"));
+        let [each, all] = &flops;
+        let [weights, activations] = &bytes;
+        writeln!(
+            out,
+            "{name:width$}  {calls:>6}  {each:>11}  {all:>11}  {weights:>9}  {activations:>11}  {file}"
+        )?;
+    }
+    let (flops, peak) = (si(flops(&costs), "FLOP"), si(rehearsal.ledger.peak(), "B"));
+    writeln!(out, "in all {flops}, and at most {peak} of weights and activations at once")?;
+    Ok(())
+}
+
+fn flops(costs: &[Cost]) -> u64 {
+    costs.iter().map(|c| c.flops * c.calls).sum()
+}
+
+fn as_json(plan: &Plan, graph: &Graph, rehearsal: &Rehearsal) -> Json {
+    let order = plan.steps.iter().enumerate().map(|(i, step)| {
+        let (class, title) = (step.node.name, graph.label(&step.id));
+        json!({"id": step.id, "class": class, "title": title, "output": plan.targets.contains(&i)})
+    });
+    let costs = rehearsal.ledger.costs();
+    let networks = costs.iter().map(|c| {
+        json!({
+            "name": c.name, "file": c.file, "calls": c.calls, "flops": c.flops,
+            "weights": c.weights, "activations": c.activations,
+        })
+    });
+    json!({
+        "order": order.collect::<Vec<_>>(),
+        "networks": networks.collect::<Vec<_>>(),
+        "flops": flops(&costs),
+        "peak": rehearsal.ledger.peak(),
+        "notes": rehearsal.notes,
+    })
 }

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeSet,
     path::{Component, Path, PathBuf},
 };
+use tensor::{PICKLE_ENDINGS, PICKLE_REFUSED};
 
 /// A kind of file by ComfyUI's folder name, and other names the folder goes by.
 struct Kind {
@@ -25,8 +26,6 @@ kinds! {
 }
 
 const MODEL_FILES: &[&str] = &["safetensors", "sft"];
-/// Formats that hold programs (pickle): found, named, never opened.
-const REFUSED_FILES: &[&str] = &["ckpt", "pt", "pt2", "bin", "pth", "pkl"];
 const PICTURE_FILES: &[&str] = &["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 
 /// How far below a folder its files are looked for.
@@ -142,18 +141,6 @@ impl Folders {
     }
 }
 
-/// Up to three names that are spelt alike or share the file name.
-pub fn near<'a>(name: &str, names: &'a [String]) -> Vec<&'a str> {
-    let stem =
-        |s: &str| Path::new(s).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-    let wanted = stem(name);
-    let mut near: Vec<(f64, &str)> =
-        names.iter().map(|n| (strsim::jaro_winkler(&wanted, &stem(n)), n.as_str())).collect();
-    near.retain(|(score, _)| *score > 0.75);
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    near.into_iter().take(3).map(|(_, n)| n).collect()
-}
-
 impl Host for Folders {
     fn list(&self, folder: &str) -> Vec<String> {
         let mut names: BTreeSet<String> =
@@ -175,13 +162,7 @@ impl Host for Folders {
     fn find(&self, folder: &str, name: &str) -> Result<File> {
         let (dirs, endings) = self.search(folder)?;
         let relative = relative(name)?;
-        if has_ending(name, REFUSED_FILES) {
-            bail!(
-                "{name} is a pickle file, which can run any program when it is opened. Weft does not \
-                 open it. Use the model's .safetensors edition, or convert the file with a tool \
-                 you trust."
-            );
-        }
+        anyhow::ensure!(!has_ending(name, PICKLE_ENDINGS), "{name}: {PICKLE_REFUSED}");
         let found = dirs.iter().map(|dir| dir.join(&relative)).find(|path| path.is_file());
         if let Some(path) = found {
             anyhow::ensure!(

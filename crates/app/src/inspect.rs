@@ -1,8 +1,10 @@
-//! `weft inspect`: what is in a file of weights.
+//! `weft inspect`: what is in a file of weights, what it is for, and what is wrong with it.
 
+use crate::units::si;
 use anyhow::{Result, ensure};
+use models::{Checkpoint, Clip, Kind, Use, Vae};
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
-use tensor::{Dtype, Weights};
+use tensor::{Weights, told};
 
 #[derive(clap::Args)]
 pub struct InspectArgs {
@@ -17,51 +19,99 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     let weights = Weights::open(&args.file)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", args.file.display())?;
-    for line in describe(&weights).lines() {
-        writeln!(out, "  {line}")?;
+    let kind = models::identify(&weights);
+    match kind {
+        Some(kind) => {
+            writeln!(out, "  {}, belongs in models/{}", kind.name, kind.folder)?;
+            writeln!(out, "  {}", what_for(kind.runs))?;
+        }
+        None => writeln!(out, "  of no kind that Weft knows")?,
+    }
+    writeln!(out, "  {}", summary(&weights))?;
+    for (key, value) in weights.metadata() {
+        writeln!(out, "  {key}: {}", shortened(value))?;
     }
     if args.tensors {
         for key in weights.keys() {
-            writeln!(out, "  {key} {:?}", weights.shape(key).unwrap_or_default())?;
+            let (shape, dtype) = (weights.shape(key), weights.dtype(key));
+            if let (Some(shape), Some(dtype)) = (shape, dtype) {
+                writeln!(out, "  {key} {dtype} {shape:?}")?;
+            }
         }
     }
-    let mut damaged = Vec::new();
-    for key in weights.keys() {
-        let float = weights.dtype(key).is_some_and(|d| d.size().is_some());
-        damaged.extend(float.then(|| weights.get(key).and_then(|w| w.to_f32()).err()).flatten());
-    }
-    for error in &damaged {
-        writeln!(out, "  wrong: {error:#}")?;
-    }
-    ensure!(damaged.is_empty(), "damaged tensors: {}", damaged.len());
+    let faults = faults(&mut out, kind, &weights)?;
+    faults.iter().try_for_each(|fault| writeln!(out, "  wrong: {fault}"))?;
+    ensure!(faults.is_empty(), "{} is damaged or incomplete", args.file.display());
     Ok(())
 }
 
-/// What the file is, what it holds, and what its maker wrote into it; a line each.
-pub fn describe(weights: &Weights) -> String {
-    let kind = match models::identify(weights) {
-        Some(kind) => format!("{}, belongs in models/{}", kind.name, kind.folder),
-        None => "of no kind that Weft knows".to_owned(),
-    };
+fn what_for(runs: Use) -> String {
+    match runs {
+        Use::Whole(family) => {
+            format!("Weft runs it as {}: CheckpointLoaderSimple loads it", family.name)
+        }
+        Use::Vae => "Weft runs it: VAELoader loads it".to_owned(),
+        Use::Embedding => "Weft reads it where a prompt says embedding:NAME".to_owned(),
+        Use::Clip => "Weft knows the network; there is no node yet that loads it alone".to_owned(),
+        Use::NotYet => "Weft does not run it yet".to_owned(),
+    }
+}
+
+/// `1131 tensors (1130 F16, 1 I64), 1066.2 million parameters, 2.1 GB`
+fn summary(weights: &Weights) -> String {
     let (mut numbers, mut types) = (0usize, BTreeMap::<String, usize>::new());
-    for (key, dtype) in
-        weights.keys().into_iter().filter_map(|key| Some((key, weights.dtype(key)?)))
-    {
+    for key in weights.keys() {
         numbers += weights.shape(key).map_or(0, |s| s.iter().product());
-        let name = match dtype {
-            Dtype::Other(other) => other.to_string(),
-            dtype => format!("{dtype:?}").to_uppercase(),
-        };
-        *types.entry(name).or_default() += 1;
+        *types
+            .entry(weights.dtype(key).map_or_else(String::new, |d| d.to_string()))
+            .or_default() += 1;
     }
     let types: Vec<String> = types.iter().map(|(ty, n)| format!("{n} {ty}")).collect();
-    let size = format!(
-        "{} tensors ({}), {:.1} million parameters",
+    format!(
+        "{} tensors ({}), {:.1} million parameters, {}",
         weights.keys().len(),
         types.join(", "),
-        numbers as f64 / 1e6
-    );
-    let short = |text: &str| text.chars().take(200).collect::<String>();
-    let notes = weights.metadata().iter().map(|(key, value)| format!("{key}: {}", short(value)));
-    [kind, size].into_iter().chain(notes).collect::<Vec<_>>().join("\n")
+        numbers as f64 / 1e6,
+        si(weights.size(), "B")
+    )
+}
+
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 200;
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        short += "...";
+    }
+    short
+}
+
+/// What is wrong, having noted what is only odd.
+fn faults(out: &mut impl Write, kind: Option<&Kind>, weights: &Weights) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    if let Some(loaded) = kind.and_then(|kind| load(kind, weights)) {
+        faults.extend(loaded.err().map(|e| format!("{e:#}")));
+        if let Some(unused) = models::unused(weights) {
+            writeln!(out, "  note: {unused}")?;
+        }
+    }
+    faults.extend(not_finite(weights));
+    Ok(faults)
+}
+
+/// As a node would load it; `None` where Weft does not have the network, and so cannot say which
+/// tensors there must be.
+fn load(kind: &Kind, weights: &Weights) -> Option<Result<()>> {
+    match kind.runs {
+        Use::Whole(_) => Some(Checkpoint::load(weights).map(drop)),
+        Use::Vae => Some(Vae::load(Vae::inside(weights)).map(drop)),
+        Use::Clip => Some(Clip::load(&weights.at("text_model"), None).map(drop)),
+        Use::Embedding | Use::NotYet => None,
+    }
+}
+
+fn not_finite(weights: &Weights) -> Option<String> {
+    let floats = |key: &&str| weights.dtype(key).is_some_and(|d| d.size().is_some());
+    let bad = |key: &&str| weights.get(key).and_then(|w| w.check()).is_err();
+    let keys: Vec<&str> = weights.keys().into_iter().filter(floats).filter(bad).collect();
+    told("damaged, with NaN or infinite numbers", &keys)
 }

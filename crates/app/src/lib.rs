@@ -9,7 +9,9 @@ mod folders;
 mod inspect;
 mod menu;
 mod progress;
+mod rehearsal;
 mod run;
+mod units;
 
 pub use folders::{FolderArgs, Folders};
 

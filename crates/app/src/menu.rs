@@ -41,8 +41,7 @@ fn find<'a>(types: &'a [NodeType], class: &str) -> Result<&'a NodeType> {
         ty.name.eq_ignore_ascii_case(class) || ty.title.eq_ignore_ascii_case(class)
     };
     types.iter().find(same).ok_or_else(|| {
-        let names: Vec<String> = types.iter().map(|ty| ty.name.to_owned()).collect();
-        let near = crate::folders::near(class, &names).join(", ");
+        let near = engine::nearest(class, types.iter().map(|ty| ty.name)).join(", ");
         anyhow::anyhow!("there is no node `{class}` (near: {near}); `weft nodes` lists them all")
     })
 }

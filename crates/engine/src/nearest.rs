@@ -4,6 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The up to three candidates nearest to `name`, best first; none that share little with it.
+/// The endings of file names do not count.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = letters(name);
     let mut scored: Vec<(usize, &str)> = names
@@ -16,7 +17,8 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<
 }
 
 fn letters(name: &str) -> Vec<char> {
-    name.chars().take(LONGEST).flat_map(char::to_lowercase).collect()
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    stem.chars().take(LONGEST).flat_map(char::to_lowercase).collect()
 }
 
 /// Levenshtein's edit distance: insertions, deletions and replacements, one row at a time.

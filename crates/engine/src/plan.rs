@@ -90,7 +90,8 @@ impl<'a> Plan<'a> {
         targets: Targets,
     ) -> Result<Self, Rejection> {
         let wiring = Wiring::new(nodes_of(prompt)?, types);
-        known_classes(&wiring, types, targets)?;
+        known_classes(&wiring, types, targets)
+            .map_err(|rejection| and_the_rest(rejection, &wiring, host))?;
         let targets = find_targets(&wiring, targets)?;
         let (checked, problems) = check(&wiring, &Files::new(host), &targets);
         let (right, wrong): (Vec<usize>, Vec<usize>) =
@@ -154,6 +155,15 @@ fn known_classes(wiring: &Wiring, types: &Types, targets: Targets) -> Result<(),
         errors.push(problem("invalid_prompt", message, format!("Node ID '#{}'", node.id), help));
     }
     if errors.is_empty() { Ok(()) } else { Err(Rejection::new(errors)) }
+}
+
+/// For classes that do not exist a graph is refused at once, as by ComfyUI; a person is told what
+/// else is wrong with it, in any node: what an unknown class would need is not known.
+fn and_the_rest(rejection: Rejection, wiring: &Wiring, host: &dyn Host) -> Rejection {
+    let all: Vec<usize> = (0..wiring.nodes.len()).collect();
+    let (_, mut problems) = check(wiring, &Files::new(host), &all);
+    problems.retain(|node, _| wiring.nodes[*node].ty.is_some());
+    Rejection { also: node_errors(wiring, problems, &[]), ..rejection }
 }
 
 fn find_targets(wiring: &Wiring, targets: Targets) -> Result<Vec<usize>, Rejection> {
@@ -333,7 +343,8 @@ fn failed_validation(nodes: NodeErrors, wiring: &Wiring, wrong: &[usize]) -> Rej
     let message = "Prompt outputs failed validation";
     let help = nodes.to_string();
     let kind = "prompt_outputs_failed_validation";
-    Rejection { errors: vec![problem(kind, message.into(), lines.join("\n"), help)], nodes }
+    let errors = vec![problem(kind, message.into(), lines.join("\n"), help)];
+    Rejection { nodes, ..Rejection::new(errors) }
 }
 
 fn rejected(kind: &'static str, message: &str, details: &str, help: String) -> Rejection {

@@ -66,11 +66,13 @@ pub struct Rejection {
     /// What is wrong with the graph as a whole: never empty. ComfyUI answers with the first.
     pub errors: Vec<Problem>,
     pub nodes: NodeErrors,
+    /// What a person should know besides: ComfyUI does not look that far and does not answer it.
+    pub also: NodeErrors,
 }
 
 impl Rejection {
     pub(crate) fn new(errors: Vec<Problem>) -> Self {
-        Self { errors, nodes: NodeErrors::default() }
+        Self { errors, nodes: NodeErrors::default(), also: NodeErrors::default() }
     }
 
     /// ComfyUI's answer to `POST /prompt`: `{error, node_errors}`.
@@ -105,7 +107,8 @@ impl fmt::Display for Rejection {
             let newline = if i > 0 { "\n" } else { "" };
             write!(f, "{newline}{}", problem.help)?;
         }
-        more(f, self.errors.len(), "problems")
+        more(f, self.errors.len(), "problems")?;
+        if self.also.0.is_empty() { Ok(()) } else { write!(f, "\n{}", self.also) }
     }
 }
 

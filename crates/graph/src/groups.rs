@@ -3,7 +3,11 @@
 //! A group has no list of its inputs and outputs: they are those of its nodes, in order, that no
 //! link inside takes.
 
-use crate::{Json, Result, workflow::array};
+use crate::{
+    Json, Result,
+    unfold::{INPUTS, OUTPUTS},
+    workflow::array,
+};
 use anyhow::ensure;
 use serde_json::json;
 use std::collections::HashSet;
@@ -16,8 +20,9 @@ pub fn as_subgraph(instance: &Json, group: &Json) -> Result<Json> {
     parts.set_values(array(&instance["widgets_values"]))?;
     for link in array(&group["links"]) {
         let place = |i: usize| usize::try_from(link[i].as_u64()?).ok();
+        let from = Some(&link[0]).filter(|from| from.is_u64());
         if let (Some(from), Some(slot), Some(to), Some(input)) =
-            (link[0].as_i64(), place(1), place(2), place(3))
+            (from, place(1), place(2), place(3))
         {
             parts.link(from, slot, to, input);
         }
@@ -32,11 +37,11 @@ pub fn as_subgraph(instance: &Json, group: &Json) -> Result<Json> {
         inputs.len()
     );
     for (i, (node, input)) in inputs.into_iter().enumerate() {
-        parts.link(-10, i, node, input);
+        parts.link(&json!(INPUTS), i, node, input);
     }
     for (i, (node, output)) in outputs.into_iter().enumerate() {
         let name = parts.links.len();
-        parts.links.push(json!([name, node, output, -20, i]));
+        parts.links.push(json!([name, node, output, OUTPUTS, i]));
     }
     Ok(json!({"inputs": own, "nodes": parts.nodes, "links": parts.links}))
 }
@@ -78,7 +83,7 @@ impl Parts {
     }
 
     /// Adds a link to an input of a part, if there is such.
-    fn link(&mut self, from: i64, slot: usize, to: usize, input: usize) {
+    fn link(&mut self, from: &Json, slot: usize, to: usize, input: usize) {
         let socket = self.nodes.get_mut(to).and_then(|n| n.get_mut("inputs")?.get_mut(input));
         if let Some(socket) = socket.and_then(Json::as_object_mut) {
             let name = self.links.len();

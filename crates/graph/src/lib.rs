@@ -44,7 +44,7 @@ mod workflow;
 #[cfg(test)]
 mod tests;
 
-pub use clock::utc_now;
+pub use clock::local_now;
 pub use context::{Context, Event, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};
 pub use document::{Document, read};

@@ -29,7 +29,7 @@ pub fn fill(text: &str, widget: impl Fn(&str, &str) -> Option<Json>) -> String {
 
 fn value(name: &str, widget: impl Fn(&str, &str) -> Option<Json>) -> Option<String> {
     if let Some(format) = name.strip_prefix("date:") {
-        return Some(date(format, clock::utc_now()));
+        return Some(date(format, clock::local_now()));
     }
     let (node, input) = name.split_once('.').filter(|(_, input)| !input.contains('.'))?;
     Some(for_file_name(&widget(node, input)?))
@@ -48,7 +48,7 @@ fn for_file_name(value: &Json) -> String {
 }
 
 /// A date in the form that runs of `y`, `M`, `d`, `h`, `m` and `s` give.
-fn date(format: &str, [year, month, day, hour, minute, second]: [u64; 6]) -> String {
+fn date(format: &str, [year, month, day, hour, minute, second]: [u32; 6]) -> String {
     let mut out = String::new();
     let mut rest = format;
     while let Some(letter) = rest.chars().next() {

@@ -15,8 +15,8 @@ use std::{
 };
 
 /// Where the links in a subgraph come from that feed its inputs, and where those of its outputs go.
-const INPUTS: &str = "-10";
-const OUTPUTS: &str = "-20";
+pub const INPUTS: &str = "-10";
+pub const OUTPUTS: &str = "-20";
 
 /// Subgraphs in one another; more is taken for one that holds itself.
 const DEEPEST: usize = 64;

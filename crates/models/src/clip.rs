@@ -39,12 +39,10 @@ impl Clip {
         let token_embedding = weights.ranked("embeddings.token_embedding.weight", 2)?;
         let position_embedding = weights.ranked("embeddings.position_embedding.weight", 2)?;
         let channels = token_embedding.shape()[1];
-        weights.shaped(
-            "embeddings.position_embedding.weight",
-            &[position_embedding.shape()[0], channels],
-        )?;
+        let positions = position_embedding.shape()[0];
+        weights.shaped("embeddings.position_embedding.weight", &[positions, channels]);
         let needed = [END as usize + 1, CHUNK];
-        let found = [token_embedding.shape()[0], position_embedding.shape()[0]];
+        let found = [token_embedding.shape()[0], positions];
         anyhow::ensure!(
             found[0] >= needed[0] && found[1] >= needed[1],
             "{}: {found:?} tokens and positions, expected {needed:?}",
@@ -64,7 +62,7 @@ impl Clip {
             position_embedding,
             networks,
         };
-        this.record(1, layers)?;
+        this.weights.verdict(this.record(1, layers))?;
         Ok(this)
     }
 
@@ -119,8 +117,9 @@ impl Clip {
         layer: i64,
     ) -> Result<[Vec<f32>; 2]> {
         let x = chunks.iter().map(|chunk| self.embed(chunk)).collect::<Result<Vec<_>>>()?.concat();
-        // The first layer is the least that can be asked for.
-        let stop = (self.layers as i64 + 1 + layer.min(-1)).clamp(1, self.layers as i64) as usize;
+        // A layer that is not there means the last one, as in the original.
+        let skipped = (-1 - layer.min(-1)) as usize;
+        let stop = if skipped < self.layers { self.layers - skipped } else { self.layers };
         let size = (chunks.len(), stop);
         let mut y = self.networks.run(device, size, || self.record(size.0, size.1), &[&x])?;
         let last = y.pop().unwrap_or_default();
@@ -145,7 +144,10 @@ impl Clip {
 
     fn record(&self, chunks: usize, stop: usize) -> Result<Program> {
         let w = &self.weights;
-        let tape = Tape::new();
+        let layers = self.layers;
+        let tape = Tape::named(format!(
+            "text encoder, {chunks} x {CHUNK} tokens, layer {stop} of {layers}"
+        ));
         let mut h = tape.input("embeddings", &[chunks, CHUNK, self.channels]);
         let mut chosen = None;
         for i in 0..self.layers {
@@ -154,24 +156,24 @@ impl Clip {
                 chosen = Some(h.clone());
             }
         }
-        let last = layer_norm(&h, &w.at("final_layer_norm"))?;
+        let last = layer_norm(&h, &w.at("final_layer_norm"));
         let chosen = chosen.ok_or_else(|| anyhow::anyhow!("{}: no layer {stop}", w.file()))?;
         let chosen = if stop == self.layers {
             last.clone()
         } else {
-            layer_norm(&chosen, &w.at("final_layer_norm"))?
+            layer_norm(&chosen, &w.at("final_layer_norm"))
         };
         Ok(tape.finish(&[&chosen, &last]))
     }
 
     fn layer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
-        let h = layer_norm(x, &w.at("layer_norm1"))?;
+        let h = layer_norm(x, &w.at("layer_norm1"));
         let [q, k, v] =
             ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
-        let h = attention([&q?, &k?, &v?], self.heads, true, w)?;
-        let x = add(x, &linear(&h, &w.at("self_attn.out_proj"))?, w)?;
-        let h = layer_norm(&x, &w.at("layer_norm2"))?;
-        let h = linear(&h, &w.at("mlp.fc1"))?.quick_gelu();
-        add(&x, &linear(&h, &w.at("mlp.fc2"))?, w)
+        let h = attention([&q, &k, &v], self.heads, true, w)?;
+        let x = add(x, &linear(&h, &w.at("self_attn.out_proj")), w)?;
+        let h = layer_norm(&x, &w.at("layer_norm2"));
+        let h = linear(&h, &w.at("mlp.fc1")).quick_gelu();
+        add(&x, &linear(&h, &w.at("mlp.fc2")), w)
     }
 }

@@ -1,14 +1,17 @@
-//! Which network a file holds.
+//! Which network a file holds, where it belongs, and whether Weft runs it.
 
-use crate::{Clip, Unet, Vae};
-use anyhow::{Context as _, bail};
-use tensor::{Result, Weights};
+use crate::{
+    Clip, Preview, Unet, Vae,
+    signs::Sign::{self, Key, Size, Spread},
+};
+use Use::{NotYet, Whole};
+use anyhow::{bail, ensure};
+use tensor::{Result, Weights, told};
 
 /// What only the family says, not the shapes.
+#[derive(Debug)]
 pub struct Family {
     pub name: &'static str,
-    /// Input channels of the UNet.
-    pub in_channels: usize,
     pub unet_heads: usize,
     /// Latents are multiplied by this for the UNet.
     pub latent_scale: f32,
@@ -25,84 +28,191 @@ pub enum Concat {
     Instruct,
 }
 
-/// The families that run.
-pub const FAMILIES: &[Family] = &[
-    Family {
-        name: "Stable Diffusion 1.x",
-        in_channels: 4,
-        unet_heads: 8,
-        latent_scale: 0.18215,
-        concat: Concat::Nothing,
-    },
-    Family {
-        name: "Stable Diffusion 1.x inpainting",
-        in_channels: 9,
-        unet_heads: 8,
-        latent_scale: 0.18215,
-        concat: Concat::Inpaint,
-    },
-    Family {
-        name: "Stable Diffusion 1.x InstructPix2Pix",
-        in_channels: 8,
-        unet_heads: 8,
-        latent_scale: 0.18215,
-        concat: Concat::Instruct,
-    },
-];
+const PLAIN: Family = Family {
+    name: "Stable Diffusion 1.x",
+    unet_heads: 8,
+    latent_scale: 0.18215,
+    concat: Concat::Nothing,
+};
+const INPAINT: Family =
+    Family { name: "Stable Diffusion 1.x inpainting", concat: Concat::Inpaint, ..PLAIN };
+const INSTRUCT: Family =
+    Family { name: "Stable Diffusion 1.x InstructPix2Pix", concat: Concat::Instruct, ..PLAIN };
 
-/// A kind of file by a key that it has, and what people put it to.
-pub struct Kind {
-    pub name: &'static str,
-    /// A key, or the beginning or the end of one.
-    key: &'static str,
-    /// The folder of `models/` where it belongs.
-    pub folder: &'static str,
+/// What Weft does with a file today.
+#[derive(Clone, Copy, Debug)]
+pub enum Use {
+    /// Runs it: a whole model, for CheckpointLoaderSimple.
+    Whole(&'static Family),
+    /// Runs it: for VAELoader.
+    Vae,
+    /// Reads it where a prompt says `embedding:NAME`.
+    Embedding,
+    /// Knows the network, and has no node that loads it from a file of its own.
+    Clip,
+    /// Recognises it.
+    NotYet,
 }
 
-/// From the particular to the general: the first match counts.
-pub const KINDS: &[Kind] = &[
-    Kind { name: "SDXL checkpoint", key: "conditioner.embedders.", folder: "checkpoints" },
-    Kind { name: "SD 2.x checkpoint", key: "cond_stage_model.model.", folder: "checkpoints" },
-    Kind {
-        name: "SD 3 checkpoint",
-        key: "model.diffusion_model.joint_blocks.",
-        folder: "checkpoints",
-    },
-    Kind {
-        name: "Flux checkpoint",
-        key: "model.diffusion_model.double_blocks.",
-        folder: "checkpoints",
-    },
-    Kind { name: "SD 1.x checkpoint", key: "cond_stage_model.transformer.", folder: "checkpoints" },
-    Kind {
-        name: "diffusion model alone",
-        key: "model.diffusion_model.",
-        folder: "diffusion_models",
-    },
-    Kind { name: "Flux diffusion model", key: "double_blocks.", folder: "diffusion_models" },
-    Kind { name: "ControlNet", key: "control_model.", folder: "controlnet" },
-    Kind { name: "ControlNet", key: "input_hint_block.", folder: "controlnet" },
-    Kind { name: "T2I-Adapter", key: "adapter.body.", folder: "controlnet" },
-    Kind { name: "T2I-Adapter", key: "body.0.in_conv.", folder: "controlnet" },
-    Kind { name: "LoRA", key: "lora_unet_", folder: "loras" },
-    Kind { name: "LoRA", key: "lora_te_", folder: "loras" },
-    Kind { name: "LoRA", key: ".lora_up.weight", folder: "loras" },
-    Kind { name: "LoRA", key: ".lora_A.weight", folder: "loras" },
-    Kind { name: "VAE", key: "decoder.up_blocks.", folder: "vae" },
-    Kind { name: "VAE", key: "decoder.conv_in.weight", folder: "vae" },
-    Kind { name: "VAE", key: "first_stage_model.", folder: "vae" },
-    Kind { name: "CLIP text encoder", key: "text_model.", folder: "text_encoders" },
-    Kind { name: "textual-inversion embedding", key: "emb_params", folder: "embeddings" },
-    Kind { name: "textual-inversion embedding", key: "string_to_param", folder: "embeddings" },
-    Kind { name: "upscaler (RRDB)", key: "conv_first.weight", folder: "upscale_models" },
-    Kind { name: "upscaler (RRDB)", key: "model.1.sub.", folder: "upscale_models" },
-    Kind { name: "upscaler (SRVGG)", key: "body.0.weight", folder: "upscale_models" },
-];
+/// A kind of file.
+#[derive(Debug)]
+pub struct Kind {
+    pub name: &'static str,
+    /// The folder of `models/` where it belongs.
+    pub folder: &'static str,
+    pub runs: Use,
+    /// All of them hold for a file of this kind.
+    signs: &'static [Sign],
+}
+
+macro_rules! kinds { ($($folder:literal { $($name:literal: $signs:expr => $runs:expr;)* })*) => {
+    /// From the particular to the general: the first whose signs all hold counts.
+    pub static KINDS: &[Kind] = &[$($(
+        Kind { name: $name, folder: $folder, runs: $runs, signs: &$signs },
+    )*)*];
+}}
+
+/// The UNet's first layer: its second dimension is what the UNet reads.
+const CONV_IN: &str = "model.diffusion_model.input_blocks.0.0.weight";
+/// Where training for v-prediction leaves its mark, as ComfyUI found: a large spread.
+const V_MARK: &str = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias";
+
+// Each generation of Stable Diffusion keeps its text encoders in a place of their own.
+const SD1: Sign = Key("cond_stage_model.transformer.*");
+const SD2: Sign = Key("cond_stage_model.model.*");
+const SDXL: Sign = Key("conditioner.embedders.1.*");
+
+kinds! {
+    "checkpoints" {
+        "SDXL InstructPix2Pix checkpoint": [SDXL, Size(CONV_IN, 1, 8)] => NotYet;
+        "SDXL inpainting checkpoint": [SDXL, Size(CONV_IN, 1, 9)] => NotYet;
+        "SDXL checkpoint (EDM v-prediction, CosXL)": [SDXL, Key("edm_vpred.sigma_max")] => NotYet;
+        "SDXL checkpoint (EDM, Playground 2.5)": [SDXL, Key("edm_mean")] => NotYet;
+        "SDXL checkpoint (v-prediction, zero terminal SNR)": [SDXL, Key("v_pred"), Key("ztsnr")] => NotYet;
+        "SDXL checkpoint (v-prediction)": [SDXL, Key("v_pred")] => NotYet;
+        "SDXL base checkpoint": [SDXL] => NotYet;
+        "SDXL refiner checkpoint": [Key("conditioner.embedders.0.model.*")] => NotYet;
+        "SD 2.x unCLIP checkpoint": [SD2, Key("model.diffusion_model.label_emb.*")] => NotYet;
+        "SD 2.x inpainting checkpoint": [SD2, Size(CONV_IN, 1, 9)] => NotYet;
+        "SD 2.x checkpoint (v-prediction)": [SD2, Spread(V_MARK, 0.09)] => NotYet;
+        "SD 2.x checkpoint": [SD2] => NotYet;
+        "SD 1.x inpainting checkpoint": [SD1, Size(CONV_IN, 1, 9)] => Whole(&INPAINT);
+        "SD 1.x InstructPix2Pix checkpoint": [SD1, Size(CONV_IN, 1, 8)] => Whole(&INSTRUCT);
+        "SD 1.x checkpoint": [SD1, Size(CONV_IN, 1, 4)] => Whole(&PLAIN);
+        "SD 1.x checkpoint whose UNet begins with no layer that is known": [SD1, Key("model.diffusion_model.*")] => NotYet;
+        "SD 3.5 medium checkpoint": [Key("model.diffusion_model.joint_blocks.0.x_block.attn2.*"), Key("first_stage_model.*")] => NotYet;
+        "SD 3.5 large checkpoint": [Key("model.diffusion_model.joint_blocks.0.x_block.attn.ln_q.*"), Key("first_stage_model.*")] => NotYet;
+        "SD 3 checkpoint": [Key("model.diffusion_model.joint_blocks.*"), Key("first_stage_model.*")] => NotYet;
+        "Flux dev checkpoint": [Key("model.diffusion_model.double_blocks.*"), Key("vae.*"), Key("*.guidance_in.in_layer.weight")] => NotYet;
+        "Flux schnell checkpoint": [Key("model.diffusion_model.double_blocks.*"), Key("vae.*")] => NotYet;
+    }
+    "diffusion_models" {
+        "SD 3 diffusion model": [Key("*joint_blocks.0.x_block.attn.qkv.weight")] => NotYet;
+        "Chroma diffusion model": [Key("*distilled_guidance_layer.norms.0.scale")] => NotYet;
+        "Flux dev diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight"), Key("*guidance_in.in_layer.weight")] => NotYet;
+        "Flux schnell diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight")] => NotYet;
+        "UNet without text encoder": [Key(CONV_IN)] => NotYet;
+    }
+    "controlnet" {
+        "ControlNet for SDXL": [Key("*input_hint_block.0.weight"), Key("*label_emb.0.0.weight")] => NotYet;
+        "ControlNet for SD 2.x": [Key("*input_hint_block.0.weight"), Size("*.attn2.to_k.weight", 1, 1024)] => NotYet;
+        "ControlNet for SD 1.x": [Key("*input_hint_block.0.weight")] => NotYet;
+        "ControlNet (diffusers layout) for SDXL": [Key("controlnet_cond_embedding.*"), Key("add_embedding.*")] => NotYet;
+        "ControlNet (diffusers layout)": [Key("controlnet_cond_embedding.*")] => NotYet;
+        "T2I-Adapter for SDXL": [Key("*body.0.block1.weight"), Size("*conv_in.weight", 1, 768)] => NotYet;
+        "T2I-Adapter for SDXL (one channel)": [Key("*body.0.block1.weight"), Size("*conv_in.weight", 1, 256)] => NotYet;
+        "T2I-Adapter for SD 1.x": [Key("*body.0.block1.weight"), Key("*conv_in.weight")] => NotYet;
+    }
+    "loras" {
+        "LoRA for Flux": [Key("*double_blocks*lora*")] => NotYet;
+        "LoRA for Flux (diffusers layout)": [Key("transformer.single_transformer_blocks.*")] => NotYet;
+        "LoRA for SDXL": [Key("lora_te2_*")] => NotYet;
+        // Only SDXL has more than one block of attention in a place.
+        "LoRA for SDXL (UNet alone)": [Key("lora_unet_*transformer_blocks_1_*")] => NotYet;
+        "LoRA for SDXL (UNet alone, diffusers layout)": [Key("unet.*transformer_blocks.1.*")] => NotYet;
+        "LoRA for SD 2.x": [Size("lora_unet_*attn2_to_k.lora_down.weight", 1, 1024)] => NotYet;
+        // The highest resolution of SDXL has no attention.
+        "LoRA for SD 1.x": [Key("*down_blocks_0_attentions_0_*")] => NotYet;
+        "LoRA for SD 1.x (diffusers layout)": [Key("unet.down_blocks.0.attentions.0.*")] => NotYet;
+        "LoRA for SD 1.x (original layout)": [Key("lora_unet_input_blocks_1_1_*")] => NotYet;
+        "LoRA for SD 1.x (original layout, dotted)": [Key("diffusion_model.input_blocks.1.1.*")] => NotYet;
+        "LoRA": [Key("lora_*")] => NotYet;
+        "LoRA (LyCORIS)": [Key("lycoris_*")] => NotYet;
+        "LoRA (diffusers layout)": [Key("*.lora_A.weight")] => NotYet;
+        "LoRA (generic layout)": [Key("*.lora_up.weight")] => NotYet;
+    }
+    "vae" {
+        "VAE (diffusers layout)": [Key("decoder.up_blocks.0.*"), Key("decoder.conv_in.weight")] => NotYet;
+        "VAE of 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("decoder.conv_in.weight", 1, 4), Key("decoder.up.0.*")] => Use::Vae;
+        "VAE of 16 channels, for SD 3 and Flux": [Size("decoder.conv_in.weight", 1, 16), Key("decoder.up.0.*")] => NotYet;
+        "VAE out of a checkpoint": [Size("first_stage_model.decoder.conv_in.weight", 1, 4)] => Use::Vae;
+    }
+    "vae_approx" {
+        "TAESD encoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("0.weight", 1, 3), Size("14.weight", 0, 4)] => NotYet;
+        "TAESD encoder, 16 channels, for SD 3 and Flux": [Size("0.weight", 1, 3), Size("14.weight", 0, 16)] => NotYet;
+        "TAESD decoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("1.weight", 1, 4), Size("19.weight", 0, 3)] => NotYet;
+        "TAESD decoder, 16 channels, for SD 3 and Flux": [Size("1.weight", 1, 16), Size("19.weight", 0, 3)] => NotYet;
+    }
+    "text_encoders" {
+        "CLIP-L text encoder": [Size("text_model.embeddings.token_embedding.weight", 1, 768)] => Use::Clip;
+        "CLIP-G text encoder": [Size("text_model.embeddings.token_embedding.weight", 1, 1280)] => NotYet;
+        "CLIP text encoder": [Key("text_model.encoder.*")] => NotYet;
+        "T5 text encoder": [Key("encoder.block.0.layer.0.SelfAttention.q.weight")] => NotYet;
+    }
+    "clip_vision" {
+        "CLIP vision encoder": [Key("vision_model.encoder.*")] => NotYet;
+    }
+    "embeddings" {
+        "textual-inversion embedding for SDXL": [Key("clip_g")] => NotYet;
+        "textual-inversion embedding": [Key("clip_l")] => Use::Embedding;
+        "textual-inversion embedding (plain)": [Key("emb_params")] => Use::Embedding;
+        "textual-inversion embeddings, bundled": [Key("bundle_emb.*")] => Use::Embedding;
+        "textual-inversion embedding (A1111)": [Key("string_to_param.*")] => Use::Embedding;
+    }
+    "upscale_models" {
+        "RRDB upscaler (ESRGAN, old layout)": [Key("model.1.sub.0.RDB1.*")] => NotYet;
+        "RRDB upscaler (ESRGAN, first layout)": [Key("RRDB_trunk.0.RDB1.*")] => NotYet;
+        "RRDB upscaler (ESRGAN)": [Key("conv_first.weight"), Key("body.0.rdb1.*")] => NotYet;
+        "SRVGG upscaler (Real-ESRGAN compact)": [Size("body.0.weight", 1, 3), Key("body.2.weight")] => NotYet;
+    }
+}
 
 /// What kind of file this is, if it is one we know of.
 pub fn identify(weights: &Weights) -> Option<&'static Kind> {
-    let keys = weights.keys();
-    KINDS.iter().find(|kind| keys.iter().any(|k| k.starts_with(kind.key) || k.ends_with(kind.key)))
+    KINDS.iter().find(|kind| kind.signs.iter().all(|sign| sign.holds(weights)))
+}
+
+/// What no network reads and checkpoints carry all the same: the noise schedule of training, counters,
+/// positions that count from 0, and the part of CLIP that compares pictures with texts.
+const IGNORED: &[&str] = &[
+    "alphas_cumprod",
+    "alphas_cumprod_prev",
+    "betas",
+    "log_one_minus_alphas_cumprod",
+    "model_ema.decay",
+    "model_ema.num_updates",
+    "posterior_log_variance_clipped",
+    "posterior_mean_coef1",
+    "posterior_mean_coef2",
+    "posterior_variance",
+    "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod",
+    "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod",
+    "cond_stage_model.transformer.text_model.embeddings.position_ids",
+    "cond_stage_model.transformer.text_projection.weight",
+    "cond_stage_model.logit_scale",
+    "text_model.embeddings.position_ids",
+    "text_projection.weight",
+    "logit_scale",
+];
+
+/// After loading: which tensors of the file (or of the part of it below this place) were not used,
+/// in words, if there are any that should have been.
+pub fn unused(weights: &Weights) -> Option<String> {
+    let mut keys = weights.unused();
+    keys.retain(|key| !IGNORED.contains(key));
+    told("not used", &keys).map(|told| format!("{}: {told}", weights.file()))
 }
 
 /// A whole checkpoint.
@@ -111,30 +221,34 @@ pub struct Checkpoint {
     pub unet: Unet,
     pub clip: Clip,
     pub vae: Vae,
+    pub preview: Preview,
 }
 
 impl Checkpoint {
-    /// Recognises the family and checks that every tensor is there.
+    /// Recognises the family and checks that every tensor is there; an error tells all that is wrong.
     pub fn load(weights: &Weights) -> Result<Self> {
-        let conv_in = weights.shape("model.diffusion_model.input_blocks.0.0.weight").unwrap_or(&[]);
-        let kind = identify(weights).map_or("unknown", |k| k.name);
-        if kind != "SD 1.x checkpoint" || conv_in.len() != 4 {
+        let kind = identify(weights);
+        let Some(Kind { runs: Whole(family), .. }) = kind else {
+            let kind = kind.map_or("of no kind that Weft knows", |k| k.name);
             bail!(
-                "{}: this is no Stable Diffusion 1.x checkpoint ({kind}); other families do not run yet",
+                "{}: this is no Stable Diffusion 1.x checkpoint that runs ({kind}); other families do \
+                 not run yet",
                 weights.file()
             );
-        }
-        let family = FAMILIES.iter().find(|f| f.in_channels == conv_in[1]);
-        let family = family.with_context(|| {
-            format!("{}: a UNet of {} input channels", weights.file(), conv_in[1])
-        })?;
+        };
         let heads = weights.metadata().get("clip.num_attention_heads").and_then(|h| h.parse().ok());
         let heads = heads.filter(|h: &usize| *h > 0);
-        Ok(Self {
-            family,
-            unet: Unet::load(weights.at("model.diffusion_model"), family.unet_heads)?,
-            clip: Clip::load(&weights.at("cond_stage_model.transformer.text_model"), heads)?,
-            vae: Vae::load(weights.at("first_stage_model"))?,
-        })
+        let unet = Unet::load(weights.at("model.diffusion_model"), family.unet_heads);
+        let clip = Clip::load(&weights.at("cond_stage_model.transformer.text_model"), heads);
+        let vae = Vae::load(weights.at("first_stage_model"));
+        let preview = Preview::load(weights);
+        let errors =
+            [unet.as_ref().err(), clip.as_ref().err(), vae.as_ref().err(), preview.as_ref().err()];
+        let errors: Vec<String> = errors.into_iter().flatten().map(|e| format!("{e:#}")).collect();
+        ensure!(errors.len() < 2, "{}", errors.join("\n  "));
+        Ok(Self { family, unet: unet?, clip: clip?, vae: vae?, preview: preview? })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! The networks against numbers made by the original, on the checkpoint `tiny_sd15` of random weights.
 
-use crate::{Clip, Question, Unet, UnetSize, Vae, VaeSize, prompt};
+use crate::{Checkpoint, Clip, Question, Unet, UnetSize, Vae, VaeSize, prompt};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use tensor::{Device, Weights};
 
 /// A path beside the repository, or nothing, said aloud.
-fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     let path = std::env::var_os("WEFT_SHARED").map_or(base, PathBuf::from).join(path);
     let there = path.exists();
@@ -116,5 +116,76 @@ fn prompts_become_the_tokens_of_the_original() {
             assert!((f64::from(g.weight) - e[1].as_f64().unwrap()).abs() < 1e-5, "{text}");
             assert_eq!(g.group as u64, e[2].as_u64().unwrap(), "{text}");
         }
+    }
+}
+
+/// A checkpoint of the folder `WEFT_MADE_MODELS` (see `.ci/run`), or nothing, said aloud.
+fn made(name: &str) -> Option<Weights> {
+    let Some(folder) = std::env::var_os("WEFT_MADE_MODELS") else {
+        eprintln!("SKIPPED: WEFT_MADE_MODELS names no folder of made checkpoints");
+        return None;
+    };
+    Some(Weights::open(&Path::new(&folder).join("checkpoints").join(name)).unwrap())
+}
+
+#[test]
+fn models_with_more_input_channels_give_the_numbers_of_the_original() {
+    for family in ["sd1_inpaint", "sd1_ip2p"] {
+        let Some(weights) = made(&format!("tiny2_{family}.safetensors")) else { return };
+        let Some(path) = shared(&format!("goldens/families/{family}/units.safetensors")) else {
+            return;
+        };
+        let bytes = std::fs::read(path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let model = Checkpoint::load(&weights).unwrap();
+        let device = Device::cpu();
+        let (shape, x) = read(&file, "unet.x");
+        let (_, context) = read(&file, "unet.context");
+        let (_, t) = read(&file, "unet.timesteps");
+        let size = UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: 77 };
+        let question = Question { x: &x, timesteps: &t, context: &context, size };
+        let eps = model.unet.predict(&device, &question).unwrap();
+        assert_close(family, &eps, &read(&file, "unet.out").1);
+
+        let (shape, latent) = read(&file, "vae.latent");
+        let size = VaeSize { batch: 1, height: shape[2], width: shape[3] };
+        let picture = model.vae.decode(&device, &latent, size).unwrap();
+        let picture: Vec<f32> = picture.iter().map(|x| ((x + 1.0) / 2.0).clamp(0.0, 1.0)).collect();
+        assert_close(family, &picture, &read(&file, "vae.decode").1);
+    }
+}
+
+#[test]
+fn embeddings_in_prompts_become_the_tokens_of_the_original() {
+    let Some(path) = shared("goldens/families/embeddings/tokens.json") else { return };
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    // How many vectors each file has that fits a text encoder of 64 channels.
+    let files = [("t2_e1", 1), ("t2_e3", 3), ("t2_e1_flat", 1), ("t2_clip_l_key", 2)];
+    let files = [&files[..], &[("t2_bundle", 2), ("t2_long", 12)]].concat();
+    let find = |name: &str| {
+        let name = name.trim_end_matches(".safetensors");
+        let found = files.iter().find(|(n, _)| *n == name);
+        Ok(found.map(|(_, n)| vec![std::sync::Arc::from([0.0; 64]); *n]))
+    };
+    for (name, case) in json.as_object().unwrap() {
+        // These two need another width of the encoder than files with vectors of 64.
+        if ["wrongdim", "xl_in_sd1"].contains(&name.as_str()) {
+            continue;
+        }
+        let got = prompt::parse(case["text"].as_str().unwrap(), &find).unwrap().chunks;
+        let token = |t: &prompt::Weighted| {
+            let id = match t.token {
+                prompt::Token::Id(id) => id.into(),
+                prompt::Token::Vector(_) => "VEC64".into(),
+            };
+            (id, (f64::from(t.weight) * 1e4).round(), t.group as u64)
+        };
+        let got: Vec<(serde_json::Value, f64, u64)> = got.iter().flatten().map(token).collect();
+        let expected =
+            case["chunks"].as_array().unwrap().iter().flat_map(|c| c.as_array().unwrap());
+        let weight = |e: &serde_json::Value| (e.as_f64().unwrap() * 1e4).round();
+        let expected: Vec<_> =
+            expected.map(|e| (e[0].clone(), weight(&e[1]), e[2].as_u64().unwrap())).collect();
+        assert!(got == expected, "{name}");
     }
 }

@@ -6,36 +6,50 @@
 use tensor::{Conv, Result, Tensor, Weight, Weights};
 
 /// A matrix, or a kernel of 1x1, which with channels last is the same.
-pub fn linear(x: &Tensor, w: &Weights) -> Result<Tensor> {
-    let weight = w.get("weight")?;
-    let fits = matches!(weight.shape(), [n, k] | [n, k, 1, 1] if *n > 0 && *k == x.channels());
-    anyhow::ensure!(fits, w.wrong("weight", &format!("[_, {}]", x.channels())));
-    Ok(x.linear(&weight, bias(w, weight.shape()[0])?.as_ref()))
+pub fn linear(x: &Tensor, w: &Weights) -> Tensor {
+    let bias = w.shaped("bias", &[outputs(x, w)]);
+    x.linear(&matrix(x, w), Some(&bias))
+}
+
+/// A matrix without a bias.
+pub fn project(x: &Tensor, w: &Weights) -> Tensor {
+    x.linear(&matrix(x, w), None)
+}
+
+fn matrix(x: &Tensor, w: &Weights) -> Weight {
+    let shape = [outputs(x, w), x.channels(), 1, 1];
+    let kernel = w.shape("weight").is_some_and(|shape| shape.len() == 4);
+    w.shaped("weight", if kernel { &shape } else { &shape[..2] })
 }
 
 /// A kernel of 3x3.
-pub fn conv2d(x: &Tensor, w: &Weights, conv: Conv) -> Result<Tensor> {
-    let weight = w.get("weight")?;
-    let fits = matches!(weight.shape(), [n, c, 3, 3] if *n > 0 && *c == x.channels());
-    anyhow::ensure!(fits, w.wrong("weight", &format!("[_, {}, 3, 3]", x.channels())));
-    Ok(x.conv2d(&weight, bias(w, weight.shape()[0])?.as_ref(), conv))
+pub fn conv2d(x: &Tensor, w: &Weights, conv: Conv) -> Tensor {
+    let channels = outputs(x, w);
+    let weight = w.shaped("weight", &[channels, x.channels(), 3, 3]);
+    x.conv2d(&weight, Some(&w.shaped("bias", &[channels])), conv)
 }
 
-fn bias(w: &Weights, channels: usize) -> Result<Option<Weight>> {
-    w.has("bias").then(|| w.shaped("bias", &[channels])).transpose()
+/// How many channels the layer makes: as its bias says, or else its weight. Where both are missing,
+/// as many as it reads: the most likely, to go on with.
+fn outputs(x: &Tensor, w: &Weights) -> usize {
+    // Wider layers than any network has come from damaged files only.
+    let likely = |n: &usize| (1..=1 << 20).contains(n);
+    let bias = w.shape("bias").filter(|shape| shape.len() == 1);
+    let said = bias.or(w.shape("weight")).and_then(<[usize]>::first).copied();
+    said.filter(likely).unwrap_or(x.channels())
 }
 
 /// 32 groups, as everywhere in latent diffusion.
 pub fn group_norm(x: &Tensor, w: &Weights, eps: f32) -> Result<Tensor> {
     let channels = x.channels();
-    let weight = w.shaped("weight", &[channels])?;
+    let (weight, bias) = (w.shaped("weight", &[channels]), w.shaped("bias", &[channels]));
     anyhow::ensure!(channels.is_multiple_of(32), w.wrong("weight", "a multiple of 32 channels"));
-    Ok(x.group_norm(32, &weight, &w.shaped("bias", &[channels])?, eps))
+    Ok(x.group_norm(32, &weight, &bias, eps))
 }
 
-pub fn layer_norm(x: &Tensor, w: &Weights) -> Result<Tensor> {
+pub fn layer_norm(x: &Tensor, w: &Weights) -> Tensor {
     let shape = [x.channels()];
-    Ok(x.layer_norm(&w.shaped("weight", &shape)?, &w.shaped("bias", &shape)?, 1e-5))
+    x.layer_norm(&w.shaped("weight", &shape), &w.shaped("bias", &shape), 1e-5)
 }
 
 /// The sum of what the block at `w` was given and what it made of it; `b` may be one row for every
@@ -44,6 +58,13 @@ pub fn add(a: &Tensor, b: &Tensor, w: &Weights) -> Result<Tensor> {
     let (has, wants) = (b.channels(), a.channels());
     anyhow::ensure!(has == wants, "{} makes {has} channels, expected {wants}", w.place());
     Ok(a.add(b))
+}
+
+/// What the network at `w` makes must have this shape: a file may have levels too many or too few.
+pub fn expect_shape(x: &Tensor, shape: &[usize], w: &Weights) -> Result<()> {
+    let made = x.shape();
+    anyhow::ensure!(made == shape, "{} the network makes {made:?}, expected {shape:?}", w.place());
+    Ok(())
 }
 
 /// Attention with its queries, keys and values made by the layers of `w`.
@@ -59,7 +80,12 @@ pub fn attention(
     Ok(q.attention(k, v, heads, causal))
 }
 
-/// How many blocks `name.0`, `name.1`, ... there are.
+/// How many blocks `name.0`, `name.1`, ... there are, counting those of which every tensor is missing
+/// if there are later ones.
 pub fn count(w: &Weights, name: &str) -> usize {
-    (0..).take_while(|i| w.has(&format!("{name}.{i}"))).count()
+    let below = w.at(name);
+    let keys = below.keys();
+    let number = |key: &&str| key.split('.').next()?.parse::<usize>().ok();
+    let last = keys.iter().filter_map(number).filter(|n| *n < keys.len()).max();
+    last.map_or(0, |last| last + 1)
 }

@@ -6,12 +6,15 @@ mod families;
 mod goldens;
 mod layers;
 mod networks;
+mod preview;
 pub mod prompt;
+mod signs;
 mod tokenizer;
 mod unet;
 mod vae;
 
 pub use clip::{Clip, Encoded};
-pub use families::{Checkpoint, Concat, FAMILIES, Family, KINDS, Kind, identify};
+pub use families::{Checkpoint, Concat, Family, KINDS, Kind, Use, identify, unused};
+pub use preview::Preview;
 pub use unet::{Question, Size as UnetSize, Unet};
 pub use vae::{Size as VaeSize, Vae};

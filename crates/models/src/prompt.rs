@@ -164,11 +164,11 @@ fn parenthesised(text: &str) -> Vec<&str> {
     items
 }
 
-/// What Python's `float()` takes for a number.
+/// What Python's `float()` takes for a finite number; with others a picture would be all NaN.
 fn python_float(text: &str) -> Option<f32> {
     let text = text.trim();
     let plain = text.replace('_', "");
-    plain.parse::<f64>().ok().map(|w| w as f32)
+    plain.parse().ok().filter(|w: &f32| w.is_finite())
 }
 
 /// Fills chunks group by group.
@@ -220,6 +220,7 @@ mod tests {
         check("(:1.2)", &[(":1.2", 1.1)]);
         check("(a:b:1.2)", &[("a:b", 1.2)]);
         check("(x:1e1) (y:.5)", &[("x", 10.0), (" ", 1.0), ("y", 0.5)]);
+        check("(a:nan) (b:inf)", &[("a:nan", 1.1), (" ", 1.0), ("b:inf", 1.1)]);
         check("(open", &[("(open", 1.0)]);
         check("shut)", &[("shut)", 1.0)]);
     }

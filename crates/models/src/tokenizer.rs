@@ -6,7 +6,7 @@ use tokenizers::{
     AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerImpl,
     decoders::DecoderWrapper,
     models::bpe::BPE,
-    normalizers::{Lowercase, NFC, Sequence},
+    normalizers::{BertNormalizer, Lowercase, NFC, Sequence},
     pre_tokenizers::{
         byte_level::ByteLevel,
         sequence::Sequence as PreSequence,
@@ -51,7 +51,10 @@ fn clip() -> Bpe {
         Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
     let words = words.expect("the pattern is ours");
     let mut clip = TokenizerImpl::new(bpe);
-    clip.with_normalizer(Some(Sequence::new(vec![NFC.into(), Lowercase.into()])));
+    // Invisible characters are dropped, all white space is a blank, Chinese characters are words of
+    // their own: as BERT's tokenizer does, which the original runs first.
+    let clean = BertNormalizer::new(true, true, Some(false), false);
+    clip.with_normalizer(Some(Sequence::new(vec![clean.into(), NFC.into(), Lowercase.into()])));
     let bytes = ByteLevel::new(false, false, false);
     clip.with_pre_tokenizer(Some(PreSequence::new(vec![words.into(), bytes.into()])));
     clip.add_special_tokens(&[
@@ -63,27 +66,20 @@ fn clip() -> Bpe {
 
 /// Text to token ids, without start and end.
 pub fn tokenize(text: &str) -> anyhow::Result<Vec<u32>> {
-    let mut clean = String::with_capacity(text.len());
-    for c in text.chars().filter_map(self::clean) {
-        // Chinese characters are words of their own.
-        if is_chinese(c) { clean.extend([' ', c, ' ']) } else { clean.push(c) }
-    }
     let encoding =
-        CLIP.encode(clean, false).map_err(|e| anyhow::anyhow!("tokenizing the prompt: {e}"))?;
+        CLIP.encode(text, false).map_err(|e| anyhow::anyhow!("tokenizing the prompt: {e}"))?;
     Ok(encoding.get_ids().to_vec())
 }
 
-/// Control characters are dropped, all white space is a blank.
-fn clean(c: char) -> Option<char> {
-    match c {
-        c if c.is_whitespace() => Some(' '),
-        '\0' | '\u{fffd}' => None,
-        c if c.is_control() => None,
-        c => Some(c),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The blocks of CJK ideographs, as BERT's tokenizer lists them.
-fn is_chinese(c: char) -> bool {
-    matches!(c as u32, 0x4E00..=0x9FFF | 0x3400..=0x4DBF | 0x20000..=0x2A6DF | 0x2A700..=0x2CEAF | 0xF900..=0xFAFF | 0x2F800..=0x2FA1F)
+    /// Ids from transformers' `CLIPTokenizer`.
+    #[test]
+    fn invisible_characters_do_not_cut_words() {
+        assert_eq!(tokenize("x2\u{200d}6, it's").unwrap(), [343, 273, 277, 267, 585, 568]);
+        assert_eq!(tokenize("caf\u{e9}\u{200d}of").unwrap(), [3471, 3459, 539]);
+        assert_eq!(tokenize("\u{4e2d}9\u{a0}a").unwrap(), [19759, 511, 280, 320]);
+    }
 }

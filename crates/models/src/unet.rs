@@ -2,9 +2,12 @@
 //! and Nichol 2021): which blocks there are, and their sizes, are read from the checkpoint's keys.
 
 use crate::{
-    layers::{add, attention, conv2d, count, group_norm, layer_norm, linear},
+    layers::{
+        add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
+    },
     networks::Networks,
 };
+use std::fmt::Display;
 use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
 
 /// A noise predictor. Cheap to clone.
@@ -29,6 +32,13 @@ pub struct Size {
     pub tokens: usize,
 }
 
+impl Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self { batch, height, width, tokens } = self;
+        write!(f, "{width}x{height}, batch {batch}, {tokens} tokens")
+    }
+}
+
 /// One batch of questions to a UNet.
 pub struct Question<'a> {
     /// `[B, C, H, W]`, scaled to unit variance; `C` counts the extra channels of inpainting models.
@@ -40,6 +50,8 @@ pub struct Question<'a> {
     pub size: Size,
 }
 
+/// Those of the latents of every family with this network.
+const OUT_CHANNELS: usize = 4;
 const DOWN: Conv = Conv { stride: 2, pad: [1; 4], up2: false };
 
 impl Unet {
@@ -59,7 +71,8 @@ impl Unet {
             weights,
         };
         // Every key is asked for once, so that a file with holes is refused before anything runs.
-        this.record(Size { batch: 1, height: 8, width: 8, tokens: 77 })?;
+        let recorded = this.record(Size { batch: 1, height: 8, width: 8, tokens: 77 });
+        this.weights.verdict(recorded)?;
         Ok(this)
     }
 
@@ -91,16 +104,16 @@ impl Unet {
 
     fn record(&self, size: Size) -> Result<Program> {
         let w = &self.weights;
-        let tape = Tape::new();
+        let tape = Tape::named(format!("UNet {size}"));
         let x = tape.input("x", &[size.batch, size.height, size.width, self.in_channels]);
         let time = tape.input("time", &[size.batch, self.model_channels]);
         let context = tape.input("context", &[size.batch, size.tokens, self.context_channels]);
         // Every ResBlock begins with the SiLU of the embedding: done once for all.
-        let emb = linear(&time, &w.at("time_embed.0"))?.silu();
-        let emb = linear(&emb, &w.at("time_embed.2"))?.silu();
+        let emb = linear(&time, &w.at("time_embed.0")).silu();
+        let emb = linear(&emb, &w.at("time_embed.2")).silu();
         let blocks = Blocks { heads: self.heads, emb, context };
 
-        let mut h = conv2d(&x, &w.at("input_blocks.0.0"), Conv::same(3))?;
+        let mut h = conv2d(&x, &w.at("input_blocks.0.0"), Conv::same(3));
         let mut skips = vec![h.clone()];
         for i in 1..count(w, "input_blocks") {
             h = blocks.input(&h, &w.at("input_blocks").at(i))?;
@@ -110,17 +123,15 @@ impl Unet {
         h = blocks.spatial_transformer(&h, &w.at("middle_block.1"))?;
         h = blocks.res(&h, &w.at("middle_block.2"))?;
         for i in 0..count(w, "output_blocks") {
-            let skip = skips.pop().ok_or_else(|| {
-                anyhow::anyhow!("{}: more output blocks than input blocks", w.file())
-            })?;
-            h = blocks.output(
-                &h.concat(&[&skip], 3),
-                &w.at("output_blocks").at(i),
-                skips.last(),
-            )?;
+            let w = w.at("output_blocks").at(i);
+            let skip = skips.pop().filter(|skip| skip.shape()[..3] == h.shape()[..3]);
+            let skip = skip
+                .ok_or_else(|| anyhow::anyhow!("{} reads what no input block makes", w.place()))?;
+            h = blocks.output(&h.concat(&[&skip], 3), &w, skips.last())?;
         }
         h = group_norm(&h, &w.at("out.0"), 1e-5)?.silu();
-        h = conv2d(&h, &w.at("out.2"), Conv::same(3))?;
+        h = conv2d(&h, &w.at("out.2"), Conv::same(3));
+        expect_shape(&h, &[size.batch, size.height, size.width, OUT_CHANNELS], w)?;
         Ok(tape.finish(&[&h]))
     }
 }
@@ -136,7 +147,7 @@ struct Blocks {
 impl Blocks {
     fn input(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
         if w.has("0.op") {
-            return conv2d(x, &w.at("0.op"), DOWN);
+            return Ok(conv2d(x, &w.at("0.op"), DOWN));
         }
         let h = self.res(x, &w.at(0))?;
         if w.has("1") { self.spatial_transformer(&h, &w.at(1)) } else { Ok(h) }
@@ -149,7 +160,7 @@ impl Blocks {
             if w.has(&format!("{part}.transformer_blocks")) {
                 h = self.spatial_transformer(&h, &w.at(part))?;
             } else if w.has(&format!("{part}.conv")) {
-                h = conv2d(&upsample_to(&h, next), &w.at(part).at("conv"), Conv::same(3))?;
+                h = conv2d(&upsample_to(&h, next), &w.at(part).at("conv"), Conv::same(3));
             }
         }
         Ok(h)
@@ -158,12 +169,12 @@ impl Blocks {
     /// Two convolutions with the time step added between them.
     fn res(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
         let h = group_norm(x, &w.at("in_layers.0"), 1e-5)?.silu();
-        let h = conv2d(&h, &w.at("in_layers.2"), Conv::same(3))?;
-        let h = add(&h, &linear(&self.emb, &w.at("emb_layers.1"))?, &w.at("emb_layers.1"))?;
+        let h = conv2d(&h, &w.at("in_layers.2"), Conv::same(3));
+        let h = add(&h, &linear(&self.emb, &w.at("emb_layers.1")), &w.at("emb_layers.1"))?;
         let h = group_norm(&h, &w.at("out_layers.0"), 1e-5)?.silu();
-        let h = conv2d(&h, &w.at("out_layers.3"), Conv::same(3))?;
+        let h = conv2d(&h, &w.at("out_layers.3"), Conv::same(3));
         if w.has("skip_connection") {
-            return add(&linear(x, &w.at("skip_connection"))?, &h, w);
+            return add(&linear(x, &w.at("skip_connection")), &h, w);
         }
         add(x, &h, w)
     }
@@ -175,33 +186,33 @@ impl Blocks {
             unreachable!("a picture has four dimensions")
         };
         let h = group_norm(x, &w.at("norm"), 1e-6)?.reshape(&[b, height * width, c]);
-        let mut h = linear(&h, &w.at("proj_in"))?;
+        let mut h = linear(&h, &w.at("proj_in"));
         for i in 0..count(w, "transformer_blocks") {
             h = self.transformer(&h, &w.at("transformer_blocks").at(i))?;
         }
-        let h = linear(&h, &w.at("proj_out"))?;
+        let h = linear(&h, &w.at("proj_out"));
         add(x, &h.reshape(&[b, height, width, h.channels()]), w)
     }
 
     /// Attention to itself, attention to the text, and a gated MLP, each added to its input.
     fn transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
-        let h = layer_norm(x, &w.at("norm1"))?;
+        let h = layer_norm(x, &w.at("norm1"));
         let x = add(x, &self.attention(&h, &h, &w.at("attn1"))?, w)?;
-        let h = layer_norm(&x, &w.at("norm2"))?;
+        let h = layer_norm(&x, &w.at("norm2"));
         let x = add(&x, &self.attention(&h, &self.context, &w.at("attn2"))?, w)?;
-        let h = layer_norm(&x, &w.at("norm3"))?;
-        let h = linear(&h, &w.at("ff.net.0.proj"))?;
+        let h = layer_norm(&x, &w.at("norm3"));
+        let h = linear(&h, &w.at("ff.net.0.proj"));
         anyhow::ensure!(
             h.channels().is_multiple_of(2),
             w.wrong("ff.net.0.proj.weight", "two halves")
         );
-        add(&x, &linear(&h.geglu(), &w.at("ff.net.2"))?, w)
+        add(&x, &linear(&h.geglu(), &w.at("ff.net.2")), w)
     }
 
     fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {
-        let q = linear(x, &w.at("to_q"))?;
-        let (k, v) = (linear(context, &w.at("to_k"))?, linear(context, &w.at("to_v"))?);
-        linear(&attention([&q, &k, &v], self.heads, false, w)?, &w.at("to_out.0"))
+        let q = project(x, &w.at("to_q"));
+        let (k, v) = (project(context, &w.at("to_k")), project(context, &w.at("to_v")));
+        Ok(linear(&attention([&q, &k, &v], self.heads, false, w)?, &w.at("to_out.0")))
     }
 }
 
@@ -210,7 +221,7 @@ fn upsample_to(x: &Tensor, like: Option<&Tensor>) -> Tensor {
     let up = x.upsample2x();
     let Some(like) = like else { return up };
     let cut = |t: Tensor, axis: usize| {
-        if t.dim(axis) == like.dim(axis) { t } else { t.slice(axis, 0, like.dim(axis)) }
+        if t.dim(axis) <= like.dim(axis) { t } else { t.slice(axis, 0, like.dim(axis)) }
     };
     cut(cut(up, 1), 2)
 }

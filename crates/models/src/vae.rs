@@ -2,7 +2,7 @@
 //! is that of Esser et al. 2021): pictures to latents an eighth of their size, and back.
 
 use crate::{
-    layers::{self, add, conv2d, count, group_norm, linear},
+    layers::{self, add, conv2d, count, expect_shape, group_norm, linear},
     networks::Networks,
     unet::{channels_first, channels_last},
 };
@@ -27,11 +27,18 @@ pub struct Size {
     pub width: usize,
 }
 
+/// Each level halves the picture; every VAE of this kind has four.
+const MAX_LEVELS: usize = 8;
 const EPS: f32 = 1e-6;
 /// The encoder halves with one row and column of zeros at the far edges only.
 const DOWN: Conv = Conv { stride: 2, pad: [0, 1, 0, 1], up2: false };
 
 impl Vae {
+    /// Where a VAE is in a file: at the top, or where checkpoints keep it.
+    pub fn inside(file: &Weights) -> Weights {
+        if file.has("first_stage_model") { file.at("first_stage_model") } else { file.clone() }
+    }
+
     pub fn load(weights: Weights) -> Result<Self> {
         let latent_channels = weights.ranked("decoder.conv_in.weight", 4)?.shape()[1];
         let this = Self {
@@ -40,14 +47,15 @@ impl Vae {
             decoders: Networks::default(),
             encoders: Networks::default(),
         };
+        let levels = count(&this.weights, "decoder.up");
         anyhow::ensure!(
-            this.weights.has("decoder.up.0"),
-            "{}: the decoder has no levels",
+            (1..=MAX_LEVELS).contains(&levels),
+            "{}: the decoder has {levels} levels, expected 1 to {MAX_LEVELS}",
             this.weights.file()
         );
         let size = Size { batch: 1, height: 1, width: 1 };
-        this.record_decoder(size)?;
-        this.record_encoder(size)?;
+        let recorded = this.record_decoder(size).and_then(|_| this.record_encoder(size));
+        this.weights.verdict(recorded)?;
         Ok(this)
     }
 
@@ -75,15 +83,21 @@ impl Vae {
         Ok(self.record_decoder(size)?.folded())
     }
 
+    /// A network's name, with its size in pixels of the picture.
+    fn called(&self, what: &str, size: Size) -> String {
+        let [width, height] = [size.width, size.height].map(|n| n * self.scale());
+        format!("{what} {width}x{height}, batch {}", size.batch)
+    }
+
     fn record_decoder(&self, size: Size) -> Result<Program> {
         let w = &self.weights.at("decoder");
-        let tape = Tape::new();
+        let tape = Tape::named(self.called("VAE decoder", size));
         let mut h =
             tape.input("latent", &[size.batch, size.height, size.width, self.latent_channels]);
         if self.weights.has("post_quant_conv") {
-            h = linear(&h, &self.weights.at("post_quant_conv"))?;
+            h = linear(&h, &self.weights.at("post_quant_conv"));
         }
-        h = conv2d(&h, &w.at("conv_in"), Conv::same(3))?;
+        h = conv2d(&h, &w.at("conv_in"), Conv::same(3));
         h = middle(&h, &w.at("mid"))?;
         for level in (0..count(w, "up")).rev() {
             let w = w.at("up").at(level);
@@ -91,36 +105,40 @@ impl Vae {
                 h = res(&h, &w.at("block").at(i))?;
             }
             if w.has("upsample") {
-                h = conv2d(&h.upsample2x(), &w.at("upsample.conv"), Conv::same(3))?;
+                h = conv2d(&h.upsample2x(), &w.at("upsample.conv"), Conv::same(3));
             }
         }
         h = group_norm(&h, &w.at("norm_out"), EPS)?.silu();
-        h = conv2d(&h, &w.at("conv_out"), Conv::same(3))?;
+        h = conv2d(&h, &w.at("conv_out"), Conv::same(3));
+        let [height, width] = [size.height, size.width].map(|n| n * self.scale());
+        expect_shape(&h, &[size.batch, height, width, 3], w)?;
         Ok(tape.finish(&[&h]))
     }
 
     fn record_encoder(&self, size: Size) -> Result<Program> {
         let w = &self.weights.at("encoder");
         let scale = self.scale();
-        let tape = Tape::new();
+        let tape = Tape::named(self.called("VAE encoder", size));
         let x = tape.input("picture", &[size.batch, size.height * scale, size.width * scale, 3]);
-        let mut h = conv2d(&x, &w.at("conv_in"), Conv::same(3))?;
+        let mut h = conv2d(&x, &w.at("conv_in"), Conv::same(3));
         for level in 0..count(w, "down") {
             let w = w.at("down").at(level);
             for i in 0..count(&w, "block") {
                 h = res(&h, &w.at("block").at(i))?;
             }
             if w.has("downsample") {
-                h = conv2d(&h, &w.at("downsample.conv"), DOWN)?;
+                anyhow::ensure!(h.dim(1) > 1, "{} is a level too many", w.place());
+                h = conv2d(&h, &w.at("downsample.conv"), DOWN);
             }
         }
         h = middle(&h, &w.at("mid"))?;
         h = group_norm(&h, &w.at("norm_out"), EPS)?.silu();
-        h = conv2d(&h, &w.at("conv_out"), Conv::same(3))?;
+        h = conv2d(&h, &w.at("conv_out"), Conv::same(3));
         if self.weights.has("quant_conv") {
-            h = linear(&h, &self.weights.at("quant_conv"))?;
+            h = linear(&h, &self.weights.at("quant_conv"));
         }
         // The first half of the channels is the mean, the second the logarithm of the variance.
+        expect_shape(&h, &[size.batch, size.height, size.width, 2 * self.latent_channels], w)?;
         Ok(tape.finish(&[&h.slice(3, 0, self.latent_channels)]))
     }
 }
@@ -133,11 +151,11 @@ fn middle(x: &Tensor, w: &Weights) -> Result<Tensor> {
 
 fn res(x: &Tensor, w: &Weights) -> Result<Tensor> {
     let h = group_norm(x, &w.at("norm1"), EPS)?.silu();
-    let h = conv2d(&h, &w.at("conv1"), Conv::same(3))?;
+    let h = conv2d(&h, &w.at("conv1"), Conv::same(3));
     let h = group_norm(&h, &w.at("norm2"), EPS)?.silu();
-    let h = conv2d(&h, &w.at("conv2"), Conv::same(3))?;
+    let h = conv2d(&h, &w.at("conv2"), Conv::same(3));
     if w.has("nin_shortcut") {
-        return add(&linear(x, &w.at("nin_shortcut"))?, &h, w);
+        return add(&linear(x, &w.at("nin_shortcut")), &h, w);
     }
     add(x, &h, w)
 }
@@ -146,8 +164,8 @@ fn res(x: &Tensor, w: &Weights) -> Result<Tensor> {
 fn attention(x: &Tensor, w: &Weights) -> Result<Tensor> {
     let &[b, height, width, c] = x.shape() else { unreachable!("a picture has four dimensions") };
     let h = group_norm(x, &w.at("norm"), EPS)?.reshape(&[b, height * width, c]);
-    let (q, k, v) = (linear(&h, &w.at("q"))?, linear(&h, &w.at("k"))?, linear(&h, &w.at("v"))?);
+    let (q, k, v) = (linear(&h, &w.at("q")), linear(&h, &w.at("k")), linear(&h, &w.at("v")));
     let h = layers::attention([&q, &k, &v], 1, false, w)?;
-    let h = linear(&h, &w.at("proj_out"))?;
+    let h = linear(&h, &w.at("proj_out"));
     add(x, &h.reshape(&[b, height, width, h.channels()]), w)
 }

@@ -91,13 +91,13 @@ impl KSample {
     }
 
     fn full_sigmas(&self, model: &ModelSampling, steps: usize) -> Result<Vec<f32>> {
-        if !self.sampler.drops_penultimate_sigma {
-            return self.scheduler.sigmas(model, steps);
-        }
-        let mut sigmas = self.scheduler.sigmas(model, steps + 1)?;
-        if sigmas.len() > 1 {
+        let drops = self.sampler.drops_penultimate_sigma;
+        let mut sigmas = self.scheduler.sigmas(model, steps + usize::from(drops))?;
+        if drops && sigmas.len() > 1 {
             sigmas.remove(sigmas.len() - 2);
         }
+        let name = self.scheduler.name;
+        ensure!(!sigmas[0].is_nan(), "the {name} schedule cannot do with {steps} steps: take more");
         Ok(sigmas)
     }
 }

@@ -3,21 +3,24 @@
 use crate::{
     Adapter, GpuOptions, Program, Result,
     cpu::{CpuDevice, CpuNetwork},
+    dry::{DryNetwork, Ledger},
     gpu::{GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
 use std::sync::Arc;
 
-/// What runs programs: this machine's processor, or a GPU.
+/// What runs programs: this machine's processor, a GPU, or nothing.
 pub enum Device {
     Cpu(CpuDevice),
     Gpu(Arc<GpuDevice>),
+    Dry(Ledger),
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
 pub enum Network {
     Cpu(CpuNetwork),
     Gpu(GpuNetwork),
+    Dry(DryNetwork),
 }
 
 impl Device {
@@ -30,11 +33,18 @@ impl Device {
         Ok(Self::Gpu(Arc::new(adapter.open(options)?)))
     }
 
+    /// A device that plans and counts in the ledger, computes nothing and gives zeros: to learn what
+    /// a run takes.
+    pub fn dry(ledger: &Ledger) -> Self {
+        Self::Dry(ledger.clone())
+    }
+
     /// What people call it.
     pub fn name(&self) -> &str {
         match self {
             Self::Cpu(_) => "CPU",
             Self::Gpu(gpu) => gpu.name(),
+            Self::Dry(_) => "nothing",
         }
     }
 
@@ -44,6 +54,7 @@ impl Device {
         match self {
             Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
             Self::Gpu(gpu) => Ok(Network::Gpu(gpu.compile(program)?)),
+            Self::Dry(ledger) => Ok(Network::Dry(ledger.compile(program))),
         }
     }
 }
@@ -61,6 +72,7 @@ impl Network {
         match self {
             Self::Cpu(cpu) => Ok(cpu.run(inputs)),
             Self::Gpu(gpu) => gpu.run(inputs),
+            Self::Dry(dry) => Ok(dry.run()),
         }
     }
 
@@ -68,6 +80,7 @@ impl Network {
         match self {
             Self::Cpu(cpu) => &cpu.program,
             Self::Gpu(gpu) => &gpu.program,
+            Self::Dry(dry) => &dry.program,
         }
     }
 }

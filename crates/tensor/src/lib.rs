@@ -10,6 +10,7 @@
 
 mod cpu;
 mod device;
+mod dry;
 mod fold;
 mod gpu;
 pub mod ops;
@@ -21,11 +22,14 @@ mod testing;
 mod weights;
 
 pub use device::{Device, Network};
+pub use dry::{Cost, Ledger};
 pub use gpu::{Adapter, GpuOptions};
 pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
-pub use weights::{Checkpoint, Dtype, Weight, Weights, write_safetensors};
+pub use weights::{
+    Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Weight, Weights, told, write_safetensors,
+};
 
 pub type Result<T> = anyhow::Result<T>;

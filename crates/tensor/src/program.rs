@@ -1,6 +1,7 @@
 //! What a recording becomes: a list of operations over numbered values.
 
-use crate::ops::Op;
+use crate::{Weight, ops::Op};
+use std::collections::BTreeMap;
 
 /// The index of a value in [`Program::values`].
 pub type ValueId = usize;
@@ -33,6 +34,8 @@ pub struct Step {
 /// A network, written down: operations in order, over values, from inputs to outputs.
 #[derive(Debug, Default)]
 pub struct Program {
+    /// What it is, and of which size: for people.
+    pub name: String,
     pub values: Vec<Value>,
     pub steps: Vec<Step>,
     /// Names and values to be given at each run, in order.
@@ -60,6 +63,11 @@ impl Program {
             .iter()
             .map(|step| step.op.flops(&self.shapes(step), self.shape(step.output)))
             .sum()
+    }
+
+    /// The weights it reads, each once, by identity.
+    pub fn weights(&self) -> BTreeMap<u64, &Weight> {
+        self.steps.iter().flat_map(|step| step.op.weights()).map(|w| (w.id(), w)).collect()
     }
 
     /// Shapes of a step's inputs.

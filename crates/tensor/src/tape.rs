@@ -23,6 +23,11 @@ impl Tape {
         Self::default()
     }
 
+    /// A tape for a program of this name.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self(Rc::new(RefCell::new(Program { name: name.into(), ..Program::default() })))
+    }
+
     /// A value that every run is given.
     pub fn input(&self, name: &str, shape: &[usize]) -> Tensor {
         let tensor = self.value(shape, None);

@@ -1,7 +1,43 @@
 //! What the tests of operations share: random numbers, weights without a file, every device.
 
 use crate::{Adapter, Device, GpuOptions, Program, Weights};
-use std::sync::OnceLock;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    sync::OnceLock,
+};
+
+/// Counts what each thread holds, and the most it held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+// SAFETY: all memory is the system allocator's.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get() + layout.size() as isize);
+        MOST.set(MOST.get().max(HELD.get()));
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - layout.size() as isize);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The most bytes that this thread held more than before while it ran `f`.
+pub fn most_held(f: impl FnOnce()) -> usize {
+    let before = HELD.get();
+    MOST.set(before);
+    f();
+    (MOST.get() - before) as usize
+}
 
 /// A small generator (Vigna's splitmix64): the same numbers on every machine.
 pub struct Random(pub u64);
@@ -16,6 +52,10 @@ impl Random {
     }
     pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
+    }
+    /// One of them.
+    pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
     }
     /// Uniform in -1..1.
     pub fn number(&mut self) -> f32 {

@@ -3,19 +3,25 @@
 //! A file is data only and is checked from end to end before anything is read:
 //! <https://github.com/huggingface/safetensors#format>.
 
+mod format;
+#[cfg(test)]
+mod tests;
+
+pub use format::{PICKLE_ENDINGS, PICKLE_REFUSED};
+
 use crate::Result;
 use anyhow::{Context as _, bail, ensure};
 use half::{bf16, f16};
 use memmap2::Mmap;
+use rayon::prelude::*;
 use safetensors::SafeTensors;
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::BTreeMap,
     fmt::{Debug, Display},
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -37,6 +43,17 @@ impl Dtype {
             Self::F32 => Some(4),
             Self::F16 | Self::Bf16 => Some(2),
             Self::Other(_) => None,
+        }
+    }
+}
+
+impl Display for Dtype {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::F32 => f.write_str("F32"),
+            Self::F16 => f.write_str("F16"),
+            Self::Bf16 => f.write_str("BF16"),
+            Self::Other(dtype) => write!(f, "{dtype:?}"),
         }
     }
 }
@@ -97,8 +114,10 @@ pub struct Checkpoint {
     parts: Vec<Bytes>,
     /// In the file's order.
     keys: Vec<String>,
-    entries: HashMap<String, Entry>,
+    entries: BTreeMap<String, Entry>,
     metadata: BTreeMap<String, String>,
+    /// By key: what it should be. What recordings found missing or wrong.
+    faults: Mutex<BTreeMap<String, String>>,
 }
 
 impl Debug for Checkpoint {
@@ -139,6 +158,7 @@ impl Weights {
         let open = || -> Result<Bytes> {
             ensure!(!file.metadata()?.is_dir(), "it is a folder");
             ensure!(file.metadata()?.len() > 0, "the file is empty");
+            format::refuse_pickles_by_name(path)?;
             // SAFETY: nothing here writes to the file. Should another program cut it short while
             // it is mapped, the system ends this process; that cannot be guarded against.
             Ok(Bytes::Mapped(unsafe { Mmap::map(&file)? }))
@@ -160,8 +180,9 @@ impl Weights {
             serial,
             parts: Vec::new(),
             keys: Vec::new(),
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             metadata: BTreeMap::new(),
+            faults: Mutex::default(),
         };
         for bytes in parts {
             file.add(bytes).context(name.to_owned())?;
@@ -181,19 +202,28 @@ impl Weights {
         let Some(entry) = self.file.entries.get(&key) else {
             bail!("{}: no tensor {key}{}", self.file.name, self.near(&key));
         };
+        entry.used.store(true, Ordering::Relaxed);
         if let Dtype::Other(dtype) = entry.dtype {
             bail!("{}: {key} is {dtype:?}; weights are F32, F16 or BF16", self.file.name);
         }
-        entry.used.store(true, Ordering::Relaxed);
-        let (file, shape) = (self.file.clone(), entry.shape.clone());
-        Ok(Weight { file, key, shape, dtype: entry.dtype, f16: self.f16 })
+        Ok(self.weight(key, &entry.shape, entry.dtype))
     }
 
-    /// As [`Weights::get`], and the shape must be this one.
-    pub fn shaped(&self, name: &str, shape: &[usize]) -> Result<Weight> {
-        let weight = self.get(name)?;
-        ensure!(weight.shape == shape, self.wrong(name, &format!("{shape:?}")));
-        Ok(weight)
+    fn weight(&self, key: String, shape: &[usize], dtype: Dtype) -> Weight {
+        Weight { file: self.file.clone(), key, shape: shape.to_vec(), dtype, f16: self.f16 }
+    }
+
+    /// The tensor `name` in this shape. One that is missing or has another shape is noted, and a
+    /// tensor without numbers stands in for it, so that a recording goes on and meets every fault:
+    /// [`Weights::verdict`] tells them all.
+    pub fn shaped(&self, name: &str, shape: &[usize]) -> Weight {
+        let found = self.shape(name).and_then(|_| self.get(name).ok());
+        if let Some(weight) = found.filter(|weight| weight.shape == shape) {
+            return weight;
+        }
+        let key = format!("{}{name}", self.prefix);
+        self.faults().insert(key.clone(), format!("{shape:?} of F32, F16 or BF16"));
+        self.weight(key, shape, Dtype::F32)
     }
 
     /// As [`Weights::get`], and it must have this many dimensions.
@@ -201,6 +231,29 @@ impl Weights {
         let weight = self.get(name)?;
         ensure!(weight.shape.len() == rank, self.wrong(name, &format!("{rank} dimensions")));
         Ok(weight)
+    }
+
+    /// What a first recording came to, or an error that tells all the tensors below this place that
+    /// recordings found missing or wrong.
+    pub fn verdict<T>(&self, recorded: Result<T>) -> Result<T> {
+        let faults = self.faults();
+        let faults = faults.iter().filter(|(key, _)| key.starts_with(&self.prefix));
+        let (wrong, missing): (Vec<_>, Vec<_>) =
+            faults.partition(|(key, _)| self.file.entries.contains_key(*key));
+        let missing: Vec<&String> = missing.into_iter().map(|(key, _)| key).collect();
+        let wrong = wrong.into_iter().map(|(key, expected)| {
+            let Entry { shape, dtype, .. } = &self.file.entries[key];
+            format!("{key} is {shape:?} of {dtype}, expected {expected}")
+        });
+        let wrong: Vec<String> = wrong.collect();
+        let told = [told("missing", &missing), told("wrong", &wrong)];
+        let told: Vec<String> = told.into_iter().flatten().collect();
+        ensure!(told.is_empty(), "{}: {}", self.file.name, told.join("; "));
+        recorded
+    }
+
+    fn faults(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.file.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// In words: the file, the tensor, its shape, and what it should be.
@@ -217,8 +270,10 @@ impl Weights {
     /// Whether there is a tensor `name`, or anything below it.
     pub fn has(&self, name: &str) -> bool {
         let key = format!("{}{name}", self.prefix);
-        let below = |k: &String| k.strip_prefix(&key).is_some_and(|rest| rest.starts_with('.'));
-        self.file.entries.contains_key(&key) || self.file.keys.iter().any(below)
+        let below = format!("{key}.");
+        let mut after = self.file.entries.range(below.clone()..);
+        self.file.entries.contains_key(&key)
+            || after.next().is_some_and(|(k, _)| k.starts_with(&below))
     }
 
     /// The shape of `name`, if it is there.
@@ -246,16 +301,22 @@ impl Weights {
         &self.file.name
     }
 
+    /// Bytes of the whole file.
+    pub fn size(&self) -> u64 {
+        self.file.parts.iter().map(|part| part.get().len() as u64).sum()
+    }
+
     /// The same place, its numbers rounded to f16 as they are read (ComfyUI keeps text encoders so).
     #[must_use]
     pub fn rounded_to_f16(&self) -> Self {
         Self { f16: true, ..self.clone() }
     }
 
-    /// Keys of the file that no [`Weights::get`] has asked for yet.
-    pub fn unused(&self) -> Vec<String> {
-        let used = |key: &String| self.file.entries[key].used.load(Ordering::Relaxed);
-        self.file.keys.iter().filter(|key| !used(key)).cloned().collect()
+    /// The full keys below this place that no [`Weights::get`] has asked for yet.
+    pub fn unused(&self) -> Vec<&str> {
+        let used = |key: &str| self.file.entries[key].used.load(Ordering::Relaxed);
+        let here = self.file.keys.iter().map(String::as_str);
+        here.filter(|key| key.starts_with(&self.prefix) && !used(key)).collect()
     }
 
     /// `; there is a.b, a.c` for up to three keys that begin like `key`.
@@ -274,11 +335,11 @@ impl Weights {
 impl Checkpoint {
     fn add(&mut self, bytes: Bytes) -> Result<()> {
         let data = bytes.get();
-        refuse_other_formats(data)?;
+        format::refuse_others(data)?;
         let (header, metadata) = SafeTensors::read_metadata(data)
             .map_err(|e| anyhow::anyhow!("not a sound safetensors file: {e}"))?;
         let base = 8 + header;
-        refuse_duplicate_keys(&data[8..base])?;
+        format::refuse_duplicate_keys(&data[8..base])?;
         let part = self.parts.len();
         for key in metadata.offset_keys() {
             let info = metadata.info(&key).context("safetensors lists a key it does not have")?;
@@ -302,46 +363,11 @@ impl Checkpoint {
     }
 }
 
-fn refuse_other_formats(data: &[u8]) -> Result<()> {
-    ensure!(
-        !data.starts_with(b"PK") && !data.starts_with(&[0x80]),
-        "this is a pickle file (a .ckpt, .pt or .bin), whatever its name says. Opening one can run any \
-         program hidden in it, so Weft does not. Use the model's .safetensors edition."
-    );
-    ensure!(
-        !data.starts_with(b"version https://git-lfs"),
-        "this is a git-lfs pointer, not the weights; fetch the file itself with `git lfs pull`"
-    );
-    ensure!(!data.starts_with(b"GGUF"), "this is a GGUF file; Weft reads safetensors");
-    ensure!(!data.starts_with(b"<"), "this is a web page, not weights; the download went wrong");
-    Ok(())
-}
-
-/// The safetensors crate keeps the last of two equal keys in silence; a lying file may mean the other.
-fn refuse_duplicate_keys(header: &[u8]) -> Result<()> {
-    struct Keys;
-    impl<'de> Visitor<'de> for Keys {
-        type Value = ();
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-            let mut seen = HashSet::new();
-            while let Some(key) = map.next_key::<String>()? {
-                map.next_value::<IgnoredAny>()?;
-                if let Some(key) = seen.replace(key) {
-                    return Err(serde::de::Error::custom(format!(
-                        "the tensor {key} is there twice"
-                    )));
-                }
-            }
-            Ok(())
-        }
-    }
-    Ok(serde_json::Deserializer::from_slice(header).deserialize_map(Keys)?)
-}
-
 impl Weight {
+    /// The file's name.
+    pub fn file(&self) -> &str {
+        &self.file.name
+    }
     /// The full key in the file.
     pub fn key(&self) -> &str {
         &self.key
@@ -367,18 +393,27 @@ impl Weight {
     /// All numbers as f32, row-major as in the file. An infinite number or a NaN is an error.
     /// The pages read are given back to the system.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
-        let (entry, bytes) = self.bytes();
+        let (entry, bytes) = self.bytes()?;
         let numbers = self.decode(bytes);
         self.file.parts[entry.part].release(entry.start, entry.len);
-        self.check_finite(&numbers)?;
+        self.check_finite(numbers.iter().all(|x| x.is_finite()))?;
         Ok(numbers)
+    }
+
+    /// An error if a number is infinite or a NaN. Reads the tensor once, where it lies; its pages are
+    /// given back to the system.
+    pub fn check(&self) -> Result<()> {
+        let (entry, bytes) = self.bytes()?;
+        let finite = bytes.par_chunks(1 << 20).all(|piece| self.is_finite(piece));
+        self.file.parts[entry.part].release(entry.start, entry.len);
+        self.check_finite(finite)
     }
 
     /// Rows of a matrix, gathered: `[ids.len(), cols]`. For token embeddings. A row past the end, an
     /// infinite number or a NaN is an error.
     pub fn rows(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let (_, bytes) = self.bytes();
-        let row = bytes.len() / self.shape[0].max(1);
+        let (_, bytes) = self.bytes()?;
+        let row = bytes.len() / self.shape.first().map_or(1, |rows| (*rows).max(1));
         let row_of = |id: &u32| {
             let start = *id as usize * row;
             bytes
@@ -389,13 +424,13 @@ impl Weight {
         for id in ids {
             numbers.extend(self.decode(row_of(id)?));
         }
-        self.check_finite(&numbers)?;
+        self.check_finite(numbers.iter().all(|x| x.is_finite()))?;
         Ok(numbers)
     }
 
-    fn check_finite(&self, numbers: &[f32]) -> Result<()> {
+    fn check_finite(&self, finite: bool) -> Result<()> {
         ensure!(
-            numbers.iter().all(|x| x.is_finite()),
+            finite,
             "{}: {} holds NaN or infinite numbers; the file is damaged",
             self.file.name,
             self.key
@@ -410,9 +445,24 @@ impl Weight {
         hash.finish()
     }
 
-    fn bytes(&self) -> (&Entry, &[u8]) {
-        let entry = &self.file.entries[&self.key];
-        (entry, &self.file.parts[entry.part].get()[entry.start..entry.start + entry.len])
+    /// An error for what only stands in for a tensor.
+    fn bytes(&self) -> Result<(&Entry, &[u8])> {
+        let entry = self.file.entries.get(&self.key).filter(|e| e.shape == self.shape);
+        let entry = entry.with_context(|| {
+            format!("{}: no tensor {} of {:?}", self.file.name, self.key, self.shape)
+        })?;
+        Ok((entry, &self.file.parts[entry.part].get()[entry.start..entry.start + entry.len]))
+    }
+
+    /// Whether no number has all bits of its exponent set.
+    fn is_finite(&self, bytes: &[u8]) -> bool {
+        let all_set = |mask: u16, top: &[u8]| u16::from_le_bytes([top[0], top[1]]) & mask == mask;
+        match self.dtype {
+            Dtype::F32 => !bytes.chunks_exact(4).any(|b| all_set(0x7F80, &b[2..])),
+            Dtype::F16 => !bytes.chunks_exact(2).any(|b| all_set(0x7C00, b)),
+            Dtype::Bf16 => !bytes.chunks_exact(2).any(|b| all_set(0x7F80, b)),
+            Dtype::Other(_) => true,
+        }
     }
 
     fn decode(&self, bytes: &[u8]) -> Vec<f32> {
@@ -436,6 +486,17 @@ impl Weight {
     }
 }
 
+/// `3 tensors are missing: a, b, c`, of many the first few; `None` if there are none.
+pub fn told(what: &str, keys: &[impl AsRef<str>]) -> Option<String> {
+    const SHOWN: usize = 10;
+    let shown: Vec<&str> = keys.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let more = keys.len() - shown.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let are = if keys.len() == 1 { "tensor is" } else { "tensors are" };
+    let told = || format!("{} {are} {what}: {}{more}", keys.len(), shown.join(", "));
+    (!keys.is_empty()).then(told)
+}
+
 /// Tensors of f32 as the bytes of a safetensors file.
 pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Vec<u8>> {
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
@@ -448,83 +509,4 @@ pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result
         Ok((name.as_str(), view))
     });
     Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A file with this header and this many bytes of data after it.
-    fn file(header: &str, data: usize) -> Vec<u8> {
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.as_bytes());
-        bytes.resize(bytes.len() + data, 0);
-        bytes
-    }
-
-    fn open(bytes: &[u8]) -> Result<Weights> {
-        let path = tempfile::NamedTempFile::new()?.into_temp_path();
-        std::fs::write(&path, bytes)?;
-        Weights::open(&path)
-    }
-
-    #[test]
-    fn lying_files_are_refused_with_the_reason() {
-        let a = r#""a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
-        let cases: [(Vec<u8>, &str); 12] = [
-            (vec![], "empty"),
-            (b"PK\x03\x04".to_vec(), "pickle"),
-            (b"\x80\x02}q".to_vec(), "pickle"),
-            (b"version https://git-lfs.github.com/spec/v1\n".to_vec(), "git-lfs"),
-            (file("{", 0), "safetensors"),
-            (u64::MAX.to_le_bytes().to_vec(), "safetensors"),
-            (200_000_000u64.to_le_bytes().to_vec(), "safetensors"),
-            (file(&format!("{{{a}}}"), 4), "safetensors"),
-            (file(&format!("{{{a}}}"), 12), "safetensors"),
-            (file(&format!("{{{a},{a}}}"), 8), "there twice"),
-            (file(&format!("{{{a},{}}}", a.replace("\"a\"", "\"b\"")), 8), "safetensors"),
-            (file(&format!("{{{}}}", a.replace("[2]", "[3]")), 8), "safetensors"),
-        ];
-        for (bytes, reason) in cases {
-            let error = format!("{:#}", open(&bytes).unwrap_err());
-            assert!(error.contains(reason), "{reason}: {error}");
-        }
-    }
-
-    #[test]
-    fn numbers_come_as_they_were_written() {
-        let header = r#"{"x.h":{"dtype":"F16","shape":[2,1],"data_offsets":[0,4]},"x.f":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
-        let mut bytes = file(header, 0);
-        for h in [f16::from_f32(1.5), f16::from_f32(-2.0)] {
-            bytes.extend(h.to_le_bytes());
-        }
-        for f in [0.1f32, f32::NAN] {
-            bytes.extend(f.to_le_bytes());
-        }
-        let weights = open(&bytes).unwrap().at("x");
-        assert_eq!(weights.get("h").unwrap().to_f32().unwrap(), [1.5, -2.0]);
-        assert_eq!(weights.get("h").unwrap().rows(&[1, 0]).unwrap(), [-2.0, 1.5]);
-        assert!(weights.get("h").unwrap().rows(&[2]).unwrap_err().to_string().contains("no row 2"));
-        assert!(weights.get("f").unwrap().rows(&[1]).unwrap_err().to_string().contains("NaN"));
-        let nan = weights.get("f").unwrap().to_f32().unwrap_err().to_string();
-        assert!(nan.contains("x.f holds NaN"), "{nan}");
-        let missing = weights.get("g").unwrap_err().to_string();
-        assert!(missing.contains("no tensor x.g"), "{missing}");
-        assert!(weights.unused().is_empty());
-    }
-
-    #[test]
-    fn later_parts_win_and_share_the_rest() {
-        let part = |key: &str, value: f32| -> &'static [u8] {
-            let header =
-                format!(r#"{{"{key}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}}}"#);
-            let mut bytes = file(&header, 0);
-            bytes.extend(value.to_le_bytes());
-            bytes.leak()
-        };
-        let weights =
-            Weights::from_parts("x", &[part("a", 1.0), part("b", 2.0), part("a", 3.0)]).unwrap();
-        assert_eq!(weights.get("a").unwrap().to_f32().unwrap(), [3.0]);
-        assert_eq!(weights.get("b").unwrap().to_f32().unwrap(), [2.0]);
-    }
 }

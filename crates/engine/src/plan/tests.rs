@@ -86,6 +86,16 @@ fn unknown_classes_are_all_told_with_the_nearest() {
 }
 
 #[test]
+fn beside_unknown_classes_a_person_is_told_what_else_is_wrong() {
+    let mut prompt = bad_sampler();
+    prompt["9"] = node("Sav", json!({"images": ["3", 0]}));
+    let rejection = rejected(&prompt);
+    let text = rejection.to_string();
+    assert!(text.contains("did you mean Save?") && text.contains("`steps`"), "{text}");
+    assert_eq!(rejection.json()["node_errors"], json!({}), "ComfyUI stops at the class");
+}
+
+#[test]
 fn a_cycle_names_its_nodes() {
     let add = |from: &str| node("Add", json!({"a": [from, 0], "b": 1}));
     let prompt = json!({

@@ -5,9 +5,9 @@ use crate::{Act, Result, Tensor, Weight, cpu, gpu};
 use rayon::prelude::*;
 use std::ops::Range;
 
-const STATISTICS: gpu::Kernel = gpu::kernel!("group_norm_statistics");
+const STATISTICS: gpu::Kernel = gpu::kernel!("group_norm_statistics", "reduce");
 const GROUP_NORM: gpu::Kernel = gpu::kernel!("group_norm", "act");
-const LAYER_NORM: gpu::Kernel = gpu::kernel!("layer_norm");
+const LAYER_NORM: gpu::Kernel = gpu::kernel!("layer_norm", "reduce");
 
 /// Over `groups` groups of channels of each picture; then `act`.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::{Op, exp};
 use crate::{Result, Tensor, cpu, gpu};
 
-const KERNEL: gpu::Kernel = gpu::kernel!("softmax");
+const KERNEL: gpu::Kernel = gpu::kernel!("softmax", "reduce");
 
 #[derive(Debug)]
 pub(crate) struct Softmax;

@@ -1,0 +1,134 @@
+//! A run in which nothing is computed and nothing is left on the disk: the same nodes, with a device
+//! that counts. What it meets, a run would meet.
+
+use crate::{Folders, document::Graph};
+use anyhow::Result;
+use engine::{Cache, End, Engine, Failure, Plan, RunEvent, RunOptions, Source, Step, Targets};
+use graph::{File, Host, Json, Services};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tensor::{Device, Ledger};
+
+/// Work on pictures is done for real: so long is waited for it.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Nothing is run a second time but after a failure: there is little to remember.
+const CACHE_BYTES: usize = 64 << 20;
+
+#[derive(Default)]
+pub struct Rehearsal {
+    /// What the networks that were called cost.
+    pub ledger: Ledger,
+    /// Nodes that cannot run, each by itself to blame.
+    pub failures: Vec<Failure>,
+    /// What is worth telling a person that is no error.
+    pub notes: Vec<String>,
+}
+
+impl Rehearsal {
+    /// Plays a plan of `graph` through. One that loads no network is not played: it costs nothing.
+    pub fn of(plan: &Plan, graph: &Graph, folders: &Folders) -> Result<Self> {
+        let mut this = Self::default();
+        let loads = |s: &Step| s.node.outputs.iter().any(|o| nodes::NETWORKS.contains(&o.ty));
+        if plan.steps.iter().any(loads) {
+            this.play(plan, graph, folders)?;
+        }
+        Ok(this)
+    }
+
+    fn play(&mut self, plan: &Plan, graph: &Graph, folders: &Folders) -> Result<()> {
+        let services = Services::default()
+            .with(Arc::new(Device::dry(&self.ledger)))
+            .with(Arc::new(nodes::Options::default()));
+        let aside = Aside { folders, written: tempfile::tempdir()? };
+        let types = nodes::all();
+        let mut engine = Engine::new(&types, &aside, &services);
+        engine.cache = Cache::new(CACHE_BYTES);
+        let prompt = Json::Object(graph.prompt.clone());
+        let (start, stop) = (Instant::now(), AtomicBool::new(false));
+        let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &stop };
+        // After a failure, what does not need the failed node: all problems at once.
+        loop {
+            let ends = self.ends(plan);
+            if ends.is_empty() {
+                return Ok(());
+            }
+            let part = engine.plan(&prompt, Targets::Only(&ends))?;
+            let outcome = engine.run(&part, &options, &mut |event| {
+                self.hear(&event, graph);
+                stop.fetch_or(start.elapsed() > LIMIT, Ordering::Relaxed);
+            });
+            match outcome.end {
+                End::Completed => return Ok(()),
+                End::Failed(failure) => self.failures.push(failure),
+                End::Interrupted(id) => {
+                    let (limit, at) = (LIMIT.as_secs(), graph.label(&id));
+                    self.notes.push(format!(
+                        "{at} ({id}) was not done after {limit} s; what follows is counted up to there"
+                    ));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, event: &RunEvent, graph: &Graph) {
+        if let RunEvent::Note { id, text } = event {
+            let note = format!("{} ({id}): {text}", graph.label(id));
+            // After a failure a node may run, and say it, again.
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+
+    /// The last nodes of what can run without those that failed.
+    fn ends<'p>(&self, plan: &'p Plan) -> Vec<&'p str> {
+        let mut runs = vec![true; plan.steps.len()];
+        let mut last = runs.clone();
+        for (i, step) in plan.steps.iter().enumerate() {
+            let failed = self.failures.iter().any(|f| f.id == step.id);
+            runs[i] = !failed && reads(step).all(|from| runs[from]);
+            if runs[i] {
+                reads(step).for_each(|from| last[from] = false);
+            }
+        }
+        let ends = plan.steps.iter().zip(runs.iter().zip(last));
+        ends.filter(|(_, (runs, last))| **runs && *last).map(|(s, _)| s.id.as_str()).collect()
+    }
+}
+
+/// The steps that a step reads.
+fn reads(step: &Step) -> impl Iterator<Item = usize> {
+    step.inputs.iter().filter_map(|(_, source)| match source {
+        Source::Link { step, .. } => Some(*step),
+        Source::Literal { .. } => None,
+    })
+}
+
+/// The folders, but what is written goes where it is soon gone.
+struct Aside<'f> {
+    folders: &'f Folders,
+    written: tempfile::TempDir,
+}
+
+impl Host for Aside<'_> {
+    fn list(&self, folder: &str) -> Vec<String> {
+        self.folders.list(folder)
+    }
+    fn find(&self, folder: &str, name: &str) -> Result<File> {
+        self.folders.find(folder, name)
+    }
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        Ok(self.written.path().join(name))
+    }
+    fn fingerprint(&self, folder: &str, name: &str) -> Result<u64> {
+        self.folders.fingerprint(folder, name)
+    }
+}
