@@ -13,6 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sampling", &[]),
     ("nodes", &["graph", "models", "sampling", "tensor"]),
     ("builtin", &[]),
+    ("editor", &["engine", "graph"]),
     ("app", &["builtin", "engine", "graph", "models", "nodes", "tensor"]),
 ];
 

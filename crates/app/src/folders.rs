@@ -102,20 +102,6 @@ impl Folders {
         Ok(())
     }
 
-    /// Where a new file for a folder name would go.
-    pub fn home(&self, folder: &str) -> Option<PathBuf> {
-        self.search(folder).ok()?.0.first().cloned()
-    }
-
-    /// All directories, with the names of what they are for.
-    pub fn all(&self) -> Vec<(String, PathBuf)> {
-        let fixed = [("input", &self.input), ("output", &self.output), ("temp", &self.temp)];
-        let models =
-            self.models.iter().flat_map(|(name, dirs)| dirs.iter().map(|dir| (*name, dir)));
-        let whole = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        fixed.into_iter().chain(models).map(|(name, dir)| (name.to_owned(), whole(dir))).collect()
-    }
-
     fn dirs_mut(&mut self, name: &str) -> Option<&mut Vec<PathBuf>> {
         let kind = KINDS.iter().find(|k| k.name == name || k.aliases.contains(&name))?;
         self.models.iter_mut().find(|(n, _)| *n == kind.name).map(|(_, dirs)| dirs)

@@ -4,7 +4,6 @@ mod check;
 mod convert;
 mod devices;
 mod document;
-mod edit;
 mod folders;
 mod inspect;
 mod menu;
@@ -20,16 +19,14 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// ComfyUI workflows in one program: no Python, no CUDA, on any GPU or the CPU.
 #[derive(Parser)]
-#[command(name = "weft", version, max_term_width = 100)]
+#[command(name = "weft", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Open the editor, as weft alone does
-    Edit(edit::EditArgs),
     /// Run a graph and write its pictures
     Run(run::RunArgs),
     /// Say everything that is wrong with a graph, and what running it would take
@@ -67,16 +64,14 @@ pub struct GraphArg {
 const INTERRUPTED: u8 = 130;
 
 pub fn main() -> ExitCode {
-    let done =
-        match Cli::parse().command.unwrap_or_else(|| Command::Edit(edit::EditArgs::default())) {
-            Command::Edit(args) => edit::edit(&args),
-            Command::Run(args) => run::run(&args),
-            Command::Check(args) => check::check(&args),
-            Command::Convert(args) => convert::convert(&args),
-            Command::Nodes(args) => menu::nodes(&args),
-            Command::Inspect(args) => inspect::inspect(&args),
-            Command::Devices => devices::devices(),
-        };
+    let done = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Convert(args) => convert::convert(&args),
+        Command::Nodes(args) => menu::nodes(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Devices => devices::devices(),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<graph::Interrupted>() => {

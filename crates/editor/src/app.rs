@@ -1,15 +1,15 @@
 //! The window: what is open, what is asked, and one frame of it.
 
 use crate::{
-    actions, bar,
+    actions, bar, canvas,
     catalog::Catalog,
     dialog::Dialog,
     files::{self, Answers, Weights},
+    history_panel,
     runs::{self, Runs},
     session::{Local, Session, World},
     settings::Settings,
     side,
-    standin::CanvasContext,
     tabs::Tab,
     templates,
     theme::Theme,
@@ -57,8 +57,6 @@ pub struct App {
     pub(crate) dialog: Option<Dialog>,
     pub(crate) toasts: Toasts,
     pub(crate) answers: Answers,
-    /// Whether text that is pasted keeps its links from outside.
-    pub(crate) keep_incoming: bool,
     last_tab: runs::Tab,
 }
 
@@ -106,7 +104,6 @@ impl App {
             dialog: None,
             toasts: Toasts::default(),
             answers: Answers::new(ctx),
-            keep_incoming: false,
             last_tab: 0,
             setup,
         };
@@ -194,8 +191,28 @@ impl App {
 
     fn canvas(&mut self, ui: &mut Ui) {
         let tab = &mut self.tabs[self.active];
-        let cx = CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
-        tab.canvas.ui(ui, &mut tab.history, &cx);
+        let cx =
+            canvas::CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
+        for event in tab.canvas.ui(ui, &mut tab.history, &cx) {
+            self.take_canvas(&event);
+        }
+    }
+
+    fn take_canvas(&mut self, event: &canvas::Event) {
+        match event {
+            canvas::Event::Action(id) => {
+                if let Some(action) = actions::ACTIONS.iter().find(|a| a.id == *id) {
+                    (action.run)(self);
+                }
+            }
+            canvas::Event::EnterSubgraph(id) => drop(self.tab_mut().history.enter(*id)),
+            canvas::Event::Help(_) => self.settings.panel = side::Panel::Help,
+            // The palette, the viewer and the mask editor are not in the window yet.
+            canvas::Event::OpenPalette { .. }
+            | canvas::Event::OpenImage(..)
+            | canvas::Event::EditMask(_)
+            | canvas::Event::Upload(..) => {}
+        }
     }
 }
 
@@ -227,6 +244,41 @@ impl eframe::App for App {
 pub(crate) const MARGIN: egui::Vec2 = vec2(10.0, 6.0);
 
 impl App {
+    /// What was asked for in the panel of runs.
+    pub(crate) fn take_panel(&mut self, events: Vec<history_panel::Event>) {
+        for event in events {
+            match event {
+                history_panel::Event::Jump(tab, path) => self.jump(tab, &path),
+                history_panel::Event::Open { title, workflow, prompt } => {
+                    self.open_run(&title, &workflow, &prompt);
+                }
+                // The viewer is not in the window yet.
+                history_panel::Event::View(..) => {}
+            }
+        }
+    }
+
+    /// Shows a node, `12:7` if it is within a subgraph: the outermost one.
+    fn jump(&mut self, tab: runs::Tab, path: &str) {
+        let Some(at) = self.tabs.iter().position(|t| t.number == tab) else { return };
+        self.active = at;
+        let outermost = path.split(':').next().and_then(|id| id.parse().ok());
+        if let Some(id) = outermost {
+            self.tab_mut().canvas.scroll_to(id);
+        }
+    }
+
+    fn open_run(&mut self, title: &str, workflow: &Json, prompt: &serde_json::Map<String, Json>) {
+        let opened = if workflow.is_null() {
+            let text = serde_json::to_vec(prompt).map_err(anyhow::Error::from);
+            text.and_then(|text| graph::read(&text)?.to_ui(&self.catalog.contract))
+        } else {
+            Ok(workflow.clone())
+        };
+        let opened = opened.and_then(|json| self.open_json(title, &json).map(drop));
+        self.tell_error(opened);
+    }
+
     pub(crate) fn undo(&mut self) {
         if let Some(what) = self.tab_mut().history.undo() {
             self.toasts.tell(format!("Undone: {what}"));

@@ -4,9 +4,7 @@ use crate::{
     actions::ACTIONS,
     app::App,
     command_palette::Commands,
-    files, missing, runs,
-    tabs::stem,
-    templates,
+    files, missing, runs, templates,
     theme::{GAP, RADIUS, Theme},
 };
 use egui::{Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, vec2};
@@ -268,9 +266,4 @@ fn settings(app: &mut App, ui: &mut Ui) -> bool {
 fn section(ui: &mut Ui, theme: &Theme, title: &str) {
     ui.add_space(GAP * 2.0);
     ui.label(RichText::new(title).small().color(theme.dim));
-}
-
-/// The name a file would be saved under.
-pub fn file_name(title: &str) -> String {
-    format!("{}.json", stem(std::path::Path::new(title)))
 }

@@ -5,7 +5,7 @@ use crate::{
     help,
     theme::GAP,
 };
-use egui::{Frame, Panel as Bar, RichText, ScrollArea, Ui};
+use egui::{Frame, Panel as Bar, ScrollArea, Ui};
 use serde::{Deserialize, Serialize};
 
 /// What the side panel shows.
@@ -45,14 +45,13 @@ pub fn ui(app: &mut App, ui: &mut Ui) {
 }
 
 fn queue(app: &mut App, ui: &mut Ui) {
-    for run in app.runs.all().iter().rev() {
-        ui.label(format!("{} {:?}", run.title, run.stage));
-    }
+    app.runs.queue_ui(ui, &app.theme);
+    ui.separator();
+    let events = app.runs.history_ui(ui, &app.theme);
+    app.take_panel(events);
 }
 
 fn errors(app: &mut App, ui: &mut Ui) {
-    for problem in app.runs.problems() {
-        ui.label(RichText::new(&problem.title).strong());
-        ui.label(&problem.message);
-    }
+    let events = app.runs.errors_ui(ui, &app.theme);
+    app.take_panel(events);
 }

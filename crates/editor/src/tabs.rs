@@ -1,9 +1,9 @@
 //! The open files.
 
 use crate::{
-    doc::Doc,
+    canvas::Canvas,
+    doc::{File, History},
     runs,
-    standin::{Canvas, History},
 };
 use anyhow::Result;
 use graph::Json;
@@ -46,7 +46,7 @@ impl Stamp {
 impl Tab {
     /// A graph that is in no file yet.
     pub fn new(number: runs::Tab, title: &str, json: &Json) -> Result<Self> {
-        let history = History::new(Doc::from_json(json)?);
+        let history = History::of(File::from_json(json)?);
         let now = history.revision();
         Ok(Self {
             number,
@@ -68,7 +68,7 @@ impl Tab {
 
     /// The whole file in UI form.
     pub fn json(&self) -> Json {
-        self.history.doc().to_json()
+        self.history.file().to_json()
     }
 
     /// The file now holds what the tab shows.

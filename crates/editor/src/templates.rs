@@ -4,8 +4,6 @@ use graph::Json;
 
 /// A ready graph.
 pub struct Template {
-    /// Its file's name in `graphs/`, without ending.
-    pub name: &'static str,
     pub title: &'static str,
     pub about: &'static str,
     text: &'static str,
@@ -13,8 +11,8 @@ pub struct Template {
 
 macro_rules! templates { ($($name:literal $title:literal $about:literal;)*) => {
     /// The first one is what a new person sees.
+    /// `$name` is that of its file in `graphs/`, without ending.
     pub const ALL: &[Template] = &[$(Template {
-        name: $name,
         title: $title,
         about: $about,
         text: include_str!(concat!("../../../graphs/", $name, ".json")),

@@ -1,6 +1,8 @@
 //! A list that drops down from a widget, with a search above it.
 
-use egui::{Button, Key, Popup, PopupCloseBehavior, Response, ScrollArea, TextEdit, accesskit::Role};
+use egui::{
+    Button, Key, Popup, PopupCloseBehavior, Response, ScrollArea, TextEdit, accesskit::Role,
+};
 
 /// Lists this long or shorter need no search.
 const SHORT: usize = 8;
@@ -50,9 +52,12 @@ fn list(
     }
     let mut moved = opened;
     if choices.len() > SHORT {
-        let edit = TextEdit::singleline(&mut state.search).hint_text("Search").desired_width(f32::INFINITY);
+        let edit = TextEdit::singleline(&mut state.search)
+            .hint_text("Search")
+            .desired_width(f32::INFINITY);
         let response = ui.add(edit);
-        ui.ctx().accesskit_node_builder(response.id, |node| node.set_label(format!("{name}: search")));
+        ui.ctx()
+            .accesskit_node_builder(response.id, |node| node.set_label(format!("{name}: search")));
         if response.changed() {
             (state.at, moved) = (0, true);
         }

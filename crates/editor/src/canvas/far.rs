@@ -1,6 +1,11 @@
 //! Links, and nodes from afar: headers and sockets only.
 
-use super::{Canvas, CanvasContext, brush::{Brush, Line}, links::Curve, scene::{Hit, Placed}};
+use super::{
+    Canvas, CanvasContext,
+    brush::{Brush, Line},
+    links::Curve,
+    scene::{Hit, Placed},
+};
 use crate::doc::{Doc, History};
 use egui::{Align2, Pos2, pos2};
 
@@ -8,12 +13,17 @@ impl Canvas {
     pub(super) fn paint_links(&self, brush: &Brush, doc: &Doc) {
         let drawn = self.drawn();
         let lifted = self.lifted();
-        let dragging = lifted.is_some() || matches!(self.gesture, super::gestures::Gesture::Link(_));
+        let dragging =
+            lifted.is_some() || matches!(self.gesture, super::gestures::Gesture::Link(_));
         for (id, curve) in self.scene.links.iter().filter(|(_, c)| c.bounds().intersects(drawn)) {
             let Some(link) = doc.links.get(id).filter(|_| lifted != Some(*id)) else { continue };
-            let hovered = matches!(self.hover, Hit::Link(h) | Hit::Middle(h) if h == *id) && !dragging;
+            let hovered =
+                matches!(self.hover, Hit::Link(h) | Hit::Middle(h) if h == *id) && !dragging;
             let chosen = self.selection.contains(&link.from) || self.selection.contains(&link.to);
-            let color = brush.theme.socket(&link.ty).lerp_to_gamma(brush.theme.canvas, if chosen || hovered { 0.0 } else { 0.25 });
+            let color = brush
+                .theme
+                .socket(&link.ty)
+                .lerp_to_gamma(brush.theme.canvas, if chosen || hovered { 0.0 } else { 0.25 });
             let width = (if chosen || hovered { 3.0 } else { 2.2 } * brush.zoom).clamp(1.0, 6.0);
             let to_screen = |p: Pos2| self.view.to_screen(p);
             let on_screen = Curve::new(to_screen(curve.from), to_screen(curve.to), brush.zoom);
@@ -63,7 +73,10 @@ fn far_title(brush: &Brush, placed: &Placed, title: &str) {
         return;
     }
     let size = crate::theme::TEXT.max(SMALLEST / brush.zoom);
-    let at = pos2(frame.left() + 3.0 / brush.zoom, frame.top() + placed.layout.title.max(size * 1.3) / 2.0);
+    let at = pos2(
+        frame.left() + 3.0 / brush.zoom,
+        frame.top() + placed.layout.title.max(size * 1.3) / 2.0,
+    );
     let color = brush.theme.text;
     brush.text(Line { at, anchor: Align2::LEFT_CENTER, size, color, width: room }, title);
 }

@@ -7,7 +7,10 @@ use super::{
     scene::{Hit, Scene, Socket},
 };
 use crate::doc::{self, Doc, History, Id, LinkId};
-use egui::{CursorIcon, Key, Modifiers, PointerButton, Pos2, Rect, Response, Stroke, StrokeKind, Ui, Vec2, vec2};
+use egui::{
+    CursorIcon, Key, Modifiers, PointerButton, Pos2, Rect, Response, Stroke, StrokeKind, Ui, Vec2,
+    vec2,
+};
 use std::collections::BTreeSet;
 
 /// What the pointer is doing.
@@ -16,11 +19,26 @@ pub enum Gesture {
     None,
     Pan,
     /// A box from a canvas point, adding to what was selected before.
-    Box { from: Pos2, before: BTreeSet<Id> },
+    Box {
+        from: Pos2,
+        before: BTreeSet<Id>,
+    },
     /// Nodes and groups on their way from where they were.
-    Move { from: Pos2, nodes: Vec<(Id, Pos2)>, groups: Vec<(usize, Rect)> },
-    Resize { id: Id, from: Pos2, size: Vec2 },
-    ResizeGroup { group: usize, from: Pos2, frame: Rect },
+    Move {
+        from: Pos2,
+        nodes: Vec<(Id, Pos2)>,
+        groups: Vec<(usize, Rect)>,
+    },
+    Resize {
+        id: Id,
+        from: Pos2,
+        size: Vec2,
+    },
+    ResizeGroup {
+        group: usize,
+        from: Pos2,
+        frame: Rect,
+    },
     Link(PendingLink),
     Minimap,
 }
@@ -47,14 +65,17 @@ impl PendingLink {
             false => side.and_then(|s| s.get(fixed.slot)).map_or("*", |slot| &slot.ty),
         };
         let ty = ty.to_owned();
-        let mut new = Self { fixed, ty, moved, barred: reach(doc, fixed), fitting: BTreeSet::new() };
+        let mut new =
+            Self { fixed, ty, moved, barred: reach(doc, fixed), fitting: BTreeSet::new() };
         new.fitting = doc.nodes().flat_map(|node| new.fits(node)).collect();
         new
     }
 
     fn fits(&self, node: &doc::Node) -> Vec<(Id, usize)> {
         let side = if self.fixed.output { &node.inputs } else { &node.outputs };
-        let fit = |ty: &str| if self.fixed.output { doc::fits(&self.ty, ty) } else { doc::fits(ty, &self.ty) };
+        let fit = |ty: &str| {
+            if self.fixed.output { doc::fits(&self.ty, ty) } else { doc::fits(ty, &self.ty) }
+        };
         let fitting = side.iter().enumerate().filter(|(_, slot)| fit(&slot.ty));
         let free = !self.barred.contains(&node.id);
         fitting.filter(|_| free).map(|(slot, _)| (node.id, slot)).collect()
@@ -72,7 +93,8 @@ impl PendingLink {
     /// Whether the link may end at the socket; where it begins counts too.
     pub fn may_end(&self, _: &Scene, socket: Socket) -> bool {
         socket == self.fixed
-            || socket.output != self.fixed.output && self.fitting.contains(&(socket.node, socket.slot))
+            || socket.output != self.fixed.output
+                && self.fitting.contains(&(socket.node, socket.slot))
     }
 
     /// Output and input, once the other end is known.
@@ -98,7 +120,8 @@ fn reach(doc: &Doc, fixed: Socket) -> BTreeSet<Id> {
     loop {
         let count = seen.len();
         for link in doc.links.values() {
-            let (near, far) = if fixed.output { (link.to, link.from) } else { (link.from, link.to) };
+            let (near, far) =
+                if fixed.output { (link.to, link.from) } else { (link.from, link.to) };
             if seen.contains(&near) {
                 seen.insert(far);
             }
@@ -195,7 +218,8 @@ impl Canvas {
 
     /// A new link from the socket, or the end of the link that feeds it; with Shift always a new one.
     fn take_link(&self, socket: Socket, modifiers: Modifiers, doc: &Doc) -> PendingLink {
-        let fed = doc.link_into(socket.node, socket.slot).filter(|_| !socket.output && !modifiers.shift);
+        let fed =
+            doc.link_into(socket.node, socket.slot).filter(|_| !socket.output && !modifiers.shift);
         match fed.and_then(|id| Some((id, doc.links.get(&id)?))) {
             Some((id, link)) => {
                 let from = Socket { node: link.from, slot: link.from_slot, output: true };
@@ -222,12 +246,17 @@ impl Canvas {
     fn moving(&self, from: Pos2, ids: &BTreeSet<Id>, groups: Vec<usize>, doc: &Doc) -> Gesture {
         let free = ids.iter().filter_map(|id| doc.node(*id)).filter(|n| !n.pinned);
         let groups = groups.into_iter().map(|i| (i, self.scene.groups[i]));
-        Gesture::Move { from, nodes: free.map(|n| (n.id, n.pos.into())).collect(), groups: groups.collect() }
+        Gesture::Move {
+            from,
+            nodes: free.map(|n| (n.id, n.pos.into())).collect(),
+            groups: groups.collect(),
+        }
     }
 
     /// A reroute in the middle of a link, which then follows the pointer.
     fn pull_reroute(&mut self, link: LinkId, at: Pos2, history: &mut History) -> Gesture {
-        let made = history.edit_merged("Add a reroute", self.key(), |doc| doc.insert_reroute(link, at.into()));
+        let made = history
+            .edit_merged("Add a reroute", self.key(), |doc| doc.insert_reroute(link, at.into()));
         let Some(id) = made else { return Gesture::Pan };
         self.selection = BTreeSet::from([id]);
         let pos = history.doc().node(id).map_or(at, |n| n.pos.into());
@@ -276,7 +305,13 @@ impl Canvas {
         }
     }
 
-    fn finish(&mut self, at: Pos2, history: &mut History, cx: &CanvasContext, events: &mut Vec<Event>) {
+    fn finish(
+        &mut self,
+        at: Pos2,
+        history: &mut History,
+        cx: &CanvasContext,
+        events: &mut Vec<Event>,
+    ) {
         if let Gesture::Link(pending) = std::mem::replace(&mut self.gesture, Gesture::None) {
             self.drop_link(pending, at, history, cx, events);
         }
@@ -303,7 +338,11 @@ impl Canvas {
             (None, Some(link)) => history.edit("Disconnect", |doc| doc.disconnect(link)),
             (None, None) if self.scene.hit(at, self.view.zoom()).node().is_none() => {
                 let screen = self.view.to_screen(at);
-                events.push(Event::OpenPalette { at: at.into(), screen, purpose: Purpose::Fit(pending) });
+                events.push(Event::OpenPalette {
+                    at: at.into(),
+                    screen,
+                    purpose: Purpose::Fit(pending),
+                });
             }
             (None, None) => {}
         }
@@ -322,7 +361,9 @@ impl Canvas {
         let free = |s: &Socket| *s != pending.fixed && pending.may_end(&self.scene, *s);
         let mut sockets = placed.sockets().map(|(s, _)| s).filter(free);
         let first = sockets.next()?;
-        let open = std::iter::once(first).chain(sockets).find(|s| s.output || !self.scene.linked.contains(s));
+        let open = std::iter::once(first)
+            .chain(sockets)
+            .find(|s| s.output || !self.scene.linked.contains(s));
         open.or(Some(first))
     }
 
@@ -333,11 +374,7 @@ impl Canvas {
                 history.edit("Collapse", |doc| doc.set_collapsed(&BTreeSet::from([id]), open));
             }
             hit => match hit.node() {
-                Some(id) if modifiers.command || modifiers.shift => {
-                    if !self.selection.remove(&id) {
-                        self.selection.insert(id);
-                    }
-                }
+                Some(id) if modifiers.command || modifiers.shift => toggle(&mut self.selection, id),
                 Some(id) => self.selection = BTreeSet::from([id]),
                 None if !modifiers.shift && !modifiers.command => self.selection.clear(),
                 None => {}
@@ -345,9 +382,18 @@ impl Canvas {
         }
     }
 
-    fn double_click(&mut self, at: Pos2, ui: &Ui, doc: &Doc, cx: &CanvasContext, events: &mut Vec<Event>) {
+    fn double_click(
+        &mut self,
+        at: Pos2,
+        ui: &Ui,
+        doc: &Doc,
+        cx: &CanvasContext,
+        events: &mut Vec<Event>,
+    ) {
         match self.hover {
-            Hit::Title(id) => self.rename = Some(super::rename::Rename::new(super::rename::Target::Node(id))),
+            Hit::Title(id) => {
+                self.rename = Some(super::rename::Rename::new(super::rename::Target::Node(id)))
+            }
             Hit::GroupTitle(group) => {
                 self.rename = Some(super::rename::Rename::new(super::rename::Target::Group(group)));
             }
@@ -382,7 +428,13 @@ impl Canvas {
                 let area = self.view.rect_to_screen(Rect::from_two_pos(*from, at));
                 let color = brush.theme.accent;
                 let stroke = Stroke::new(1.0, color);
-                brush.painter.rect(area, 2.0, color.gamma_multiply(0.12), stroke, StrokeKind::Inside);
+                brush.painter.rect(
+                    area,
+                    2.0,
+                    color.gamma_multiply(0.12),
+                    stroke,
+                    StrokeKind::Inside,
+                );
             }
             Gesture::Link(pending) => {
                 let Some(fixed) = self.scene.socket(pending.fixed) else { return };
@@ -395,7 +447,11 @@ impl Canvas {
                 brush.painter.add(Curve::new(from, to, brush.zoom).shape(width, color));
                 if target.is_some() {
                     let end = if pending.fixed.output { to } else { from };
-                    brush.painter.circle_stroke(end, (9.0 * brush.zoom).max(5.0), Stroke::new(2.0, color));
+                    brush.painter.circle_stroke(
+                        end,
+                        (9.0 * brush.zoom).max(5.0),
+                        Stroke::new(2.0, color),
+                    );
                 }
             }
             _ => {}
@@ -425,5 +481,12 @@ fn shift(doc: &mut Doc, nodes: &[(Id, Pos2)], groups: &[(usize, Rect)], by: Vec2
             let min = start.min + by;
             [group.bounding[0], group.bounding[1]] = min.into();
         }
+    }
+}
+
+/// Takes a node into the selection, or out of it.
+fn toggle(selection: &mut BTreeSet<Id>, id: Id) {
+    if !selection.remove(&id) {
+        selection.insert(id);
     }
 }

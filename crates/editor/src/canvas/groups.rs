@@ -1,6 +1,10 @@
 //! Groups: coloured frames behind nodes.
 
-use super::{Canvas, brush::{Brush, Line, hex}, scene::group_title};
+use super::{
+    Canvas,
+    brush::{Brush, Line, hex},
+    scene::group_title,
+};
 use crate::{doc::Doc, theme::RADIUS};
 use egui::{Align2, CornerRadius, Rect, Stroke, StrokeKind, pos2, vec2};
 
@@ -19,16 +23,32 @@ impl Canvas {
             let bar = Rect::from_min_size(rect.min, vec2(rect.width(), height));
             let bar = self.view.rect_to_screen(bar);
             let stroke = Stroke::new(1.0, color.gamma_multiply(0.7));
-            brush.painter.rect(frame, radius, color.gamma_multiply(0.13), stroke, StrokeKind::Inside);
+            brush.painter.rect(
+                frame,
+                radius,
+                color.gamma_multiply(0.13),
+                stroke,
+                StrokeKind::Inside,
+            );
             let top = CornerRadius { sw: 0, se: 0, ..radius };
             brush.painter.rect_filled(bar, top, color.gamma_multiply(0.3));
             let at = pos2(rect.left() + height * 0.35, rect.top() + height / 2.0);
-            let look = Line { at, anchor: Align2::LEFT_CENTER, size: height * 0.55, color: theme.text, width: rect.width() - height };
+            let look = Line {
+                at,
+                anchor: Align2::LEFT_CENTER,
+                size: height * 0.55,
+                color: theme.text,
+                width: rect.width() - height,
+            };
             brush.text(look, &group.title);
             let corner = frame.max - vec2(4.0, 4.0);
             let side = (9.0 * brush.zoom).clamp(4.0, 14.0);
             let grip = [corner, corner - vec2(side, 0.0), corner - vec2(0.0, side)];
-            brush.painter.add(egui::Shape::convex_polygon(grip.to_vec(), stroke.color, Stroke::NONE));
+            brush.painter.add(egui::Shape::convex_polygon(
+                grip.to_vec(),
+                stroke.color,
+                Stroke::NONE,
+            ));
         }
     }
 }

@@ -26,7 +26,8 @@ impl Curve {
         let (a, d) = (self.from.to_vec2(), self.to.to_vec2());
         let (b, c) = (a + vec2(self.reach, 0.0), d - vec2(self.reach, 0.0));
         let s = 1.0 - t;
-        (a * (s * s * s) + b * (3.0 * s * s * t) + c * (3.0 * s * t * t) + d * (t * t * t)).to_pos2()
+        (a * (s * s * s) + b * (3.0 * s * s * t) + c * (3.0 * s * t * t) + d * (t * t * t))
+            .to_pos2()
     }
 
     pub fn middle(&self) -> Pos2 {

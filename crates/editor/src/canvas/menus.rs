@@ -86,7 +86,8 @@ impl Canvas {
         events: &mut Vec<Event>,
     ) {
         let asked = response.secondary_clicked();
-        let middle = matches!(self.hover, Hit::Middle(_)) && response.clicked_by(PointerButton::Primary);
+        let middle =
+            matches!(self.hover, Hit::Middle(_)) && response.clicked_by(PointerButton::Primary);
         if (asked || middle)
             && let Some(pointer) = response.interact_pointer_pos()
         {
@@ -97,7 +98,8 @@ impl Canvas {
         }
         let (about, at) = self.menu;
         let popup = Popup::context_menu(response).id(response.id.with("menu"));
-        let popup = if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
+        let popup =
+            if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
             Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
             Hit::GroupTitle(group) | Hit::GroupCorner(group) => self.group_menu(ui, group, history),
@@ -134,7 +136,8 @@ impl Canvas {
     ) {
         let Some(id) = about.node() else { return };
         let Some(class) = history.doc().node(id).map(|n| n.class.clone()) else { return };
-        if cx.runs.node(id).is_some_and(|s| !s.images.is_empty()) || class.starts_with("LoadImage") {
+        if cx.runs.node(id).is_some_and(|s| !s.images.is_empty()) || class.starts_with("LoadImage")
+        {
             if item(ui, icons::ICON_BRUSH, "Edit the mask", "") {
                 events.push(Event::EditMask(id));
             }
@@ -166,7 +169,11 @@ impl Canvas {
     ) {
         if item(ui, icons::ICON_ADD_CIRCLE, "Insert a node", "") {
             let purpose = Purpose::Insert(link);
-            events.push(Event::OpenPalette { at: at.into(), screen: self.view.to_screen(at), purpose });
+            events.push(Event::OpenPalette {
+                at: at.into(),
+                screen: self.view.to_screen(at),
+                purpose,
+            });
         }
         if item(ui, icons::ICON_COMMIT, "Add a reroute", "drag the middle") {
             history.edit("Add a reroute", |doc| doc.insert_reroute(link, at.into()));
@@ -205,7 +212,8 @@ impl Canvas {
         ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
             for (name, color) in GROUP_COLORS {
                 if ui.button(*name).clicked() {
-                    history.edit("Colour", |doc| doc.groups[group].color = Some((*color).to_owned()));
+                    history
+                        .edit("Colour", |doc| doc.groups[group].color = Some((*color).to_owned()));
                 }
             }
         });

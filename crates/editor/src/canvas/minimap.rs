@@ -1,6 +1,9 @@
 //! The whole graph, small, in a corner; dragging there moves the view.
 
-use super::{Canvas, brush::{Brush, hex}};
+use super::{
+    Canvas,
+    brush::{Brush, hex},
+};
 use crate::doc::Doc;
 use egui::{Color32, Pos2, Rect, Stroke, StrokeKind, Vec2, vec2};
 
@@ -14,7 +17,8 @@ impl Canvas {
     pub(super) fn minimap_rect(&self) -> Option<Rect> {
         let shown = self.minimap && self.scene.nodes.len() >= FEW;
         let max = self.view.screen.max - Vec2::splat(MARGIN);
-        (shown && self.view.screen.width() > 3.0 * SIZE.x).then(|| Rect::from_min_max(max - SIZE, max))
+        (shown && self.view.screen.width() > 3.0 * SIZE.x)
+            .then(|| Rect::from_min_max(max - SIZE, max))
     }
 
     /// The map's place, the part of the canvas it shows and its scale.
@@ -45,7 +49,13 @@ impl Canvas {
             painter.rect_filled(to_map(node.rect()), 0.0, color);
         }
         let seen = to_map(self.view.visible());
-        painter.rect(seen, 2.0, Color32::TRANSPARENT, Stroke::new(1.5, theme.accent), StrokeKind::Inside);
+        painter.rect(
+            seen,
+            2.0,
+            Color32::TRANSPARENT,
+            Stroke::new(1.5, theme.accent),
+            StrokeKind::Inside,
+        );
     }
 
     /// Brings what the pointer shows on the map into the middle.

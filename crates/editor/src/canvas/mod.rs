@@ -78,7 +78,11 @@ pub struct CanvasContext<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// To choose a new node for a place on the canvas, perhaps one that fits a link in hand.
-    OpenPalette { at: [f32; 2], screen: Pos2, purpose: Purpose },
+    OpenPalette {
+        at: [f32; 2],
+        screen: Pos2,
+        purpose: Purpose,
+    },
     /// A picture that a node shows.
     OpenImage(Id, usize),
     EditMask(Id),
@@ -159,11 +163,19 @@ impl Canvas {
         let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(rect).scope_id(id));
         ui.shrink_clip_rect(rect);
         let background = ui.interact(rect, id.with("background"), Sense::click_and_drag());
-        background.widget_info(|| egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph"));
+        background.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
+        });
         self.navigate(&ui);
         let pictures = history.doc().nodes().map(|n| n.id);
-        let pictures = pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
-        self.scene.update(history.doc(), history.revision(), &cx.catalog.contract, pictures.collect());
+        let pictures =
+            pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
+        self.scene.update(
+            history.doc(),
+            history.revision(),
+            &cx.catalog.contract,
+            pictures.collect(),
+        );
         self.selection.retain(|id| self.scene.get(*id).is_some());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
@@ -187,7 +199,10 @@ impl Canvas {
 
     /// Wheel, middle button and space: these work over nodes too.
     fn navigate(&mut self, ui: &Ui) {
-        let Some(at) = ui.ctx().pointer_hover_pos().filter(|p| self.view.screen.contains(*p)) else { return };
+        let Some(at) = ui.ctx().pointer_hover_pos().filter(|p| self.view.screen.contains(*p))
+        else {
+            return;
+        };
         if ui.ctx().layer_id_at(at) != Some(ui.layer_id()) {
             return;
         }

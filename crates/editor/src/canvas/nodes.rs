@@ -53,7 +53,9 @@ impl Look<'_> {
             let color = text.as_deref().and_then(hex)?;
             Some(if theme.dark { color } else { color.lerp_to_gamma(Color32::WHITE, 0.7) })
         };
-        let note = |base: Color32, part| if paper { base.lerp_to_gamma(theme.warning, part) } else { base };
+        let note = |base: Color32, part| {
+            if paper { base.lerp_to_gamma(theme.warning, part) } else { base }
+        };
         let title = own(&self.node.color).unwrap_or(note(theme.title, 0.25));
         let body = own(&self.node.bgcolor).unwrap_or(note(theme.node, 0.12));
         let tint = |color: Color32, part| match self.node.mode {
@@ -127,7 +129,8 @@ impl Look<'_> {
     fn paint_title(&self, brush: &Brush) {
         let (theme, bar) = (brush.theme, self.bar());
         let middle = bar.center().y;
-        let arrow = if self.node.collapsed { icons::ICON_CHEVRON_RIGHT } else { icons::ICON_EXPAND_MORE };
+        let arrow =
+            if self.node.collapsed { icons::ICON_CHEVRON_RIGHT } else { icons::ICON_EXPAND_MORE };
         brush.icon(arrow, pos2(bar.left() + 13.0, middle), 15.0, theme.dim);
         let mut right = bar.right() - 8.0;
         for (icon, color) in self.badges(brush) {
@@ -137,18 +140,34 @@ impl Look<'_> {
         if let Some(text) = self.state.and_then(told) {
             let width = text.chars().count() as f32 * 6.0 + 4.0;
             let at = pos2(right, middle);
-            brush.text(Line { at, anchor: Align2::RIGHT_CENTER, size: 11.0, color: theme.dim, width: 160.0 }, &text);
+            brush.text(
+                Line {
+                    at,
+                    anchor: Align2::RIGHT_CENTER,
+                    size: 11.0,
+                    color: theme.dim,
+                    width: 160.0,
+                },
+                &text,
+            );
             right -= width;
         }
         let left = bar.left() + 24.0;
-        brush.text(line(pos2(left, middle), Align2::LEFT_CENTER, theme.text, right - left), &self.title);
+        brush.text(
+            line(pos2(left, middle), Align2::LEFT_CENTER, theme.text, right - left),
+            &self.title,
+        );
     }
 
     fn badges(&self, brush: &Brush) -> Vec<(egui_material_icons::MaterialIcon, Color32)> {
         let (theme, mode) = (brush.theme, self.node.mode);
         let all = [
             (self.failed(), icons::ICON_ERROR, theme.error),
-            (!self.known && self.placed.layout.kind == Kind::Plain, icons::ICON_HELP, theme.warning),
+            (
+                !self.known && self.placed.layout.kind == Kind::Plain,
+                icons::ICON_HELP,
+                theme.warning,
+            ),
             (self.state.is_some_and(|s| s.cached), icons::ICON_BOLT, theme.good),
             (self.node.pinned, icons::ICON_PUSH_PIN, theme.dim),
             (mode == Mode::Muted, icons::ICON_BLOCK, theme.text),
@@ -160,7 +179,8 @@ impl Look<'_> {
     fn paint_progress(&self, brush: &Brush, state: &NodeState) {
         let bar = self.bar();
         let part = state.progress.map_or(0.0, |(done, all)| done as f32 / all.max(1) as f32);
-        let track = Rect::from_min_size(pos2(bar.left(), bar.bottom() - 3.0), vec2(bar.width(), 3.0));
+        let track =
+            Rect::from_min_size(pos2(bar.left(), bar.bottom() - 3.0), vec2(bar.width(), 3.0));
         let filled = track.with_max_x(track.left() + track.width() * part);
         brush.painter.rect_filled(brush.view.rect_to_screen(track), 0.0, brush.theme.field);
         brush.painter.rect_filled(brush.view.rect_to_screen(filled), 0.0, brush.theme.good);
@@ -181,10 +201,15 @@ impl Look<'_> {
             if self.node.collapsed || (!output && self.row_of(with_widget(slot), at)) {
                 continue;
             }
-            let (anchor, dx) = if output { (Align2::RIGHT_CENTER, -PAD) } else { (Align2::LEFT_CENTER, PAD) };
+            let (anchor, dx) =
+                if output { (Align2::RIGHT_CENTER, -PAD) } else { (Align2::LEFT_CENTER, PAD) };
             let color = if lit { brush.theme.text } else { brush.theme.dim.gamma_multiply(0.6) };
             let color = if linked { color } else { color.lerp_to_gamma(brush.theme.dim, 0.6) };
-            let width = if self.node.outputs.is_empty() || self.node.inputs.is_empty() { half } else { half * 0.6 };
+            let width = if self.node.outputs.is_empty() || self.node.inputs.is_empty() {
+                half
+            } else {
+                half * 0.6
+            };
             brush.text(line(at + vec2(dx, 0.0), anchor, color, width), slot_label(it));
         }
     }
@@ -203,7 +228,13 @@ impl Look<'_> {
         let pill = Rect::from_center_size(middle, vec2(28.0, 18.0) * brush.zoom);
         let (_, body) = self.colors(brush);
         let (width, color) = self.outline(brush);
-        brush.painter.rect(pill, pill.height() / 2.0, body, Stroke::new(width, color), StrokeKind::Outside);
+        brush.painter.rect(
+            pill,
+            pill.height() / 2.0,
+            body,
+            Stroke::new(width, color),
+            StrokeKind::Outside,
+        );
         brush.painter.circle_filled(middle, 3.5 * brush.zoom, brush.theme.socket(ty));
         for (socket, at) in self.placed.sockets() {
             let lit = (sockets.lit)(socket.slot, socket.output);
@@ -217,8 +248,12 @@ impl Look<'_> {
     fn paint_footer(&self, brush: &Brush) {
         let theme = brush.theme;
         let frame = self.placed.rect();
-        let unknown = (!self.known && self.placed.layout.kind == Kind::Plain)
-            .then(|| (theme.warning, format!("Weft does not know “{}”; it is kept as it is", self.node.class)));
+        let unknown = (!self.known && self.placed.layout.kind == Kind::Plain).then(|| {
+            (
+                theme.warning,
+                format!("Weft does not know “{}”; it is kept as it is", self.node.class),
+            )
+        });
         let errors = self.state.into_iter().flat_map(messages).map(|text| (theme.error, text));
         let mut top = frame.bottom() + GAP;
         for (color, text) in errors.chain(unknown) {
@@ -249,7 +284,13 @@ impl Look<'_> {
         if let Some(first) = state.images.first() {
             let [w, h] = first.size();
             let at = pos2(place.center().x, place.bottom() - caption / 2.0);
-            let look = Line { at, anchor: Align2::CENTER_CENTER, size: 11.0, color: brush.theme.dim, width: place.width() };
+            let look = Line {
+                at,
+                anchor: Align2::CENTER_CENTER,
+                size: 11.0,
+                color: brush.theme.dim,
+                width: place.width(),
+            };
             brush.text(look, &format!("{w} × {h}"));
         }
     }
@@ -270,7 +311,13 @@ fn told(state: &NodeState) -> Option<String> {
         return state.seconds.filter(|s| *s >= 0.05).map(|s| format!("{s:.1} s"));
     }
     let (done, all) = state.progress?;
-    let rate = state.rate.map(|r| if r >= 1.0 { format!(" · {r:.1}/s") } else { format!(" · {:.1} s each", 1.0 / r.max(1e-3)) });
+    let rate = state.rate.map(|r| {
+        if r >= 1.0 {
+            format!(" · {r:.1}/s")
+        } else {
+            format!(" · {:.1} s each", 1.0 / r.max(1e-3))
+        }
+    });
     let left = state.left.map(|s| format!(" · {s:.0} s left"));
     Some(format!("{done}/{all}{}{}", rate.unwrap_or_default(), left.unwrap_or_default()))
 }

@@ -131,7 +131,8 @@ impl Scene {
             .collect();
         self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
         self.links = doc.links.iter().filter_map(|(id, l)| Some((*id, self.curve(l)?))).collect();
-        let ends = |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
+        let ends =
+            |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
         self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
         self.groups = doc.groups.iter().map(|group| rect(group.bounding)).collect();
         let all = self.nodes.iter().map(Placed::rect).chain(self.groups.iter().copied());
@@ -176,11 +177,15 @@ impl Scene {
     /// What lies under a canvas point; the topmost thing wins.
     pub fn hit(&self, at: Pos2, zoom: f32) -> Hit {
         let on_node = self.nodes.iter().rev().find_map(|node| hit_node(node, at, zoom));
-        on_node.or_else(|| self.hit_link(at, zoom)).or_else(|| self.hit_group(at, zoom)).unwrap_or(Hit::Nothing)
+        on_node
+            .or_else(|| self.hit_link(at, zoom))
+            .or_else(|| self.hit_group(at, zoom))
+            .unwrap_or(Hit::Nothing)
     }
 
     fn hit_link(&self, at: Pos2, zoom: f32) -> Option<Hit> {
-        let near = |(_, curve): &&(LinkId, Curve)| curve.bounds().expand(MIDDLE / zoom).contains(at);
+        let near =
+            |(_, curve): &&(LinkId, Curve)| curve.bounds().expand(MIDDLE / zoom).contains(at);
         self.links.iter().rev().filter(near).find_map(|(id, curve)| {
             if curve.middle().distance(at) < MIDDLE / zoom {
                 Some(Hit::Middle(*id))

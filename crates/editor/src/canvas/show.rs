@@ -13,8 +13,14 @@ use crate::{
     doc::{self, Doc, History, Id, Node, Widget},
     theme::TEXT,
 };
-use egui::{Color32, FontId, Rect, Response, Sense, Stroke, Style, TextStyle, Ui, Vec2, accesskit::Role, vec2};
-use std::{collections::BTreeSet, hash::{DefaultHasher, Hash as _, Hasher as _}};
+use egui::{
+    Color32, FontId, Rect, Response, Sense, Stroke, Style, TextStyle, Ui, Vec2, accesskit::Role,
+    vec2,
+};
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 /// What came of drawing.
 pub struct Shown {
@@ -59,7 +65,12 @@ impl Canvas {
         }
     }
 
-    pub(super) fn look<'a>(&self, doc: &'a Doc, placed: &'a Placed, cx: &CanvasContext<'a>) -> Option<Look<'a>> {
+    pub(super) fn look<'a>(
+        &self,
+        doc: &'a Doc,
+        placed: &'a Placed,
+        cx: &CanvasContext<'a>,
+    ) -> Option<Look<'a>> {
         let node = doc.node(placed.id)?;
         let own = doc::EDITORS_OWN.iter().any(|own| own.class == node.class) || node.is_border();
         Some(Look {
@@ -86,14 +97,19 @@ impl Canvas {
         for (socket, at) in look.placed.sockets() {
             let side = if socket.output { &look.node.outputs } else { &look.node.inputs };
             let Some(slot) = side.get(socket.slot) else { continue };
-            let place = Rect::from_center_size(brush.view.to_screen(at), Vec2::splat(12.0 * brush.zoom));
+            let place =
+                Rect::from_center_size(brush.view.to_screen(at), Vec2::splat(12.0 * brush.zoom));
             let id = ui.scope_id().with(("socket", socket));
             let response = ui.interact(place, id, Sense::hover());
             let what = if socket.output { "output" } else { "input" };
             let name = || format!("{}: {} ({what})", look.title, slot_label(slot));
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Unknown, true, name()));
             if self.hover == super::scene::Hit::Socket(socket) {
-                brush.painter.circle_stroke(place.center(), 8.0 * brush.zoom, Stroke::new(1.5, brush.theme.text));
+                brush.painter.circle_stroke(
+                    place.center(),
+                    8.0 * brush.zoom,
+                    Stroke::new(1.5, brush.theme.text),
+                );
             }
         }
     }
@@ -147,9 +163,13 @@ impl Canvas {
                 Some(Wish::Control(control)) => history.edit("Change a control", |doc| {
                     doc.set_control(id, &name, control, contract);
                 }),
-                Some(Wish::Words(text)) => history.edit_merged("Write a note", hash.finish(), |doc| {
-                    doc.each(&BTreeSet::from([id]), |node| node.values = serde_json::json!([text]));
-                }),
+                Some(Wish::Words(text)) => {
+                    history.edit_merged("Write a note", hash.finish(), |doc| {
+                        doc.each(&BTreeSet::from([id]), |node| {
+                            node.values = serde_json::json!([text])
+                        });
+                    })
+                }
                 Some(Wish::Upload) => events.push(Event::Upload(id, name)),
                 None => {}
             }

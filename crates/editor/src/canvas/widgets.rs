@@ -10,8 +10,8 @@ use crate::{
     theme::{GAP, TEXT},
 };
 use egui::{
-    Align, Align2, Button, CornerRadius, DragValue, Id, Layout, Rect, Response, Sense, TextEdit, Ui,
-    UiBuilder, accesskit::Role, pos2, vec2,
+    Align, Align2, Button, CornerRadius, DragValue, Id, Layout, Rect, Response, Sense, TextEdit,
+    Ui, UiBuilder, accesskit::Role, pos2, vec2,
 };
 use egui_material_icons::{MaterialIcon, icons};
 use graph::Json;
@@ -151,7 +151,8 @@ impl Field<'_> {
         self.named(ui, &response);
         if response.dragged() {
             let start = if range.start().abs() < 1e9 { *range.start() } else { 0.0 };
-            new = (start + ((new - start) / step).round() * step).clamp(*range.start(), *range.end());
+            new =
+                (start + ((new - start) / step).round() * step).clamp(*range.start(), *range.end());
             // 0.1 steps must not end in 0.30000000000000004.
             new = egui::emath::round_to_decimals(new, decimals(fine).max(decimals(step)));
         }
@@ -178,7 +179,8 @@ impl Field<'_> {
         let control = self.widget.control.unwrap_or(Control::Fixed);
         let mut wish = None;
         ui.spacing_mut().item_spacing.x = 0.0;
-        let menu = self.button(ui, brush, control_icon(control), "what becomes of it after each run");
+        let menu =
+            self.button(ui, brush, control_icon(control), "what becomes of it after each run");
         egui::Popup::menu(&menu).show(|ui| {
             for (choice, title) in CONTROLS {
                 let icon = control_icon(*choice).rich_text();
@@ -190,7 +192,8 @@ impl Field<'_> {
         if self.button(ui, brush, icons::ICON_CASINO, "a new random one").clicked() {
             wish = Some(Wish::Value(json!(random())));
         }
-        let mut typed = self.typed(ui, brush, |text| text.trim().parse::<u64>().ok().map(|n| json!(n)));
+        let mut typed =
+            self.typed(ui, brush, |text| text.trim().parse::<u64>().ok().map(|n| json!(n)));
         typed.wish = wish.or(typed.wish);
         typed
     }
@@ -223,8 +226,7 @@ impl Field<'_> {
             .id(id)
             .frame(egui::Frame::NONE)
             .margin(margin)
-            .horizontal_align(Align::Max)
-            .vertical_align(Align::Center)
+            .align(egui::Align2([Align::Max, Align::Center]))
             .min_size(vec2(0.0, ui.max_rect().height()))
             .desired_width((width - margin.sum().x).max(20.0));
         let response = ui.add(edit);
@@ -247,7 +249,8 @@ impl Field<'_> {
     fn text(&self, ui: &mut Ui, brush: &Brush, rect: Rect) -> Told {
         let mut text = self.widget.value.as_str().unwrap_or("").to_owned();
         let margin = egui::Margin::symmetric((GAP * brush.zoom) as i8, (4.0 * brush.zoom) as i8);
-        let mut inner = ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Min)));
+        let mut inner =
+            ui.new_child(UiBuilder::new().max_rect(rect).layout(Layout::top_down(Align::Min)));
         let area = egui::ScrollArea::vertical().max_height(rect.height()).auto_shrink(false);
         let response = area.show(&mut inner, |ui| {
             let edit = TextEdit::multiline(&mut text)
@@ -280,7 +283,8 @@ impl Field<'_> {
         let theme = brush.theme;
         let fill = if on { theme.accent } else { theme.outline };
         brush.painter.rect_filled(pill, pill.height() / 2.0, fill);
-        let x = if on { pill.right() - pill.height() / 2.0 } else { pill.left() + pill.height() / 2.0 };
+        let x =
+            if on { pill.right() - pill.height() / 2.0 } else { pill.left() + pill.height() / 2.0 };
         brush.painter.circle_filled(pos2(x, pill.center().y), pill.height() * 0.36, theme.node);
         if response.clicked() {
             response.mark_changed();
@@ -291,8 +295,8 @@ impl Field<'_> {
     }
 
     fn choice(&self, ui: &mut Ui, brush: &Brush, rect: Rect) -> Told {
-        let upload = self.upload
-            && self.button(ui, brush, icons::ICON_UPLOAD_FILE, "add a file").clicked();
+        let upload =
+            self.upload && self.button(ui, brush, icons::ICON_UPLOAD_FILE, "add a file").clicked();
         let rect = rect.intersect(ui.available_rect_before_wrap());
         let response = ui.interact(rect, self.id.with("combo"), Sense::click());
         self.paint_choice(brush, &response);
