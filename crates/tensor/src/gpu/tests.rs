@@ -53,3 +53,28 @@ fn pictures_larger_than_a_binding_are_done_in_pieces() {
     let expected = results.next().unwrap();
     results.for_each(|got| testing::assert_close(&got, &expected, 1e-5));
 }
+
+/// More workgroups than one line of a grid may have, one for each row and for 64 numbers.
+#[test]
+fn grids_longer_than_a_line_are_folded() {
+    let rows = 66_000;
+    let weights = testing::weights(&[("w", &[2]), ("b", &[2])]);
+    let program = |numbers: usize| {
+        let tape = Tape::new();
+        let x = tape.input("x", &[rows, numbers / rows]);
+        let y = if numbers / rows == 2 {
+            x.layer_norm(&weights.get("w").unwrap(), &weights.get("b").unwrap(), 1e-2)
+        } else {
+            x.silu()
+        };
+        tape.finish(&[&y])
+    };
+    for numbers in [2 * rows, 65 * rows] {
+        let x = testing::numbers(numbers, 6);
+        let run = |device: &Device| {
+            device.compile(program(numbers)).unwrap().run(&[&x]).unwrap().swap_remove(0)
+        };
+        let expected = run(&Device::cpu());
+        gpus().iter().take(1).for_each(|gpu| testing::assert_close(&run(gpu), &expected, 1e-5));
+    }
+}
