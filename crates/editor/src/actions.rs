@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     dialog::{self, Dialog},
+    doc::Mode,
     side::Panel,
 };
 use egui::{Event, Key, KeyboardShortcut, Modifiers, ViewportCommand};
@@ -55,6 +56,7 @@ impl Menu {
 
 const NONE: Modifiers = Modifiers::NONE;
 const CTRL: Modifiers = Modifiers::COMMAND;
+const ALT: Modifiers = Modifiers::ALT;
 const CTRL_SHIFT: Modifiers = Modifiers::COMMAND.plus(Modifiers::SHIFT);
 const CTRL_ALT: Modifiers = Modifiers::COMMAND.plus(Modifiers::ALT);
 
@@ -96,17 +98,44 @@ actions! {
     Edit 0:
         "undo" "Undo" ICON_UNDO [CTRL Z] always => App::undo;
         "redo" "Redo" ICON_REDO [CTRL Y, CTRL_SHIFT Z] always => App::redo;
+    Edit 1:
+        "add-node" "Add a node…" ICON_ADD_CIRCLE [] always => App::ask_node;
+        "add-note" "Add a note" ICON_STICKY_NOTE_2 [] always => App::add_note;
+        "select-all" "Select all" ICON_SELECT_ALL [CTRL A] has_nodes => App::select_all;
+    View 1:
+        "fit" "Fit into view" ICON_FIT_SCREEN [NONE Period] has_nodes => App::fit;
     View 2:
-        "side" "Side panel" ICON_VIEW_SIDEBAR [] always => |app| app.settings.side ^= true;
+        "side" "Side panel" ICON_VIEW_SIDEBAR [] always => App::turn_side;
         "queue" "Queue and history" ICON_HISTORY [NONE Q] always => |app| app.look_at(Panel::Queue);
         "errors" "Errors" ICON_ERROR [] always => |app| app.look_at(Panel::Errors);
         "help" "Help" ICON_HELP [NONE F1] always => |app| app.look_at(Panel::Help);
         "theme" "Light or dark" ICON_DARK_MODE [] always => App::turn_theme;
+    Node 0:
+        "delete" "Delete" ICON_DELETE [NONE Delete, NONE Backspace] has_selection
+            => |app| app.change("Delete", |doc, ids| doc.remove(ids));
+        "dissolve" "Delete, keep links" ICON_LINK [] has_selection
+            => |app| app.change("Delete, keep links", |doc, ids| doc.dissolve(ids));
+    Node 1:
+        "mute" "Mute" ICON_BLOCK [CTRL M] has_selection
+            => |app| app.change("Mute", |doc, ids| doc.toggle_mode(ids, Mode::Muted));
+        "bypass" "Bypass" ICON_KEYBOARD_DOUBLE_ARROW_RIGHT [CTRL B] has_selection
+            => |app| app.change("Bypass", |doc, ids| doc.toggle_mode(ids, Mode::Bypassed));
+        "collapse" "Collapse" ICON_UNFOLD_LESS [ALT C] has_selection
+            => |app| app.change("Collapse", |doc, ids| {
+                let open = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.collapsed));
+                doc.set_collapsed(ids, open);
+            });
+        "pin" "Pin" ICON_PUSH_PIN [NONE P] has_selection
+            => |app| app.change("Pin", |doc, ids| {
+                let loose = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.pinned));
+                doc.set_pinned(ids, loose);
+            });
     Run 0:
         "run" "Run" ICON_PLAY_ARROW [CTRL Enter] has_nodes => |app| app.queue(false, &[]);
         "run-front" "Run next" ICON_FAST_FORWARD [CTRL_SHIFT Enter] has_nodes => |app| app.queue(true, &[]);
         "interrupt" "Stop what runs" ICON_STOP [CTRL_ALT Enter] runs => |app| app.runs.interrupt();
         "on-change" "Run on change" ICON_AUTORENEW [] always => |app| app.runs.on_change ^= true;
+        "run-to" "Run up to the selection" ICON_KEYBOARD_TAB [] has_selection => App::run_to;
     Run 1:
         "clear-queue" "Clear the queue" ICON_CLEAR_ALL [] waits => |app| app.runs.clear_queue();
         "clear-history" "Clear the history" ICON_DELETE [] remembers => |app| app.runs.clear_history();
@@ -120,6 +149,9 @@ fn always(_: &App) -> bool {
 }
 fn has_nodes(app: &App) -> bool {
     app.tab().history.doc().nodes().len() > 0
+}
+fn has_selection(app: &App) -> bool {
+    !app.tab().canvas.selection.is_empty()
 }
 fn several_tabs(app: &App) -> bool {
     app.tabs.len() > 1

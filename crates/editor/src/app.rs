@@ -4,8 +4,11 @@ use crate::{
     actions, bar, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    files::{self, Answers, Weights},
+    doc::{Doc, Id},
+    files::{Answers, Weights},
     history_panel,
+    overlay::Overlay,
+    palette::Palette,
     runs::{self, Runs},
     session::{Local, Session, World},
     settings::Settings,
@@ -19,6 +22,7 @@ use anyhow::{Result, anyhow};
 use egui::{CentralPanel, Context, Frame, Ui, ViewportBuilder, vec2};
 use graph::{Host, Json, NodeType, Services};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -57,6 +61,9 @@ pub struct App {
     pub(crate) dialog: Option<Dialog>,
     pub(crate) toasts: Toasts,
     pub(crate) answers: Answers,
+    pub(crate) overlay: Option<Overlay>,
+    /// Whether the window closes without another question.
+    pub(crate) leaving: bool,
     last_tab: runs::Tab,
 }
 
@@ -104,6 +111,8 @@ impl App {
             dialog: None,
             toasts: Toasts::default(),
             answers: Answers::new(ctx),
+            overlay: None,
+            leaving: false,
             last_tab: 0,
             setup,
         };
@@ -168,6 +177,8 @@ impl App {
                 Ok(order) => drop(self.runs.submit(order, front)),
                 Err(error) => return self.toasts.error(&error),
             }
+            let tab = &mut self.tabs[self.active];
+            tab.history.adjust(|file| file.after_queue(&self.catalog.contract));
         }
         let tab = self.tab_mut();
         tab.ran = tab.history.revision();
@@ -176,7 +187,7 @@ impl App {
     fn order(&self, targets: &[String]) -> Result<runs::Order> {
         let tab = self.tab();
         let workflow = tab.json();
-        let prompt = files::to_api(&workflow, &self.catalog.contract)?;
+        let prompt = tab.history.file().to_api(&self.catalog.contract)?;
         let targets = targets.to_vec();
         Ok(runs::Order { tab: tab.number, title: tab.title.clone(), prompt, workflow, targets })
     }
@@ -194,24 +205,21 @@ impl App {
         let cx =
             canvas::CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
         for event in tab.canvas.ui(ui, &mut tab.history, &cx) {
-            self.take_canvas(&event);
+            self.take_canvas(event);
         }
     }
 
-    fn take_canvas(&mut self, event: &canvas::Event) {
+    fn take_canvas(&mut self, event: canvas::Event) {
         match event {
-            canvas::Event::Action(id) => {
-                if let Some(action) = actions::ACTIONS.iter().find(|a| a.id == *id) {
-                    (action.run)(self);
-                }
+            canvas::Event::Action(id) => actions::action(id).fire(self),
+            canvas::Event::EnterSubgraph(id) => drop(self.tab_mut().history.enter(id)),
+            canvas::Event::Help(_) => self.look_at(side::Panel::Help),
+            canvas::Event::OpenImage(id, at) => self.view_node(id, at),
+            canvas::Event::EditMask(id) => self.edit_mask(id),
+            canvas::Event::Upload(..) => self.ask_open(),
+            canvas::Event::OpenPalette { at, purpose, .. } => {
+                self.show(Dialog::Nodes(Box::new(Palette::new(at, purpose))));
             }
-            canvas::Event::EnterSubgraph(id) => drop(self.tab_mut().history.enter(*id)),
-            canvas::Event::Help(_) => self.settings.panel = side::Panel::Help,
-            // The palette, the viewer and the mask editor are not in the window yet.
-            canvas::Event::OpenPalette { .. }
-            | canvas::Event::OpenImage(..)
-            | canvas::Event::EditMask(_)
-            | canvas::Event::Upload(..) => {}
         }
     }
 }
@@ -219,8 +227,10 @@ impl App {
 impl eframe::App for App {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let ctx = ui.ctx().clone();
-        self.runs.look(self.tab().number, &[]);
+        let path: Vec<Id> = self.tab().history.file().path().map(|(id, _)| id).collect();
+        self.runs.look(self.tab().number, &path);
         self.runs.poll(&ctx);
+        self.guard_window();
         self.take_answers();
         self.take_dropped();
         actions::keys(self);
@@ -228,9 +238,11 @@ impl eframe::App for App {
         bar::top(self, ui);
         bar::status(self, ui);
         side::ui(self, ui);
-        CentralPanel::default()
-            .frame(Frame::NONE.fill(self.theme.canvas))
-            .show(ui, |ui| self.canvas(ui));
+        CentralPanel::default().frame(Frame::NONE.fill(self.theme.canvas)).show(ui, |ui| {
+            if !self.show_overlay(ui) {
+                self.canvas(ui);
+            }
+        });
         self.show_dialog();
         self.toasts.ui(&ctx, &self.theme);
     }
@@ -252,8 +264,7 @@ impl App {
                 history_panel::Event::Open { title, workflow, prompt } => {
                     self.open_run(&title, &workflow, &prompt);
                 }
-                // The viewer is not in the window yet.
-                history_panel::Event::View(..) => {}
+                history_panel::Event::View(pictures, at) => self.view(pictures, at),
             }
         }
     }
@@ -316,8 +327,53 @@ impl App {
         self.tell_error(kept);
     }
 
-    pub(crate) fn load_picture(&mut self, name: &str) -> Result<()> {
-        self.toasts.tell(format!("{name} is in the input folder"));
-        Ok(())
+    pub(crate) fn turn_side(&mut self) {
+        self.settings.side ^= true;
+        self.take_settings();
+    }
+
+    /// Where new things go.
+    fn place(&self) -> [f32; 2] {
+        self.tab().canvas.place(&self.ctx)
+    }
+
+    pub(crate) fn ask_node(&mut self) {
+        let palette = Palette::new(self.place(), canvas::Purpose::Add);
+        self.show(Dialog::Nodes(Box::new(palette)));
+    }
+
+    pub(crate) fn add_note(&mut self) {
+        let at = self.place();
+        self.tab_mut().history.edit("Add a note", |doc| doc.create_own("Note", at));
+    }
+
+    pub(crate) fn select_all(&mut self) {
+        let tab = self.tab_mut();
+        tab.canvas.selection = tab.history.doc().nodes().map(|node| node.id).collect();
+    }
+
+    /// Changes the selected nodes.
+    pub(crate) fn change(&mut self, what: &'static str, change: fn(&mut Doc, &BTreeSet<Id>)) {
+        let tab = self.tab_mut();
+        tab.history.edit(what, |doc| change(doc, &tab.canvas.selection));
+    }
+
+    /// Shows the selection whole, or the graph if nothing is selected.
+    pub(crate) fn fit(&mut self) {
+        let tab = self.tab_mut();
+        let selection = tab.canvas.selection.clone();
+        tab.canvas.fit(&selection);
+    }
+
+    /// Runs what the selected nodes need, and them.
+    pub(crate) fn run_to(&mut self) {
+        let tab = self.tab();
+        let prefix = tab.history.file().prefix();
+        let targets: Vec<String> =
+            tab.canvas.selection.iter().map(|id| format!("{prefix}{id}")).collect();
+        self.queue(false, &targets);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,15 +4,20 @@ use crate::{
     actions::ACTIONS,
     app::App,
     command_palette::Commands,
-    files, missing, runs, templates,
+    files, missing,
+    palette::Palette,
+    runs, templates,
     theme::{GAP, RADIUS, Theme},
 };
-use egui::{Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, vec2};
+use egui::{
+    Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand, vec2,
+};
 use std::path::PathBuf;
 
 /// At most one is open.
 pub enum Dialog {
     Commands(Box<Commands>),
+    Nodes(Box<Palette>),
     Templates,
     Settings,
     Path(PathField),
@@ -37,7 +42,9 @@ pub enum Answer {
     Close(runs::Tab),
     /// Writes over what is there.
     Write(runs::Tab, PathBuf),
-    SaveElsewhere(runs::Tab),
+    SaveElsewhere,
+    /// Closes the window without saving.
+    Leave,
 }
 
 /// A path typed in, where there is no file dialog.
@@ -113,7 +120,8 @@ impl App {
                 let written = self.write(tab, path);
                 self.tell_error(written);
             }
-            Answer::SaveElsewhere(_) => self.ask_save(),
+            Answer::SaveElsewhere => self.ask_save(),
+            Answer::Leave => self.leave(),
         }
     }
 
@@ -135,6 +143,30 @@ impl App {
     }
 }
 
+impl App {
+    /// Keeps the window open where closing it would lose something, and asks.
+    pub(crate) fn guard_window(&mut self) {
+        let asked = self.ctx.input(|i| i.viewport().close_requested());
+        let unsaved: Vec<&str> =
+            self.tabs.iter().filter(|t| t.modified()).map(|t| t.title.as_str()).collect();
+        if !asked || self.leaving || unsaved.is_empty() {
+            return;
+        }
+        self.ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+        let text = format!("Changes that are in no file: {}.", unsaved.join(", "));
+        self.show(Dialog::Ask(Question {
+            title: "Leave without saving?".into(),
+            text,
+            answers: vec![("Leave", Answer::Leave), ("Stay", Answer::Nothing)],
+        }));
+    }
+
+    fn leave(&mut self) {
+        self.leaving = true;
+        self.ctx.send_viewport_cmd(ViewportCommand::Close);
+    }
+}
+
 impl Dialog {
     fn ui(&mut self, app: &mut App, ui: &mut Ui) -> Next {
         let done = match self {
@@ -146,6 +178,7 @@ impl Dialog {
                 }
                 done
             }
+            Self::Nodes(palette) => palette.ui(app, ui),
             Self::Templates => browse(app, ui),
             Self::Settings => settings(app, ui),
             Self::Path(field) => path(app, ui, field),
@@ -233,7 +266,6 @@ fn settings(app: &mut App, ui: &mut Ui) -> bool {
         ui.selectable_value(&mut app.settings.light, false, "Dark");
         ui.selectable_value(&mut app.settings.light, true, "Light");
     });
-    ui.checkbox(&mut app.settings.previews, "Show pictures while they are made");
     if app.settings != before {
         app.take_settings();
     }

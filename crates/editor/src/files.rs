@@ -3,15 +3,15 @@
 use crate::{
     app::App,
     dialog::{Answer, Dialog, Question, Want, heading},
-    open, runs,
+    open,
+    pictures::Picture,
+    runs,
     tabs::{Tab, stem},
     theme::GAP,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use egui::{Context, RichText, Ui};
-use graph::{Contract, Json};
 use rfd::FileDialog;
-use serde_json::Map;
 use std::{
     path::{Path, PathBuf},
     sync::mpsc,
@@ -43,7 +43,7 @@ enum Said {
     Path(Want, PathBuf),
     /// There is no file dialog here.
     NoDialog(Want),
-    /// Weights were copied to their folder, or not.
+    /// A file was copied to where it was wanted, or not.
     Copied(Result<PathBuf>),
 }
 
@@ -65,6 +65,17 @@ impl Answers {
                 let _ = sender.send(said);
                 ctx.request_repaint();
             }
+        });
+    }
+
+    /// Asks where to, and copies a file there.
+    pub(crate) fn save_copy(&self, from: PathBuf, name: String) {
+        self.work(move || {
+            let to =
+                FileDialog::new().set_title("Save the picture").set_file_name(name).save_file()?;
+            let bytes = std::fs::read(&from).with_context(|| from.display().to_string());
+            let saved = bytes.and_then(|bytes| write_whole(&to, &bytes)).map(|()| to);
+            Some(Said::Copied(saved))
         });
     }
 
@@ -93,6 +104,7 @@ impl App {
     }
 
     pub(crate) fn ask_save(&mut self) {
+        self.tab_mut().closing = false;
         let tab = self.tab();
         let dialog =
             beside(tab).set_title("Save the graph").set_file_name(format!("{}.json", tab.title));
@@ -145,7 +157,17 @@ impl App {
     pub(crate) fn save_and_close(&mut self, number: runs::Tab) {
         self.active = self.tabs.iter().position(|t| t.number == number).unwrap_or(self.active);
         self.save();
-        if !self.tab().modified() {
+        if self.tab().number == number {
+            // Closes when the file is written, which may have to wait for an answer.
+            self.tab_mut().closing = true;
+        }
+        self.drop_closing();
+    }
+
+    /// Closes the tab that waits for its file to be written, if it is.
+    fn drop_closing(&mut self) {
+        let done = self.tabs.iter().find(|tab| tab.closing && !tab.modified());
+        if let Some(number) = done.map(|tab| tab.number) {
             self.drop_tab(number);
         }
     }
@@ -165,7 +187,7 @@ impl App {
             text: format!("Saving writes over {}.", path.display()),
             answers: vec![
                 ("Write over it", Answer::Write(number, path)),
-                ("Save elsewhere", Answer::SaveElsewhere(number)),
+                ("Save elsewhere", Answer::SaveElsewhere),
                 ("Cancel", Answer::Nothing),
             ],
         }));
@@ -179,11 +201,12 @@ impl App {
         write_whole(&path, &text).with_context(|| path.display().to_string())?;
         self.toasts.tell(format!("Saved {}", path.display()));
         tab.in_file(path);
+        self.drop_closing();
         Ok(())
     }
 
     fn export(&mut self, path: &Path) -> Result<()> {
-        let prompt = to_api(&self.tab().json(), &self.catalog.contract)?;
+        let prompt = self.tab().history.file().to_api(&self.catalog.contract)?;
         write_whole(path, &serde_json::to_vec_pretty(&prompt)?)
             .with_context(|| path.display().to_string())?;
         self.toasts.tell(format!("Exported {}", path.display()));
@@ -243,11 +266,12 @@ impl Found {
 pub fn copy_new(from: &Path, to: &Path) -> Result<PathBuf> {
     let folder = to.parent().context("a file has a folder")?;
     std::fs::create_dir_all(folder)?;
+    ensure!(!to.exists(), "{} is there already", to.display());
     let part = to.with_added_extension("part");
-    let copied = std::fs::copy(from, &part).and_then(|_| std::fs::hard_link(&part, to));
-    // Gone or not, it is only the half of it.
-    let _ = std::fs::remove_file(&part);
-    copied.with_context(|| to.display().to_string())?;
+    let copied = std::fs::copy(from, &part).and_then(|_| std::fs::rename(&part, to));
+    copied
+        .inspect_err(|_| drop(std::fs::remove_file(&part)))
+        .with_context(|| to.display().to_string())?;
     Ok(to.to_owned())
 }
 
@@ -259,9 +283,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What runs: the API form of a graph in UI form.
-pub fn to_api(workflow: &Json, contract: &Contract) -> Result<Map<String, Json>> {
-    let mut prompt = graph::read(&serde_json::to_vec(workflow)?)?.to_api(contract)?;
-    graph::fill_defaults(&mut prompt, contract);
-    Ok(prompt)
+/// The name that a picture's copy is offered.
+pub fn file_name(picture: &Picture) -> String {
+    picture.filename.clone()
 }

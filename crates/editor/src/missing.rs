@@ -4,11 +4,10 @@ use crate::{
     app::App,
     catalog::Catalog,
     dialog::heading,
-    doc::Node,
+    doc::{Doc, Node, widgets},
     theme::{GAP, Theme},
 };
 use egui::{RichText, ScrollArea, Ui};
-use graph::Json;
 use std::collections::BTreeMap;
 
 /// Everything that is missing.
@@ -33,9 +32,10 @@ impl Report {
     /// What the graph that is seen lacks.
     pub fn of(app: &App) -> Self {
         let mut report = Self::default();
-        for node in app.tab().history.doc().nodes() {
+        let doc = app.tab().history.doc();
+        for node in doc.nodes() {
             report.class(app, node);
-            report.files(app, node);
+            report.files(app, doc, node);
         }
         report
     }
@@ -47,14 +47,14 @@ impl Report {
         }
     }
 
-    fn files(&mut self, app: &App, node: &Node) {
-        for (folder, name) in named(&app.catalog, node) {
-            let Err(error) = app.setup.host.find(folder, name) else { continue };
+    fn files(&mut self, app: &App, doc: &Doc, node: &Node) {
+        for (folder, name) in named(&app.catalog, doc, node) {
+            let Err(error) = app.setup.host.find(folder, &name) else { continue };
             if self.files.iter().all(|file| file.name != name) {
                 let all = app.setup.host.list(folder);
-                let near = engine::nearest(name, all.iter().map(String::as_str));
+                let near = engine::nearest(&name, all.iter().map(String::as_str));
                 let near = near.into_iter().map(str::to_owned).collect();
-                self.files.push(File { name: name.to_owned(), why: format!("{error:#}"), near });
+                self.files.push(File { name, why: format!("{error:#}"), near });
             }
         }
     }
@@ -89,12 +89,9 @@ impl Report {
     }
 }
 
-/// The files that a node's values name, with their folders.
-fn named<'a>(catalog: &Catalog, node: &'a Node) -> Vec<(&'static str, &'a str)> {
+/// The files that a node's widgets name, with their folders.
+fn named(catalog: &Catalog, doc: &Doc, node: &Node) -> Vec<(&'static str, String)> {
     let Some(ty) = catalog.get(&node.class) else { return Vec::new() };
-    let folders: Vec<_> = ty.inputs.iter().filter_map(|i| Some((i, i.folder()?))).collect();
-    let values = graph::Json::as_array(&node.values).into_iter().flatten();
-    let texts: Vec<&str> = values.filter_map(Json::as_str).collect();
-    // One list of files per class is the rule; its value is the first text.
-    folders.first().and_then(|(_, folder)| Some((*folder, *texts.first()?))).into_iter().collect()
+    let all = widgets(doc, node.id, &catalog.contract).into_iter().filter(|w| !w.linked);
+    all.filter_map(|w| Some((ty.input(&w.name)?.folder()?, w.value.as_str()?.to_owned()))).collect()
 }

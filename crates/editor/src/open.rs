@@ -29,8 +29,8 @@ pub fn dropped(app: &mut App, path: &Path) -> Result<()> {
     match &*ending {
         "safetensors" | "sft" => weights(app, path),
         "png" | "webp" => match graph(app, path) {
-            Ok(()) => Ok(()),
-            Err(_) => picture(app, path),
+            Err(error) if error.is::<graph::NoGraph>() => picture(app, path),
+            opened => opened,
         },
         "jpg" | "jpeg" | "bmp" | "gif" => picture(app, path),
         _ => graph(app, path),
@@ -75,8 +75,8 @@ fn weights(app: &mut App, path: &Path) -> Result<()> {
 /// Copies the picture into the input folder and loads it in the graph.
 fn picture(app: &mut App, path: &Path) -> Result<()> {
     let name = into_input(app, path)?;
-    app.catalog.refresh();
-    app.load_picture(&name)
+    app.load_picture(&name, None);
+    Ok(())
 }
 
 /// Copies a file into the input folder under a name that is free there; gives that name.

@@ -10,8 +10,6 @@ use std::path::Path;
 #[serde(default)]
 pub struct Settings {
     pub light: bool,
-    /// Whether pictures are seen while they are made.
-    pub previews: bool,
     /// Whether there is a side panel, and what it shows.
     pub side: bool,
     pub panel: Panel,
@@ -19,7 +17,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { light: false, previews: true, side: true, panel: Panel::default() }
+        Self { light: false, side: true, panel: Panel::default() }
     }
 }
 

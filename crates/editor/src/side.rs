@@ -28,11 +28,15 @@ pub fn ui(app: &mut App, ui: &mut Ui) {
     }
     let frame = Frame::NONE.fill(app.theme.panel).inner_margin(MARGIN);
     Bar::right("side").default_size(300.0).min_size(220.0).frame(frame).show(ui, |ui| {
+        let before = app.settings.panel;
         ui.horizontal(|ui| {
             for (panel, title) in Panel::ALL {
                 ui.selectable_value(&mut app.settings.panel, panel, title);
             }
         });
+        if app.settings.panel != before {
+            app.take_settings();
+        }
         ui.add_space(GAP);
         ScrollArea::vertical().id_salt("side").auto_shrink(false).show(ui, |ui| {
             match app.settings.panel {

@@ -22,10 +22,10 @@ pub struct Tab {
     pub seen: Option<Stamp>,
     pub history: History,
     pub canvas: Canvas,
-    /// The revisions that are in the file, in the journal, and that ran last by themselves.
-    pub saved: Option<u64>,
-    pub kept: u64,
+    /// The revision that ran last by itself.
     pub ran: u64,
+    /// Whether it closes as soon as it is in its file.
+    pub closing: bool,
 }
 
 /// What tells whether someone else wrote a file.
@@ -55,15 +55,14 @@ impl Tab {
             seen: None,
             history,
             canvas: Canvas::default(),
-            saved: Some(now),
-            kept: now,
             ran: now,
+            closing: false,
         })
     }
 
     /// Whether there is something that closing would lose.
     pub fn modified(&self) -> bool {
-        self.saved != Some(self.history.revision())
+        self.history.is_modified()
     }
 
     /// The whole file in UI form.
@@ -76,7 +75,7 @@ impl Tab {
         self.title = stem(&path);
         self.seen = Stamp::of(&path);
         self.path = Some(path);
-        self.saved = Some(self.history.revision());
+        self.history.mark_saved();
     }
 
     /// Whether the file is no longer as we left it.

@@ -92,6 +92,18 @@ impl Document {
     }
 }
 
+/// A picture that carries no graph: its kind.
+#[derive(Debug)]
+pub struct NoGraph(&'static str);
+
+impl fmt::Display for NoGraph {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "this {} carries no graph", self.0)
+    }
+}
+
+impl std::error::Error for NoGraph {}
+
 /// A JSON object that has each key once: of two nodes with one id, neither may be lost.
 struct Keyed(Map<String, Json>);
 
@@ -160,7 +172,7 @@ fn without_nan(text: &str) -> String {
 }
 
 /// One good text is enough: other programs also write a `prompt`, of words.
-fn from_picture(kind: &str, texts: pictures::Texts) -> Result<Document> {
+fn from_picture(kind: &'static str, texts: pictures::Texts) -> Result<Document> {
     let (mut document, mut error) = (Document::default(), None);
     for (key, text) in texts {
         let part = parse(&text).and_then(Document::from_json);
@@ -174,7 +186,7 @@ fn from_picture(kind: &str, texts: pictures::Texts) -> Result<Document> {
     }
     match (&document, error) {
         (Document { ui: None, api: None }, Some(error)) => Err(error),
-        (Document { ui: None, api: None }, None) => bail!("this {kind} carries no graph"),
+        (Document { ui: None, api: None }, None) => Err(NoGraph(kind).into()),
         _ => Ok(document),
     }
 }

@@ -47,7 +47,7 @@ mod tests;
 pub use clock::local_now;
 pub use context::{Context, Event, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};
-pub use document::{Document, read};
+pub use document::{Document, NoGraph, read};
 pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};
 pub use node_derive::Inputs;
 pub use value::{Args, Field, Value};

@@ -2,56 +2,18 @@
 //! its id; what the canvas does itself is a function here.
 
 use super::{Canvas, CanvasContext, Event, Purpose, scene::Hit};
-use crate::doc::{Doc, History, Id, LinkId, Mode};
+use crate::{
+    actions::action,
+    doc::{History, LinkId, Mode},
+};
 use egui::{Button, PointerButton, Popup, Pos2, Response, Ui};
 use egui_material_icons::{MaterialIcon, icons};
 use std::collections::BTreeSet;
 
-/// A row of a menu.
-enum Row {
-    /// One of the window's actions: its id, icon, title and keys.
-    Action(&'static str, MaterialIcon, &'static str, &'static str),
-    /// A change of the selected nodes, its icon and its keys.
-    Nodes(&'static str, MaterialIcon, &'static str, fn(&mut Doc, &BTreeSet<Id>)),
-    Line,
-}
-
-const CANVAS: &[Row] = &[
-    Row::Action("add-node", icons::ICON_ADD_CIRCLE, "Add a node", "double click"),
-    Row::Action("add-note", icons::ICON_STICKY_NOTE_2, "Add a note", ""),
-    Row::Action("paste", icons::ICON_CONTENT_PASTE, "Paste", "Ctrl+V"),
-    Row::Line,
-    Row::Action("select-all", icons::ICON_SELECT_ALL, "Select all", "Ctrl+A"),
-    Row::Action("group", icons::ICON_GROUP_WORK, "Group the selection", "Ctrl+G"),
-    Row::Action("arrange", icons::ICON_ACCOUNT_TREE, "Arrange", ""),
-    Row::Action("fit", icons::ICON_FIT_SCREEN, "Fit into view", "."),
-    Row::Line,
-    Row::Action("queue", icons::ICON_PLAY_ARROW, "Run", "Ctrl+Enter"),
-];
-
-const NODE: &[Row] = &[
-    Row::Action("copy", icons::ICON_CONTENT_COPY, "Copy", "Ctrl+C"),
-    Row::Action("duplicate", icons::ICON_CONTENT_COPY, "Duplicate", ""),
-    Row::Nodes("Delete", icons::ICON_DELETE, "Del", |doc, ids| doc.remove(ids)),
-    Row::Nodes("Delete, keep links", icons::ICON_LINK, "", |doc, ids| doc.dissolve(ids)),
-    Row::Line,
-    Row::Nodes("Mute", icons::ICON_BLOCK, "Ctrl+M", |doc, ids| doc.toggle_mode(ids, Mode::Muted)),
-    Row::Nodes("Bypass", icons::ICON_KEYBOARD_DOUBLE_ARROW_RIGHT, "Ctrl+B", |doc, ids| {
-        doc.toggle_mode(ids, Mode::Bypassed);
-    }),
-    Row::Nodes("Collapse", icons::ICON_UNFOLD_LESS, "Alt+C", |doc, ids| {
-        let open = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.collapsed));
-        doc.set_collapsed(ids, open);
-    }),
-    Row::Nodes("Pin", icons::ICON_PUSH_PIN, "P", |doc, ids| {
-        let loose = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.pinned));
-        doc.set_pinned(ids, loose);
-    }),
-    Row::Line,
-    Row::Action("group", icons::ICON_GROUP_WORK, "Group", "Ctrl+G"),
-    Row::Action("make-subgraph", icons::ICON_SCHEMA, "Make a subgraph", "Ctrl+Shift+E"),
-    Row::Action("run-to", icons::ICON_PLAY_ARROW, "Run up to here", ""),
-];
+/// Actions of the window by their ids; nothing stands for a line.
+const CANVAS: &[&str] = &["add-node", "add-note", "", "select-all", "fit", "", "run"];
+const NODE: &[&str] =
+    &["delete", "dissolve", "", "mute", "bypass", "collapse", "pin", "", "run-to"];
 
 /// Colours for title bar and body, as files know them.
 const COLORS: &[(&str, Option<[&str; 2]>)] = &[
@@ -104,26 +66,8 @@ impl Canvas {
             Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
             Hit::GroupTitle(group) | Hit::GroupCorner(group) => self.group_menu(ui, group, history),
             _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
-            _ => self.rows(ui, CANVAS, history, events),
+            _ => rows(ui, CANVAS, events),
         });
-    }
-
-    fn rows(&self, ui: &mut Ui, rows: &[Row], history: &mut History, events: &mut Vec<Event>) {
-        for row in rows {
-            match row {
-                Row::Line => drop(ui.separator()),
-                Row::Action(id, icon, title, keys) => {
-                    if item(ui, *icon, title, keys) {
-                        events.push(Event::Action(id));
-                    }
-                }
-                Row::Nodes(title, icon, keys, change) => {
-                    if item(ui, *icon, title, keys) {
-                        history.edit(title, |doc| change(doc, &self.selection));
-                    }
-                }
-            }
-        }
     }
 
     fn node_menu(
@@ -143,7 +87,7 @@ impl Canvas {
             }
             ui.separator();
         }
-        self.rows(ui, NODE, history, events);
+        rows(ui, NODE, events);
         if item(ui, icons::ICON_EDIT, "Rename", "double click") {
             self.rename(id);
         }
@@ -227,4 +171,32 @@ impl Canvas {
 /// A row; whether it was clicked.
 fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
     ui.add(Button::new((icon.rich_text(), title)).shortcut_text(keys)).clicked()
+}
+
+/// The window's actions of these ids.
+fn rows(ui: &mut Ui, ids: &[&'static str], events: &mut Vec<Event>) {
+    for id in ids {
+        if id.is_empty() {
+            ui.separator();
+            continue;
+        }
+        let action = action(id);
+        if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
+            events.push(Event::Action(id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_an_action_of_the_window() {
+        CANVAS
+            .iter()
+            .chain(NODE)
+            .filter(|id| !id.is_empty())
+            .for_each(|id| assert_eq!(action(id).id, *id));
+    }
 }

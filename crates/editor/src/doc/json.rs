@@ -1,8 +1,6 @@
 //! UI-form JSON in and out: nothing that is not understood is lost, nothing unchanged is rewritten.
 
-use super::{
-    Doc, Group, INPUTS, Id, Last, Link, LinkId, Mode, Node, OUTPUTS, Slot, widgets::by_chance,
-};
+use super::{Doc, Group, Id, Last, Link, LinkId, Mode, Node, Slot};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value as Json, json};
 use std::{
@@ -32,7 +30,7 @@ enum LinkEntry {
 
 impl Raw {
     /// Takes the list at `key` out, if it has anything in it.
-    fn take_list(&mut self, key: &str) -> Vec<Json> {
+    pub(super) fn take_list(&mut self, key: &str) -> Vec<Json> {
         match self.0.get_mut(key) {
             Some(Json::Array(list)) if !list.is_empty() => {
                 let list = std::mem::take(list);
@@ -44,14 +42,14 @@ impl Raw {
     }
 
     /// Puts a list back in its place; one that was not there stays away while it is empty.
-    fn put_list(out: &mut Map<String, Json>, key: &str, list: Vec<Json>) {
+    pub(super) fn put_list(out: &mut Map<String, Json>, key: &str, list: Vec<Json>) {
         if !list.is_empty() || out.get(key).is_some_and(Json::is_null) {
             out.insert(key.to_owned(), list.into());
         }
     }
 
     /// Sets `key` unless what stands there already reads as `new`.
-    fn set<T: PartialEq>(
+    pub(super) fn set<T: PartialEq>(
         out: &mut Map<String, Json>,
         key: &str,
         new: &T,
@@ -239,58 +237,6 @@ fn state_of(out: &mut Map<String, Json>, [top, inner]: [&str; 2], last: i64) {
     }
 }
 
-/// The border of a subgraph as two nodes.
-impl Doc {
-    fn border_from(&mut self, raw: &mut Raw) {
-        let [left, top, right, _] = self.bounds_of_all();
-        for (id, title, key, list, pos) in [
-            (INPUTS, "Inputs", "inputNode", "inputs", [left - 240.0, top]),
-            (OUTPUTS, "Outputs", "outputNode", "outputs", [right + 80.0, top]),
-        ] {
-            let slots = raw.take_list(list);
-            if slots.is_empty() && !raw.0.contains_key(key) || self.node(id).is_some() {
-                continue;
-            }
-            let slots: Vec<Slot> = slots.iter().map(Slot::from_json).collect();
-            let frame = raw.0.get(key).map(|node| numbers(&node["bounding"]));
-            let [x, y, w, h] = frame.unwrap_or([pos[0], pos[1], 160.0, 0.0]);
-            let height = crate::theme::ROW * (slots.len() + 1) as f32;
-            let mut node = Node::bare(id, title, [x, y], [w.max(120.0), h.max(height)]);
-            if id == INPUTS {
-                node.outputs = slots
-            } else {
-                node.inputs = slots
-            }
-            self.push(node);
-        }
-    }
-
-    fn border_into(&self, out: &mut Map<String, Json>, ends: &Ends) {
-        if let Some(node) = self.node(INPUTS) {
-            let slots = node.outputs.iter().enumerate();
-            let slots = slots.map(|(i, slot)| slot.to_json("linkIds", ends.out_of(INPUTS, i)));
-            Raw::put_list(out, "inputs", slots.collect());
-            node.frame_into(out, "inputNode");
-        }
-        if let Some(node) = self.node(OUTPUTS) {
-            let slots = node.inputs.iter().enumerate();
-            let slots = slots.map(|(i, slot)| slot.to_json("linkIds", ends.feeding(OUTPUTS, i)));
-            Raw::put_list(out, "outputs", slots.collect());
-            node.frame_into(out, "outputNode");
-        }
-    }
-}
-
-impl Node {
-    fn frame_into(&self, out: &mut Map<String, Json>, key: &str) {
-        if let Some(Json::Object(frame)) = out.get_mut(key) {
-            let [_, _, w, h]: [f32; 4] = numbers(frame.get("bounding").unwrap_or(&Json::Null));
-            let bounding = [self.pos[0], self.pos[1], w, h];
-            Raw::set(frame, "bounding", &bounding, numbers, |b| coordinates(b));
-        }
-    }
-}
-
 /// Which links touch which sockets.
 pub(super) struct Ends {
     into: HashMap<(Id, usize), [LinkId; 1]>,
@@ -307,11 +253,11 @@ impl Ends {
         ends
     }
 
-    fn feeding(&self, node: Id, slot: usize) -> &[LinkId] {
+    pub(super) fn feeding(&self, node: Id, slot: usize) -> &[LinkId] {
         self.into.get(&(node, slot)).map_or(&[], |link| link)
     }
 
-    fn out_of(&self, node: Id, slot: usize) -> &[LinkId] {
+    pub(super) fn out_of(&self, node: Id, slot: usize) -> &[LinkId] {
         self.out_of.get(&(node, slot)).map_or(&[], Vec::as_slice)
     }
 }
@@ -414,7 +360,9 @@ impl Slot {
 
     /// A socket on the border of a subgraph.
     pub(super) fn border(name: &str, ty: &str) -> Self {
-        Self::from_json(&json!({"id": new_uuid(), "name": name, "type": ty, "linkIds": []}))
+        Self::from_json(
+            &json!({"id": uuid::Uuid::new_v4().to_string(), "name": name, "type": ty, "linkIds": []}),
+        )
     }
 
     /// The links that it says it has.
@@ -424,7 +372,7 @@ impl Slot {
         raw("link").into_iter().chain(many).filter_map(id)
     }
 
-    fn to_json(&self, key: &str, links: &[LinkId]) -> Json {
+    pub(super) fn to_json(&self, key: &str, links: &[LinkId]) -> Json {
         let mut out = self.raw.0.clone();
         Raw::set(&mut out, "name", &Some(self.name.clone()), text, |n| json!(n));
         Raw::set(&mut out, "type", &self.ty, socket_type, |t| json!(t));
@@ -528,7 +476,7 @@ fn id(json: &Json) -> Option<i64> {
 
 /// Numbers in a list, or in an object with the keys "0", "1", ... Those that no canvas can show are
 /// brought near.
-fn numbers<const N: usize>(json: &Json) -> [f32; N] {
+pub(super) fn numbers<const N: usize>(json: &Json) -> [f32; N] {
     std::array::from_fn(|i| {
         let number = json.get(i).or_else(|| json.get(i.to_string()));
         (number.and_then(Json::as_f64).unwrap_or(0.0) as f32).clamp(-1e7, 1e7)
@@ -542,23 +490,10 @@ fn size(json: &Json) -> [f32; 2] {
 }
 
 /// Numbers as short as they can be.
-fn coordinates(numbers: &[f32]) -> Json {
+pub(super) fn coordinates(numbers: &[f32]) -> Json {
     let short = |n: &f32| n.to_string().parse::<f64>().unwrap_or_default();
     let whole = |n: f64| if n.fract() == 0.0 { json!(n as i64) } else { json!(n) };
     numbers.iter().map(|n| whole(short(n))).collect()
-}
-
-/// A name that nothing else has.
-pub(super) fn new_uuid() -> String {
-    let [a, b] = [by_chance(), by_chance()];
-    format!(
-        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        a >> 32,
-        a >> 16 & 0xffff,
-        a & 0xfff,
-        b >> 48 & 0x3fff | 0x8000,
-        b & 0xffff_ffff_ffff
-    )
 }
 
 /// The type of a socket. Old files give a number for "anything", and the list of names for a drop-down
@@ -568,85 +503,5 @@ fn socket_type(json: &Json) -> String {
         Json::String(ty) => ty.clone(),
         Json::Array(_) => "COMBO".into(),
         _ => "*".into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Equal but for the way numbers are written.
-    fn same(a: &Json, b: &Json) -> bool {
-        match (a, b) {
-            (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
-            (Json::Array(a), Json::Array(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
-            }
-            (Json::Object(a), Json::Object(b)) => {
-                a.len() == b.len() && a.iter().all(|(k, a)| b.get(k).is_some_and(|b| same(a, b)))
-            }
-            _ => a == b,
-        }
-    }
-
-    fn workflows(folder: &str) -> Vec<std::path::PathBuf> {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
-        let Ok(entries) = std::fs::read_dir(&folder) else {
-            eprintln!("SKIPPED: {} is not there", folder.display());
-            return Vec::new();
-        };
-        let paths = entries.map(|e| e.unwrap().path());
-        paths.filter(|p| p.extension().is_some_and(|e| e == "json")).collect()
-    }
-
-    #[test]
-    fn every_workflow_is_written_as_it_was_read() {
-        let ours = workflows("graphs");
-        assert!(ours.len() >= 7);
-        for path in ours.into_iter().chain(workflows("../shared/corpus/pairs")) {
-            let json: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            if json["nodes"].is_array() {
-                let doc = Doc::from_json(&json).unwrap();
-                assert!(same(&json, &doc.to_json()), "{}", path.display());
-                let links = list(&json["links"]).iter().filter(|l| !l.is_null()).count();
-                assert_eq!(doc.links.len(), links, "{}", path.display());
-            }
-        }
-    }
-
-    #[test]
-    fn what_leads_nowhere_keeps_its_place_and_is_no_link() {
-        let json = json!({"nodes": [
-            {"id": 1, "type": "A", "outputs": [{"name": "x", "type": "X", "links": [9, 3, 77]}]},
-            {"id": "2", "type": "B", "inputs": [{"name": "old"}, {"name": "x", "type": "X", "link": 3}], "outputs": null},
-        ], "links": [[9, 1, 0, 8, 0, "X"], null, {"odd": 1}, [3, 1, 0, 2, 0, "X", "more"]]});
-        let mut doc = Doc::from_json(&json).unwrap();
-        assert_eq!(doc.to_json(), json);
-        assert_eq!(
-            doc.link_into(2, 1),
-            Some(3),
-            "the input knows better than the stale slot number"
-        );
-        assert_eq!((doc.links.len(), doc.next_link_id()), (1, 78));
-        doc.disconnect(3);
-        let written = doc.to_json();
-        assert_eq!(written["links"], json!([[9, 1, 0, 8, 0, "X"], null, {"odd": 1}]));
-        assert_eq!(written["nodes"][1]["inputs"][1]["link"], Json::Null);
-    }
-
-    #[test]
-    fn bends_go_with_their_links() {
-        let json = json!({"nodes": [
-            {"id": 1, "type": "A", "outputs": [{"name": "x", "type": "X", "links": [1, 2]}]},
-            {"id": 2, "type": "B", "inputs": [{"name": "x", "type": "X", "link": 1}, {"name": "y", "type": "X", "link": 2}]},
-        ], "links": [[1, 1, 0, 2, 0, "X"], [2, 1, 0, 2, 1, "X"]],
-        "extra": {"reroutes": [{"id": 1, "pos": [5, 6], "linkIds": [1]}, {"id": 2, "pos": [7, 8], "linkIds": [1, 2]}],
-            "linkExtensions": [{"id": 1, "parentId": 1}, {"id": 2, "parentId": 2}]}});
-        let mut doc = Doc::from_json(&json).unwrap();
-        assert_eq!(doc.to_json(), json);
-        doc.disconnect(1);
-        let extra = &doc.to_json()["extra"];
-        assert_eq!(extra["reroutes"], json!([{"id": 2, "pos": [7, 8], "linkIds": [2]}]));
-        assert_eq!(extra["linkExtensions"], json!([{"id": 2, "parentId": 2}]));
     }
 }

@@ -69,7 +69,9 @@ impl File {
 
     /// The workflow as engines run it.
     pub fn to_api(&self, contract: &Contract) -> Result<Map<String, Json>> {
-        graph::read(self.to_json().to_string().as_bytes())?.to_api(contract)
+        let mut prompt = graph::read(self.to_json().to_string().as_bytes())?.to_api(contract)?;
+        graph::fill_defaults(&mut prompt, contract);
+        Ok(prompt)
     }
 
     /// The level that is open.

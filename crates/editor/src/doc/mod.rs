@@ -4,6 +4,7 @@
 //! was read from, and writes over it only what has changed. Cloning is cheap (nodes and links are shared),
 //! so that a snapshot for undo costs a list of pointers.
 
+mod border;
 mod edit;
 mod history;
 mod json;

@@ -215,7 +215,8 @@ mod tests {
             let [b, h, w, c, o, k] = shape;
             let weights = testing::weights(&[("w", &[o, c, k, k]), ("b", &[o])]);
             // f16 weights have a kernel of their own.
-            let stored = if [3, 8].contains(&c) { weights.rounded_to_f16() } else { weights.clone() };
+            let stored =
+                if [3, 8].contains(&c) { weights.rounded_to_f16() } else { weights.clone() };
             let (weight, bias) = (stored.get("w").unwrap(), stored.get("b").unwrap());
             let x = testing::numbers(b * h * w * c, 7);
             let expected =

@@ -1,0 +1,165 @@
+//! The window under the hands of a person, without a screen.
+
+use super::*;
+use crate::{
+    actions::ACTIONS,
+    doc::widgets,
+    runs::tests::{Played, folders},
+};
+use egui::{Key, ViewportEvent, ViewportId};
+use egui_kittest::{Harness, kittest::Queryable as _};
+use graph::{Inputs, Node};
+use serde_json::json;
+
+/// Loads a picture.
+#[derive(Inputs)]
+#[expect(dead_code)]
+struct LoadImage {
+    #[widget(graph::widget::file("input"))]
+    image: String,
+    #[widget(graph::widget::seed())]
+    seed: u64,
+}
+
+impl Node for LoadImage {
+    const CATEGORY: &str = "test";
+    type Output = i64;
+    fn run(self, _: &mut graph::Context) -> graph::Result<i64> {
+        unreachable!("nothing runs here")
+    }
+}
+
+/// A window that shows this graph; what it keeps goes with the folder.
+fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir) {
+    let state = tempfile::tempdir().unwrap();
+    let setup = Setup {
+        types: Vec::leak(vec![NodeType::of::<LoadImage>()]),
+        host: folders(),
+        services: Services::default(),
+        device: "nothing".into(),
+        folders: Vec::new(),
+        weights: Box::new(|_| anyhow::bail!("no weights here")),
+        state_dir: state.path().to_owned(),
+        open: None,
+    };
+    let mut harness = Harness::builder()
+        .with_size([1200.0, 800.0])
+        .build_eframe(|cc| App::new(setup, Box::new(Played::default()), &cc.egui_ctx));
+    harness.state_mut().open_json("test", graph).unwrap();
+    harness.run_steps(2);
+    (harness, state)
+}
+
+fn empty() -> Json {
+    json!({"nodes": [], "links": []})
+}
+
+/// A chain of nodes that nobody knows.
+fn chain(count: usize) -> Json {
+    let nodes = (1..=count).map(|i| {
+        json!({"id": i, "type": "Link", "pos": [i % 40 * 240, i / 40 * 160], "size": [200, 100], "mode": 0,
+            "inputs": [{"name": "x", "type": "X", "link": (i > 1).then_some(i - 1)}],
+            "outputs": [{"name": "x", "type": "X", "links": (i < count).then_some([i])}]})
+    });
+    let links = (1..count).map(|i| json!([i, i, 0, i + 1, 0, "X"]));
+    json!({"nodes": nodes.collect::<Vec<_>>(), "links": links.collect::<Vec<_>>()})
+}
+
+fn nodes(harness: &Harness<App>) -> usize {
+    harness.state().tab().history.doc().nodes().len()
+}
+
+/// These ask the system for a dialog, which has a thread and a time of its own.
+const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export"];
+
+#[test]
+fn no_action_panics_on_an_empty_or_a_large_graph() {
+    for graph in [empty(), chain(1000)] {
+        let (mut harness, _state) = window(&graph);
+        for action in ACTIONS.iter().filter(|action| !ASK_THE_SYSTEM.contains(&action.id)) {
+            for selected in [false, true] {
+                if selected {
+                    harness.state_mut().select_all();
+                }
+                action.fire(harness.state_mut());
+                harness.step();
+                harness.state_mut().dialog = None;
+                harness.step();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_node_is_found_by_a_few_letters_and_added() {
+    let (mut harness, _state) = window(&empty());
+    harness.state_mut().ask_node();
+    harness.run_steps(2);
+    harness.get_by_label("Which node?");
+    harness.event(egui::Event::Text("loim".into()));
+    harness.run_steps(2);
+    harness.key_press(Key::Enter);
+    harness.run_steps(2);
+    assert_eq!(nodes(&harness), 1);
+    assert!(harness.state().dialog.is_none());
+    harness.state_mut().undo();
+    assert_eq!(nodes(&harness), 0);
+}
+
+#[test]
+fn a_picture_goes_into_the_selected_loader_or_a_new_one() {
+    let (mut harness, _state) = window(&empty());
+    let loaded = |app: &App, id| {
+        let all = widgets(app.tab().history.doc(), id, &app.catalog.contract);
+        all.into_iter().find(|w| w.name == "image").unwrap().value
+    };
+    let app = harness.state_mut();
+    app.load_picture("a.png", None);
+    let id = app.tab().history.doc().nodes().next().unwrap().id;
+    assert_eq!(loaded(app, id), "a.png");
+    app.tab_mut().canvas.selection = BTreeSet::from([id]);
+    app.load_picture("b.png", None);
+    assert_eq!(loaded(app, id), "b.png");
+    assert_eq!(nodes(&harness), 1);
+}
+
+#[test]
+fn each_run_of_a_batch_has_a_seed_of_its_own() {
+    let (mut harness, _state) = window(&empty());
+    let app = harness.state_mut();
+    app.load_picture("a.png", None);
+    app.runs.batch = 3;
+    app.queue(false, &[]);
+    let mut seeds: Vec<_> = app.runs.all().iter().map(crate::runs::Run::seed).collect();
+    seeds.dedup();
+    assert_eq!(seeds.len(), 3, "{seeds:?}");
+}
+
+#[test]
+fn a_window_with_unsaved_work_does_not_close_unasked() {
+    let (mut harness, _state) = window(&empty());
+    let close = |harness: &mut Harness<App>| {
+        let root = harness.input_mut().viewports.get_mut(&ViewportId::ROOT).unwrap();
+        root.events.push(ViewportEvent::Close);
+        harness.step();
+        let commands = &harness.output().viewport_output[&ViewportId::ROOT].commands;
+        commands.contains(&egui::ViewportCommand::CancelClose)
+    };
+    assert!(!close(&mut harness), "nothing would be lost");
+    harness.state_mut().add_note();
+    assert!(close(&mut harness));
+    harness.step();
+    harness.get_by_label("Leave").click();
+    harness.run_steps(2);
+    assert!(!close(&mut harness), "a person has said so");
+}
+
+#[test]
+fn a_tab_is_modified_until_its_changes_are_undone() {
+    let (mut harness, _state) = window(&empty());
+    assert!(!harness.state().tab().modified());
+    harness.state_mut().add_note();
+    assert!(harness.state().tab().modified());
+    harness.state_mut().undo();
+    assert!(!harness.state().tab().modified());
+}
