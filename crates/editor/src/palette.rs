@@ -41,9 +41,11 @@ impl Palette {
                 (marked, chosen) = self.picker.ui(ui, &app.theme, question, &all, words, line);
             });
             ui.separator();
-            ScrollArea::vertical().id_salt("node help").max_height(480.0).show(ui, |ui| {
+            ui.vertical(|ui| {
                 ui.set_width(300.0);
-                marked.into_iter().for_each(|ty| help::class(ui, &app.theme, ty));
+                ScrollArea::vertical().id_salt("node help").max_height(480.0).show(ui, |ui| {
+                    marked.into_iter().for_each(|ty| help::class(ui, &app.theme, ty));
+                });
             });
         });
         if let Some(ty) = marked.filter(|_| chosen) {

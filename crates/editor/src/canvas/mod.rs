@@ -21,11 +21,6 @@ mod show;
 mod view;
 mod widgets;
 
-#[cfg(test)]
-mod bench;
-#[cfg(test)]
-mod tests;
-
 pub use gestures::PendingLink;
 pub use nodes::title;
 pub use scene::Socket;
