@@ -5,7 +5,6 @@ use super::{
     winograd::{self, F2, F4, Kernels, Tiling, Winograd},
 };
 use crate::{Result, Tensor, Weight, cpu, gpu};
-use rayon::prelude::*;
 use std::array;
 
 /// How a convolution walks over its picture.
@@ -132,14 +131,13 @@ impl Conv2d {
         let patches = Patches::new(cx, [kh, kw], self.conv);
         Ok(Box::new(move |inputs, y| {
             let rows = patches.rows();
-            y.par_chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
-                let count = y.len() / n;
-                cpu::with_scratch(count * patches.len(), |a| {
-                    patches.gather(inputs[0], block * rows, a);
-                    let a = cpu::Rows { numbers: a, stride: patches.len(), count };
-                    weight.panels().add(&a, y, n, false);
+            y.chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
+                let first = block * rows;
+                cpu::with_scratch(y.len() / n * patches.len(), |a| {
+                    cpu::rows(a, patches.len(), |row, a| patches.gather(inputs[0], first + row, a));
+                    let finish = |row, y: &mut [f32]| finish.apply(inputs, first + row, y);
+                    weight.panels().product(a, y, &finish);
                 });
-                finish.apply(inputs, block * rows, y);
             });
         }))
     }
@@ -190,12 +188,9 @@ impl Patches {
         self.kernel[0] * self.kernel[1] * self.input[3]
     }
 
-    /// Patches gathered at once: enough for the matrix product, few enough for the cache, and for every
-    /// thread to get some.
+    /// Patches gathered at once: enough for all threads, few enough for the caches.
     fn rows(&self) -> usize {
-        let all = self.input[0] * self.size[0] * self.size[1];
-        let share = all.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(6);
-        (cpu::CACHE / self.len()).clamp(48, 512).min(share)
+        (32 * cpu::CACHE / self.len()).max(192 * rayon::current_num_threads())
     }
 
     /// Fills `a` with patches from output pixel `first` on.

@@ -153,11 +153,11 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> Task<'_, T, M, A> {
             self.each(A * A, |f| {
                 let kernels = &self.kernels.numbers;
                 let kernels = &kernels[f * (kernels.len() / (A * A))..][..kernels.len() / (A * A)];
-                let numbers = &transformed[f * self.count * c..];
-                // SAFETY: each product has a place of its own.
-                let y = unsafe { into.from(f * self.count * n) };
-                let rows = Rows { numbers, stride: c, count: self.count };
-                Panels::new(kernels, [n, c]).add(&rows, y, n, false);
+                let numbers = &transformed[f * c..];
+                // SAFETY: each product has places of its own.
+                let y = unsafe { into.from(f * n) };
+                let rows = Rows { numbers, stride: A * A * c, count: self.count };
+                Panels::new(kernels, [n, c]).add(&rows, y, A * A * n, false);
             });
             let products = &*products;
             self.each(self.count, |tile| {
@@ -228,16 +228,21 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Inputs<'_, T,
         let pixels: [[_; A]; A] = array::from_fn(|y| array::from_fn(|x| pixel(y, x)));
         let zero = simd.splat_f32s(0.0);
         for at in (0..c).step_by(S::F32_LANES) {
-            let load = |pixel: Option<usize>| match pixel {
-                Some(pixel) => S::as_simd_f32s(&self.x[pixel + at..][..S::F32_LANES]).0[0],
-                None => zero,
-            };
-            let rows: [[_; A]; A] =
-                array::from_fn(|y| times(simd, &T::INPUT, &pixels[y].map(load)));
+            // Loops, not closures: only what is inlined for sure is made of wide vectors.
+            let mut rows = [[zero; A]; A];
+            for (row, pixels) in rows.iter_mut().zip(&pixels) {
+                let mut d = [zero; A];
+                for (d, pixel) in d.iter_mut().zip(pixels) {
+                    if let Some(pixel) = pixel {
+                        *d = S::as_simd_f32s(&self.x[pixel + at..][..S::F32_LANES]).0[0];
+                    }
+                }
+                *row = times(simd, &T::INPUT, &d);
+            }
             for x in 0..A {
-                let column = times(simd, &T::INPUT, &array::from_fn(|y| rows[y][x]));
-                for (y, numbers) in column.into_iter().enumerate() {
-                    let place = ((y * A + x) * self.task.count + self.tile) * c + at;
+                let numbers = times(simd, &T::INPUT, &column(&rows, x, zero));
+                for (y, numbers) in numbers.into_iter().enumerate() {
+                    let place = (self.tile * A * A + y * A + x) * c + at;
                     // SAFETY: each tile has places of its own.
                     let to = unsafe { self.into.from(place) };
                     S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = numbers;
@@ -260,16 +265,21 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let n = self.task.of.output[2];
+        let zero = simd.splat_f32s(0.0);
         for at in (0..n).step_by(S::F32_LANES) {
-            let load = |f: usize| {
-                let place = (f * self.task.count + self.tile) * n + at;
-                S::as_simd_f32s(&self.products[place..][..S::F32_LANES]).0[0]
-            };
-            let rows: [[_; M]; A] = array::from_fn(|y| {
-                times(simd, &T::OUTPUT, &array::from_fn(|x| load(y * A + x)))
-            });
-            let columns: [[_; M]; M] =
-                array::from_fn(|x| times(simd, &T::OUTPUT, &array::from_fn(|y| rows[y][x])));
+            let mut rows = [[zero; M]; A];
+            for (y, row) in rows.iter_mut().enumerate() {
+                let mut products = [zero; A];
+                for (x, product) in products.iter_mut().enumerate() {
+                    let place = (self.tile * A * A + y * A + x) * n + at;
+                    *product = S::as_simd_f32s(&self.products[place..][..S::F32_LANES]).0[0];
+                }
+                *row = times(simd, &T::OUTPUT, &products);
+            }
+            let mut columns = [[zero; M]; M];
+            for (x, numbers) in columns.iter_mut().enumerate() {
+                *numbers = times(simd, &T::OUTPUT, &column(&rows, x, zero));
+            }
             for [y, x, pixel] in self.task.pixels(self.tile) {
                 // SAFETY: a pixel is of one tile.
                 let to = unsafe { self.y.from(pixel * n + at) };
@@ -279,6 +289,15 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T
     }
 }
 
+#[inline(always)]
+fn column<V: Copy, const X: usize, const Y: usize>(rows: &[[V; X]; Y], x: usize, zero: V) -> [V; Y] {
+    let mut column = [zero; Y];
+    for (number, row) in column.iter_mut().zip(rows) {
+        *number = row[x];
+    }
+    column
+}
+
 /// The product of a matrix of constants and a vector of vectors.
 #[inline(always)]
 fn times<S: Simd, const I: usize, const O: usize>(
@@ -286,13 +305,13 @@ fn times<S: Simd, const I: usize, const O: usize>(
     matrix: &[[f32; I]; O],
     x: &[S::f32s; I],
 ) -> [S::f32s; O] {
-    array::from_fn(|o| {
-        let mut sum = simd.splat_f32s(0.0);
-        for i in 0..I {
-            if matrix[o][i] != 0.0 {
-                sum = simd.mul_add_e_f32s(simd.splat_f32s(matrix[o][i]), x[i], sum);
+    let mut products = [simd.splat_f32s(0.0); O];
+    for (product, row) in products.iter_mut().zip(matrix) {
+        for (factor, x) in row.iter().zip(x) {
+            if *factor != 0.0 {
+                *product = simd.mul_add_e_f32s(simd.splat_f32s(*factor), *x, *product);
             }
         }
-        sum
-    })
+    }
+    products
 }
