@@ -127,10 +127,6 @@ struct Level {
 impl Level {
     fn of(scope: &Scope, home: Option<usize>) -> Self {
         let inner = |frame: Frame, own: Option<usize>| smallest(scope.groups, frame, own) == home;
-        let middle = |[l, t, r, b]: Frame| {
-            let [x, y] = [(l + r) / 2.0, (t + b) / 2.0];
-            [x, y, x, y]
-        };
         let nodes = scope.nodes.iter().filter(|(_, frame)| inner(middle(**frame), None));
         let groups = scope.groups.iter().filter(|(i, frame)| inner(**frame, Some(**i)));
         Self { nodes: nodes.map(|(id, _)| *id).collect(), groups: groups.map(|(i, _)| *i).collect() }
@@ -197,6 +193,12 @@ pub fn holds(outer: Frame, inner: Frame) -> bool {
     l <= inner[0] && t <= inner[1] && r >= inner[2] && b >= inner[3]
 }
 
+/// The middle of a frame, as one without a size.
+fn middle([l, t, r, b]: Frame) -> Frame {
+    let [x, y] = [(l + r) / 2.0, (t + b) / 2.0];
+    [x, y, x, y]
+}
+
 fn overlap(a: Frame, b: Frame) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }
@@ -226,50 +228,54 @@ impl Doc {
     /// Arranges the part, or everything if it is empty, in layers. Groups that are not of the part grow
     /// where a node of theirs would leave them; one with a pinned node in it stays, with all its nodes.
     pub fn arrange(&mut self, part: &Part, frames: &Frames) {
-        let all: BTreeMap<usize, Frame> =
-            self.groups.iter().enumerate().map(|(i, group)| (i, group.bounds())).collect();
+        let groups = self.groups.iter().map(Group::bounds).enumerate();
+        let groups: BTreeMap<usize, Frame> = groups.collect();
         let pinned = |id: &Id| self.node(*id).is_some_and(|node| node.pinned);
-        let held = |group: &Frame| {
-            let inner = frames.iter().filter(|(_, frame)| holds(*group, **frame));
-            inner.map(|(id, _)| *id).collect::<Vec<Id>>()
+        let pins: Vec<Frame> =
+            frames.iter().filter(|(id, _)| pinned(id)).map(|(_, frame)| *frame).collect();
+        let holds_pin = |group: &&Frame| pins.iter().any(|pin| holds(**group, middle(*pin)));
+        let mut fixed: Vec<Frame> = groups.values().filter(holds_pin).copied().collect();
+        let loose = |frame: Frame| !fixed.iter().any(|group| holds(*group, frame));
+        let nodes: Frames = frames
+            .iter()
+            .filter(|(id, _)| part.is_empty() || part.nodes.contains(id))
+            .filter(|(id, frame)| !pinned(id) && loose(middle(**frame)))
+            .map(|(id, frame)| (*id, *frame))
+            .collect();
+        let whole = |group: Frame| {
+            let mut inner = frames.iter().filter(|(_, frame)| holds(group, middle(**frame)));
+            inner.next().is_some_and(|(id, _)| nodes.contains_key(id))
+                && inner.all(|(id, _)| nodes.contains_key(id))
         };
-        let still: Vec<usize> =
-            all.iter().filter(|(_, group)| held(group).iter().any(pinned)).map(|(i, _)| *i).collect();
-        let in_still = |frame: &Frame| still.iter().any(|i| holds(all[i], *frame));
-        let chosen = |id: &Id| part.is_empty() || part.nodes.contains(id);
-        let free = |id: &Id, frame: &Frame| !pinned(id) && !in_still(frame) && chosen(id);
-        let nodes: Frames =
-            frames.iter().filter(|(id, f)| free(id, f)).map(|(id, f)| (*id, *f)).collect();
-        let whole = |group: &Frame| {
-            let held = held(group);
-            !held.is_empty() && held.iter().all(|id| nodes.contains_key(id))
-        };
-        let groups = all.iter().filter(|(i, group)| {
-            let wanted = part.is_empty() || part.groups.contains(i) || whole(group);
-            wanted && !in_still(group)
-        });
-        let groups: BTreeMap<usize, Frame> = groups.map(|(i, group)| (*i, *group)).collect();
-        let fixed = frames.iter().filter(|(id, _)| pinned(id)).map(|(_, frame)| *frame);
-        let fixed: Vec<Frame> = fixed.chain(still.iter().map(|i| all[i])).collect();
+        let meant = |i: &usize| part.is_empty() || part.groups.contains(i) || whole(groups[i]);
+        let moving: BTreeMap<usize, Frame> = groups
+            .iter()
+            .filter(|(i, group)| meant(i) && loose(**group))
+            .map(|(i, group)| (*i, *group))
+            .collect();
         let links: Vec<_> =
             self.links.values().map(|l| (l.from, l.from_slot, l.to, l.to_slot)).collect();
-        let scope = Scope { nodes: &nodes, groups: &groups, links: &links, fixed: &fixed };
+        fixed.extend(pins);
+        let scope = Scope { nodes: &nodes, groups: &moving, links: &links, fixed: &fixed };
         let new = layered(&scope);
         self.bring(&nodes, &new.nodes);
-        for (i, frame) in &all {
-            let inner = nodes.iter().filter(|(_, old)| smallest(&all, **old, None) == Some(*i));
+        self.reframe(&groups, &nodes, &new);
+    }
+
+    /// Gives groups their new frames; those that have none grow to hold what they held.
+    fn reframe(&mut self, groups: &BTreeMap<usize, Frame>, nodes: &Frames, new: &Arranged) {
+        for (i, old) in groups {
+            let inner = nodes.iter().filter(|(_, frame)| {
+                smallest(groups, middle(**frame), None) == Some(*i)
+            });
             let inner = around(inner.map(|(id, _)| new.nodes[id]));
-            self.groups[*i].bounding = match (new.groups.get(i), inner) {
-                (Some([l, t, r, b]), _) => [*l, *t, r - l, b - t],
-                (None, Some(inner)) => {
-                    let [x, y, w, h] = Group::frame_around(inner);
-                    let [l, t, r, b] = [x, y, x + w, y + h];
-                    let [l, t, r, b] =
-                        [l.min(frame[0]), t.min(frame[1]), r.max(frame[2]), b.max(frame[3])];
-                    [l, t, r - l, b - t]
-                }
-                (None, None) => continue,
-            };
+            let grown = inner.map(|inner| {
+                let [x, y, w, h] = Group::frame_around(inner);
+                [x.min(old[0]), y.min(old[1]), (x + w).max(old[2]), (y + h).max(old[3])]
+            });
+            if let Some([l, t, r, b]) = new.groups.get(i).copied().or(grown) {
+                self.groups[*i].bounding = [l, t, r - l, b - t];
+            }
         }
     }
 }
