@@ -1,5 +1,6 @@
 //! Documents under the hands of a person.
 
+mod clipboard;
 mod json;
 mod links;
 mod widgets;
