@@ -4,16 +4,73 @@
 use super::{Canvas, CanvasContext, Event, Purpose, scene::Hit};
 use crate::{
     actions::action,
-    doc::{History, LinkId, Mode},
+    doc::{History, LinkId},
 };
 use egui::{Button, PointerButton, Popup, Pos2, Response, Ui};
 use egui_material_icons::{MaterialIcon, icons};
-use std::collections::BTreeSet;
 
 /// Actions of the window by their ids; nothing stands for a line.
-const CANVAS: &[&str] = &["add-node", "add-note", "", "select-all", "fit", "", "run"];
-const NODE: &[&str] =
-    &["delete", "dissolve", "", "mute", "bypass", "collapse", "pin", "", "run-to"];
+const CANVAS: &[&str] = &[
+    "add-node",
+    "add-note",
+    "",
+    "paste",
+    "paste-linked",
+    "select-all",
+    "",
+    "arrange",
+    "fit",
+    "minimap",
+    "snap",
+    "",
+    "run",
+];
+const NODE: &[&str] = &[
+    "cut",
+    "copy",
+    "duplicate",
+    "delete",
+    "dissolve",
+    "",
+    "mute",
+    "bypass",
+    "collapse",
+    "pin",
+    "",
+    "run-to",
+    "open",
+    "rename",
+    "group",
+];
+const ORDER: &[&str] = &[
+    "arrange",
+    "",
+    "align-left",
+    "align-center",
+    "align-right",
+    "align-top",
+    "align-middle",
+    "align-bottom",
+    "",
+    "distribute-across",
+    "distribute-down",
+];
+const GROUP: &[&str] = &[
+    "rename",
+    "select-contents",
+    "fit-groups",
+    "",
+    "cut",
+    "copy",
+    "duplicate",
+    "",
+    "mute",
+    "bypass",
+    "arrange",
+    "",
+    "ungroup",
+    "delete-contents",
+];
 
 /// Colours for title bar and body, as files know them.
 const COLORS: &[(&str, Option<[&str; 2]>)] = &[
@@ -54,8 +111,8 @@ impl Canvas {
             && let Some(pointer) = response.interact_pointer_pos()
         {
             self.menu = (self.hover, self.view.to_canvas(pointer));
-            if let Some(id) = self.hover.node().filter(|id| !self.selection.contains(id)) {
-                self.selection = BTreeSet::from([id]);
+            if self.hover.node().is_some() || self.hover.group().is_some() {
+                self.select_for_moving(self.hover, egui::Modifiers::NONE);
             }
         }
         let (about, at) = self.menu;
@@ -64,9 +121,11 @@ impl Canvas {
             if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
             Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
-            Hit::GroupTitle(group) | Hit::GroupCorner(group) => self.group_menu(ui, group, history),
+            Hit::GroupTitle(group) | Hit::GroupCorner(group) => {
+                self.group_menu(ui, group, history, cx, events)
+            }
             _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
-            _ => rows(ui, CANVAS, events),
+            _ => rows(ui, CANVAS, cx, events),
         });
     }
 
@@ -87,10 +146,10 @@ impl Canvas {
             }
             ui.separator();
         }
-        rows(ui, NODE, events);
-        if item(ui, icons::ICON_EDIT, "Rename", "double click") {
-            self.rename(id);
-        }
+        rows(ui, NODE, cx, events);
+        ui.menu_button((icons::ICON_ALIGN_HORIZONTAL_LEFT.rich_text(), "Arrange"), |ui| {
+            rows(ui, ORDER, cx, events);
+        });
         ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
             for (name, colors) in COLORS {
                 if ui.button(*name).clicked() {
@@ -127,44 +186,27 @@ impl Canvas {
         }
     }
 
-    fn group_menu(&mut self, ui: &mut Ui, group: usize, history: &mut History) {
-        let Some(frame) = self.scene.groups.get(group).copied() else { return };
-        if item(ui, icons::ICON_EDIT, "Rename", "double click") {
-            self.rename = Some(super::rename::Rename::new(super::rename::Target::Group(group)));
+    fn group_menu(
+        &self,
+        ui: &mut Ui,
+        group: usize,
+        history: &mut History,
+        cx: &CanvasContext,
+        events: &mut Vec<Event>,
+    ) {
+        if self.scene.groups.get(group).is_none() {
+            return;
         }
-        let inside = self.scene.inside(frame);
-        if item(ui, icons::ICON_SELECT_ALL, "Select its nodes", "") {
-            self.selection.clone_from(&inside);
-        }
-        if item(ui, icons::ICON_FIT_SCREEN, "Fit to its nodes", "")
-            && let Some(around) = self.scene.around(&inside).filter(|_| !inside.is_empty())
-        {
-            let around = around.expand(20.0);
-            let min = around.min - egui::vec2(0.0, crate::theme::TITLE);
-            history.edit("Fit a group", |doc| {
-                doc.groups[group].bounding = [min.x, min.y, around.width(), around.max.y - min.y];
-            });
-        }
-        for (title, icon, mode) in [
-            ("Mute its nodes", icons::ICON_BLOCK, Mode::Muted),
-            ("Bypass its nodes", icons::ICON_KEYBOARD_DOUBLE_ARROW_RIGHT, Mode::Bypassed),
-        ] {
-            if item(ui, icon, title, "") {
-                history.edit(title, |doc| doc.toggle_mode(&inside, mode));
-            }
-        }
+        rows(ui, GROUP, cx, events);
         ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
             for (name, color) in GROUP_COLORS {
                 if ui.button(*name).clicked() {
-                    history
-                        .edit("Colour", |doc| doc.groups[group].color = Some((*color).to_owned()));
+                    history.edit("Colour", |doc| {
+                        doc.each_group(&self.groups, |g| g.color = Some((*color).to_owned()));
+                    });
                 }
             }
         });
-        ui.separator();
-        if item(ui, icons::ICON_DELETE, "Delete the group", "") {
-            history.edit("Delete a group", |doc| drop(doc.groups.remove(group)));
-        }
     }
 }
 
@@ -174,16 +216,18 @@ fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
 }
 
 /// The window's actions of these ids.
-fn rows(ui: &mut Ui, ids: &[&'static str], events: &mut Vec<Event>) {
+fn rows(ui: &mut Ui, ids: &[&'static str], cx: &CanvasContext, events: &mut Vec<Event>) {
     for id in ids {
         if id.is_empty() {
             ui.separator();
             continue;
         }
         let action = action(id);
-        if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
-            events.push(Event::Action(id));
-        }
+        ui.add_enabled_ui(cx.able.contains(id), |ui| {
+            if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
+                events.push(Event::Action(id));
+            }
+        });
     }
 }
 
@@ -196,6 +240,8 @@ mod tests {
         CANVAS
             .iter()
             .chain(NODE)
+            .chain(ORDER)
+            .chain(GROUP)
             .filter(|id| !id.is_empty())
             .for_each(|id| assert_eq!(action(id).id, *id));
     }

@@ -129,7 +129,10 @@ impl Level {
         let inner = |frame: Frame, own: Option<usize>| smallest(scope.groups, frame, own) == home;
         let nodes = scope.nodes.iter().filter(|(_, frame)| inner(middle(**frame), None));
         let groups = scope.groups.iter().filter(|(i, frame)| inner(**frame, Some(**i)));
-        Self { nodes: nodes.map(|(id, _)| *id).collect(), groups: groups.map(|(i, _)| *i).collect() }
+        Self {
+            nodes: nodes.map(|(id, _)| *id).collect(),
+            groups: groups.map(|(i, _)| *i).collect(),
+        }
     }
 
     /// Arranged about a left upper corner at zero.
@@ -137,7 +140,10 @@ impl Level {
         let groups = self.groups.iter().map(|group| arrange_group(*group, scope));
         let nodes = self.nodes.iter().map(|id| {
             let [l, t, ..] = scope.nodes[id];
-            Arranged { nodes: [(*id, shift(scope.nodes[id], [-l, -t]))].into(), ..Arranged::default() }
+            Arranged {
+                nodes: [(*id, shift(scope.nodes[id], [-l, -t]))].into(),
+                ..Arranged::default()
+            }
         });
         let mut items: Vec<Arranged> = groups.chain(nodes).collect();
         // A graph is read in the order that its nodes were made in.
@@ -265,9 +271,9 @@ impl Doc {
     /// Gives groups their new frames; those that have none grow to hold what they held.
     fn reframe(&mut self, groups: &BTreeMap<usize, Frame>, nodes: &Frames, new: &Arranged) {
         for (i, old) in groups {
-            let inner = nodes.iter().filter(|(_, frame)| {
-                smallest(groups, middle(**frame), None) == Some(*i)
-            });
+            let inner = nodes
+                .iter()
+                .filter(|(_, frame)| smallest(groups, middle(**frame), None) == Some(*i));
             let inner = around(inner.map(|(id, _)| new.nodes[id]));
             let grown = inner.map(|inner| {
                 let [x, y, w, h] = Group::frame_around(inner);

@@ -117,7 +117,8 @@ impl Doc {
     fn put(&mut self, fragment: &Fragment, by: [f32; 2], incoming: bool) -> Part {
         let inner = fragment.doc.nodes().filter(|node| !node.is_border());
         let ids: BTreeMap<Id, Id> = inner.map(|n| n.id).zip(self.next_node_id()..).collect();
-        let copies = fragment.doc.nodes().filter_map(|node| Some(node.copy(*ids.get(&node.id)?, by)));
+        let copies =
+            fragment.doc.nodes().filter_map(|node| Some(node.copy(*ids.get(&node.id)?, by)));
         copies.for_each(|node| self.push(node));
         for link in fragment.doc.links.values() {
             if let (Some(&from), Some(&to)) = (ids.get(&link.from), ids.get(&link.to)) {

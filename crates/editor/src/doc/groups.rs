@@ -31,7 +31,8 @@ impl Doc {
         let mut group = Group::from_json(&json!({"id": id, "title": title, "color": COLOR,
             "bounding": super::json::coordinates(&bounding), "font_size": 24, "flags": {}}));
         group.bounding = bounding;
-        let inner = self.groups.iter().position(|g| super::arrange::holds(group.bounds(), g.bounds()));
+        let inner =
+            self.groups.iter().position(|g| super::arrange::holds(group.bounds(), g.bounds()));
         let place = inner.unwrap_or(self.groups.len());
         self.groups.insert(place, group);
         place
@@ -63,6 +64,19 @@ impl Doc {
     pub fn each_group(&mut self, places: &BTreeSet<usize>, mut change: impl FnMut(&mut Group)) {
         let groups = self.groups.iter_mut().enumerate();
         groups.filter(|(i, _)| places.contains(i)).for_each(|(_, group)| change(group));
+    }
+
+    /// Moves nodes that are not pinned, and groups.
+    pub fn move_part(&mut self, part: &Part, by: [f32; 2]) {
+        self.move_by(&part.nodes, by);
+        self.each_group(&part.groups, |group| {
+            group.bounding = [
+                group.bounding[0] + by[0],
+                group.bounding[1] + by[1],
+                group.bounding[2],
+                group.bounding[3],
+            ];
+        });
     }
 
     /// Removes nodes and groups.

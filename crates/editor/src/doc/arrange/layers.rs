@@ -156,8 +156,11 @@ impl Layers {
         let heights = self.heights();
         let mut sums: BTreeMap<usize, (f32, f32)> = BTreeMap::new();
         for step in &self.steps {
-            let (own, far, port) =
-                if by_right { (step.from, step.to, step.ports[1]) } else { (step.to, step.from, step.ports[0]) };
+            let (own, far, port) = if by_right {
+                (step.from, step.to, step.ports[1])
+            } else {
+                (step.to, step.from, step.ports[0])
+            };
             if self.stops[own].layer == layer {
                 let sum = sums.entry(own).or_default();
                 *sum = (sum.0 + heights[far] + port, sum.1 + 1.0);
@@ -219,8 +222,11 @@ impl Layers {
         }
         let mut tops = vec![0.0; self.stops.len()];
         for sweep in 0..4 {
-            let layers: Box<dyn Iterator<Item = &Vec<usize>>> =
-                if sweep % 2 == 0 { Box::new(self.order.iter()) } else { Box::new(self.order.iter().rev()) };
+            let layers: Box<dyn Iterator<Item = &Vec<usize>>> = if sweep % 2 == 0 {
+                Box::new(self.order.iter())
+            } else {
+                Box::new(self.order.iter().rev())
+            };
             for layer in layers {
                 let wish = |stop: &usize| {
                     let far: Vec<f32> = near[*stop][sweep % 2].iter().map(|i| tops[*i]).collect();
@@ -301,9 +307,7 @@ fn settle(wishes: &[(f32, f32)], heights: &[f32]) -> Vec<f32> {
         .collect();
     for ((wish, weight), offset) in wishes.iter().zip(&offsets) {
         let mut new = (*weight, weight * (wish - offset), 1);
-        while let Some((w, sum, count)) =
-            blocks.pop_if(|(w, sum, _)| *sum / *w >= new.1 / new.0)
-        {
+        while let Some((w, sum, count)) = blocks.pop_if(|(w, sum, _)| *sum / *w >= new.1 / new.0) {
             new = (w + new.0, sum + new.1, count + new.2);
         }
         blocks.push(new);

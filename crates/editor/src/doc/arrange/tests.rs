@@ -118,9 +118,8 @@ fn aligned_edges_are_equal_and_the_other_axis_stays() {
     for (i, line) in lines.into_iter().enumerate() {
         let (frames, _) = graph(&mut dice, 9);
         let new = align(&frames, line);
-        let edge = |f: &Frame| {
-            [f[0], (f[0] + f[2]) / 2.0, f[2], f[1], (f[1] + f[3]) / 2.0, f[3]][i]
-        };
+        let edge =
+            |f: &Frame| [f[0], (f[0] + f[2]) / 2.0, f[2], f[1], (f[1] + f[3]) / 2.0, f[3]][i];
         let first = edge(&new[&0]);
         assert!(new.values().all(|frame| (edge(frame) - first).abs() < 0.01), "{line:?}");
         let other = usize::from(i < 3);

@@ -80,7 +80,10 @@ fn links_that_only_a_file_claims_are_not_pasted() {
     let mut file = File::from_json(&json).unwrap();
     file.doc_mut().duplicate(&part([1]), [0.0; 2], true);
     let copy = &file.to_json()["nodes"][1];
-    assert_eq!((&copy["inputs"][0]["link"], &copy["outputs"][0]["links"]), (&Json::Null, &json!([])));
+    assert_eq!(
+        (&copy["inputs"][0]["link"], &copy["outputs"][0]["links"]),
+        (&Json::Null, &json!([]))
+    );
 }
 
 #[test]
@@ -92,7 +95,9 @@ fn every_workflow_can_be_pasted_and_what_is_no_graph_says_so() {
     let fragment = Fragment::read(&api.to_string(), &contract).unwrap();
     assert_eq!(file.paste(&fragment, [0.0; 2], false).unwrap().nodes.len(), 4);
     assert_eq!(file.doc().links.len(), 3);
-    for text in ["", "hello", "[1]", "{}", "{\"nodes\": []}", "{\"nodes\": [{\"id\": 1}]}", "{\"a\": 2}"] {
+    for text in
+        ["", "hello", "[1]", "{}", "{\"nodes\": []}", "{\"nodes\": [{\"id\": 1}]}", "{\"a\": 2}"]
+    {
         let error = Fragment::read(text, &contract).err().map(|error| format!("{error:#}"));
         assert!(error.is_some_and(|words| !words.is_empty()), "{text}");
     }
@@ -100,7 +105,8 @@ fn every_workflow_can_be_pasted_and_what_is_no_graph_says_so() {
 
 /// A file with a subgraph within a subgraph, both with one node more.
 fn nested() -> File {
-    let inner = json!({"id": "in", "name": "Inner", "nodes": [{"id": 1, "type": "A"}], "links": []});
+    let inner =
+        json!({"id": "in", "name": "Inner", "nodes": [{"id": 1, "type": "A"}], "links": []});
     let outer = json!({"id": "out", "name": "Outer", "nodes": [{"id": 1, "type": "in"}, {"id": 2, "type": "B"}],
         "links": []});
     let json = json!({"nodes": [{"id": 1, "type": "out"}], "links": [],
@@ -127,7 +133,10 @@ fn subgraphs_come_along_once_and_change_their_ids_if_they_differ() {
     let id = *new.nodes.first().unwrap();
     assert_eq!(json!(to.doc().node(id).unwrap().class), all[2]["id"]);
     assert_eq!(all[2]["nodes"][0]["type"], all[3]["id"]);
-    assert_eq!((&all[3]["nodes"][0]["title"], &all[1]["nodes"][0]["title"]), (&Json::Null, &json!("mine")));
+    assert_eq!(
+        (&all[3]["nodes"][0]["title"], &all[1]["nodes"][0]["title"]),
+        (&Json::Null, &json!("mine"))
+    );
     assert_eq!(File::from_json(&json).unwrap().to_json(), json);
 }
 
@@ -181,8 +190,12 @@ fn a_group_goes_behind_those_that_lie_in_it_and_numbers_are_not_given_twice() {
     doc.add_group("beside", [500.0, 10.0, 50.0, 50.0]);
     assert_eq!(doc.add_group("large", [0.0, 0.0, 100.0, 100.0]), 0);
     let groups = &doc.to_json()["groups"];
-    let names: Vec<_> = groups.as_array().unwrap().iter().map(|g| (&g["title"], &g["id"])).collect();
-    assert_eq!(names, [(&json!("large"), &json!(3)), (&json!("small"), &json!(1)), (&json!("beside"), &json!(2))]);
+    let names: Vec<_> =
+        groups.as_array().unwrap().iter().map(|g| (&g["title"], &g["id"])).collect();
+    assert_eq!(
+        names,
+        [(&json!("large"), &json!(3)), (&json!("small"), &json!(1)), (&json!("beside"), &json!(2))]
+    );
     doc.remove_part(&Part { nodes: set([]), groups: [0, 2, 9].into() });
     assert_eq!(doc.groups.iter().map(|g| &*g.title).collect::<Vec<_>>(), ["small"]);
 }
