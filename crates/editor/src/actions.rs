@@ -151,7 +151,7 @@ actions! {
         "delete-contents" "Delete with all in it" ICON_DELETE_SWEEP [CTRL Delete] has_groups
             => App::delete_with_contents;
     Node 1:
-        "open" "Open" ICON_KEYBOARD_RETURN [NONE Enter] opens => App::open_node;
+        "open-node" "Open the node" ICON_KEYBOARD_RETURN [NONE Enter] opens => App::open_node;
         "rename" "Rename" ICON_EDIT [NONE F2] has_title => App::rename;
     Node 2:
         "mute" "Mute" ICON_BLOCK [CTRL M] has_selection
@@ -350,7 +350,8 @@ pub(crate) fn keys(app: &mut App) {
 /// The action that a pressed key asks for, if it can be done; what no action takes is for others to see.
 fn meant(app: &App, event: &Event, typing: bool) -> Option<&'static Action> {
     let Event::Key { key, pressed: true, modifiers, .. } = *event else { return None };
-    let focused = app.ctx.memory(egui::Memory::focused);
+    // Escape has taken the focus away by now.
+    let focused = app.ctx.memory(egui::Memory::focused).or(app.focused);
     let elsewhere = !app.tab().canvas.takes_keys(focused) || egui::Popup::is_any_open(&app.ctx);
     if elsewhere && modifiers.is_none() && FOCUS_KEYS.contains(&key) {
         return None;
@@ -358,4 +359,22 @@ fn meant(app: &App, event: &Event, typing: bool) -> Option<&'static Action> {
     let allowed = |a: &&Action| !typing || WHILE_TYPING.contains(&a.id);
     let mut actions = ACTIONS.iter().filter(allowed).filter(|a| a.has(key, modifiers));
     actions.find(|action| (action.enabled)(app))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_two_actions_have_one_id_title_or_key() {
+        let ids: BTreeSet<_> = ACTIONS.iter().map(|action| action.id).collect();
+        assert_eq!(ids.len(), ACTIONS.len());
+        let titles: BTreeSet<_> = ACTIONS.iter().map(|action| action.title).collect();
+        assert_eq!(titles.len(), ACTIONS.len());
+        let keys: Vec<_> = ACTIONS.iter().flat_map(|action| action.keys).collect();
+        for (i, key) in keys.iter().enumerate() {
+            assert!(!keys[..i].contains(key), "{key:?}");
+        }
+    }
 }

@@ -66,6 +66,8 @@ pub struct App {
     pub(crate) leaving: bool,
     /// Whether the next paste keeps the links into what is pasted.
     pub(crate) paste_linked: bool,
+    /// What had the focus at the end of the last frame.
+    pub(crate) focused: Option<egui::Id>,
     last_tab: runs::Tab,
 }
 
@@ -116,6 +118,7 @@ impl App {
             overlay: None,
             leaving: false,
             paste_linked: false,
+            focused: None,
             last_tab: 0,
             setup,
         };
@@ -257,6 +260,7 @@ impl eframe::App for App {
         });
         self.show_dialog();
         self.toasts.ui(&ctx, &self.theme);
+        self.focused = ctx.memory(egui::Memory::focused);
     }
 
     fn persist_egui_memory(&self) -> bool {

@@ -38,7 +38,7 @@ const NODE: &[&str] = &[
     "pin",
     "",
     "run-to",
-    "open",
+    "open-node",
     "rename",
     "group",
 ];

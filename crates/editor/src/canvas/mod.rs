@@ -206,8 +206,9 @@ impl Canvas {
             self.view.fit(rect);
         }
         self.hover = self.under_pointer(&ui);
+        self.pass_focus(&ui);
         let mut shown = self.draw(&mut ui, background, history, cx);
-        self.follow_focus(&ui, shown.focused);
+        self.follow_focus(shown.focused);
         self.show_rename(&mut ui, history, cx);
         self.touch(&ui, &shown.response, history, cx, &mut shown.events);
         self.menus(&shown.response, history, cx, &mut shown.events);
@@ -215,20 +216,19 @@ impl Canvas {
         shown.events
     }
 
-    /// The node that gets the focus is selected; from it the focus goes on to its first widget if that is
-    /// wanted.
-    fn follow_focus(&mut self, ui: &Ui, focused: Option<(Id, egui::Id)>) {
+    /// The node that gets the focus is selected.
+    fn follow_focus(&mut self, focused: Option<(Id, egui::Id)>) {
         if let Some((id, _)) = focused.filter(|now| self.focused != Some(*now)) {
             self.select(Part { nodes: BTreeSet::from([id]), ..Part::default() });
         }
         self.focused = focused;
-        match (self.focus, focused) {
-            (Some(wanted), Some((id, _))) if wanted == id => {
-                self.focus = None;
-                ui.ctx().request_repaint();
-                ui.memory_mut(|m| m.move_focus(egui::FocusDirection::Next));
-            }
-            _ => {}
+    }
+
+    /// From the node whose first widget is wanted the focus goes on, in the frame after it got it.
+    fn pass_focus(&mut self, ui: &Ui) {
+        if self.focus.is_some() && self.focus == self.focused.map(|(id, _)| id) {
+            self.focus = None;
+            ui.memory_mut(|m| m.move_focus(egui::FocusDirection::Next));
         }
     }
 

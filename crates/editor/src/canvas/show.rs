@@ -72,6 +72,7 @@ impl Canvas {
     fn hold_focus(&self, body: &Response, node: Id, shown: &mut Shown) {
         if self.focus == Some(node) {
             body.request_focus();
+            body.ctx.request_repaint();
         }
         if body.has_focus() {
             let arrows = egui::EventFilter {
