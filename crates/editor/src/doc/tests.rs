@@ -3,6 +3,7 @@
 mod clipboard;
 mod json;
 mod links;
+mod undo;
 mod widgets;
 
 use super::{Doc, File, History, Id};

@@ -104,7 +104,7 @@ fn every_workflow_can_be_pasted_and_what_is_no_graph_says_so() {
 }
 
 /// A file with a subgraph within a subgraph, both with one node more.
-fn nested() -> File {
+pub(super) fn nested() -> File {
     let inner =
         json!({"id": "in", "name": "Inner", "nodes": [{"id": 1, "type": "A"}], "links": []});
     let outer = json!({"id": "out", "name": "Outer", "nodes": [{"id": 1, "type": "in"}, {"id": 2, "type": "B"}],
