@@ -111,6 +111,13 @@ impl Arranged {
         }
     }
 
+    /// How far down a socket is, from 0 to 1: about, as only the order counts.
+    fn port(&self, node: Id, slot: usize) -> f32 {
+        let [_, top, _, bottom] = self.nodes[&node];
+        let down = 1.0 - 1.0 / (slot as f32 + 2.0);
+        (top + (bottom - top) * down) / size(self.frames())[1].max(1.0)
+    }
+
     /// How far down it must go because of one of the fixed frames.
     fn covers(&self, fixed: &[Frame]) -> Option<f32> {
         let pairs = self.frames().flat_map(|a| fixed.iter().map(move |b| (a, *b)));
@@ -187,8 +194,9 @@ fn edges(items: &[Arranged], links: &[(Id, usize, Id, usize)]) -> Vec<Edge> {
     let homes: BTreeMap<Id, usize> =
         all.flat_map(|(i, item)| item.nodes.keys().map(move |id| (*id, i))).collect();
     let edge = |(from, from_slot, to, to_slot): &(Id, usize, Id, usize)| {
-        let (from, to) = (*homes.get(from)?, *homes.get(to)?);
-        (from != to).then_some(Edge { from, to, slots: [*from_slot, *to_slot] })
+        let (i, j) = (*homes.get(from)?, *homes.get(to)?);
+        let ports = || [items[i].port(*from, *from_slot), items[j].port(*to, *to_slot)];
+        (i != j).then(|| Edge { from: i, to: j, ports: ports() })
     };
     links.iter().filter_map(edge).collect()
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A link between two boxes, by their places, with the places of its sockets on them.
+/// A link between two boxes, by their places; and how far down on each its socket is, from 0 to 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Edge {
     pub from: usize,
     pub to: usize,
-    pub slots: [usize; 2],
+    pub ports: [f32; 2],
 }
 
 /// Space between layers, where links run, and between boxes above each other.
@@ -84,7 +84,7 @@ struct Layers {
     stops: Vec<Stop>,
     /// The stops of each layer from top to bottom.
     order: Vec<Vec<usize>>,
-    /// Between stops of neighbouring layers, each with the places of its ends' sockets as parts of one.
+    /// Between stops of neighbouring layers.
     steps: Vec<Step>,
 }
 
@@ -116,10 +116,9 @@ impl Layers {
     fn lay(&mut self, part: &[usize], edges: &[Edge]) {
         let place: BTreeMap<usize, usize> = part.iter().enumerate().map(|(i, b)| (*b, i)).collect();
         let mut ways: BTreeMap<(usize, usize), usize> = BTreeMap::new();
-        let port = |slot: usize| 1.0 - 1.0 / (slot as f32 + 2.0);
         for edge in edges {
             let (from, to) = (place[&edge.from], place[&edge.to]);
-            let (mut at, mut out) = (from, port(edge.slots[0]));
+            let (mut at, mut out) = (from, edge.ports[0]);
             for layer in self.stops[from].layer + 1..self.stops[to].layer {
                 let new = self.stops.len();
                 let way = *ways.entry((from, layer)).or_insert(new);
@@ -129,7 +128,7 @@ impl Layers {
                 }
                 (at, out) = (way, 0.5);
             }
-            self.steps.push(Step { from: at, to, ports: [out, port(edge.slots[1])] });
+            self.steps.push(Step { from: at, to, ports: [out, edge.ports[1]] });
         }
     }
 

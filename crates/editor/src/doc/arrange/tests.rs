@@ -148,3 +148,22 @@ fn distributed_gaps_are_equal_and_never_negative() {
         }
     }
 }
+
+#[test]
+fn links_that_need_not_cross_do_not() {
+    // Made in an order in which the fourth stands above what it should stand below.
+    for [h, s, f, i] in [[1, 2, 3, 4], [2, 1, 4, 3], [4, 3, 2, 1], [3, 4, 1, 2]] {
+        let frames: Frames = (0..6).map(|i| (i, [0.0, 0.0, 200.0, 100.0])).collect();
+        let links = [
+            (0, 0, h, 0),
+            (0, 0, s, 0),
+            (0, 2, s, 1),
+            (0, 2, f, 1),
+            (h, 0, f, 0),
+            (s, 0, i, 0),
+            (f, 0, 5, 0),
+        ];
+        let new = run(&frames, &BTreeMap::new(), &links, &[]).nodes;
+        assert_eq!(new[&h][1] < new[&s][1], new[&f][1] < new[&i][1], "{new:?}");
+    }
+}
