@@ -36,6 +36,7 @@ pub enum Menu {
     Edit,
     View,
     Node,
+    Color,
     Arrange,
     Move,
     Run,
@@ -43,11 +44,12 @@ pub enum Menu {
 }
 
 impl Menu {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::File,
         Self::Edit,
         Self::View,
         Self::Node,
+        Self::Color,
         Self::Arrange,
         Self::Move,
         Self::Run,
@@ -60,6 +62,7 @@ impl Menu {
             Self::Edit => "Edit",
             Self::View => "View",
             Self::Node => "Node",
+            Self::Color => "Colour",
             Self::Arrange => "Arrange",
             Self::Move => "Move",
             Self::Run => "Run",
@@ -168,6 +171,18 @@ actions! {
                 let loose = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.pinned));
                 doc.set_pinned(ids, loose);
             });
+    Color 0:
+        "color-none" "No colour" ICON_FORMAT_COLOR_RESET [] has_part => |app| app.color("");
+    Color 1:
+        "color-red" "Colour red" ICON_PALETTE [] has_part => |app| app.color("red");
+        "color-brown" "Colour brown" ICON_PALETTE [] has_part => |app| app.color("brown");
+        "color-green" "Colour green" ICON_PALETTE [] has_part => |app| app.color("green");
+        "color-blue" "Colour blue" ICON_PALETTE [] has_part => |app| app.color("blue");
+        "color-pale-blue" "Colour pale blue" ICON_PALETTE [] has_part => |app| app.color("pale blue");
+        "color-cyan" "Colour cyan" ICON_PALETTE [] has_part => |app| app.color("cyan");
+        "color-purple" "Colour purple" ICON_PALETTE [] has_part => |app| app.color("purple");
+        "color-yellow" "Colour yellow" ICON_PALETTE [] has_part => |app| app.color("yellow");
+        "color-black" "Colour black" ICON_PALETTE [] has_part => |app| app.color("black");
     Arrange 0:
         "arrange" "Arrange automatically" ICON_ACCOUNT_TREE [ALT L] has_nodes => App::arrange;
     Arrange 1:
@@ -228,7 +243,8 @@ fn has_nodes(app: &App) -> bool {
 }
 /// Nodes, or nodes in groups.
 fn has_selection(app: &App) -> bool {
-    !app.tab().canvas.part().nodes.is_empty()
+    let canvas = &app.tab().canvas;
+    !canvas.selection.is_empty() || !canvas.part().nodes.is_empty()
 }
 fn has_groups(app: &App) -> bool {
     !app.tab().canvas.groups.is_empty()
@@ -364,7 +380,16 @@ fn meant(app: &App, event: &Event, typing: bool) -> Option<&'static Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::theme::PAINTS;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn every_paint_has_its_action() {
+        for paint in &PAINTS {
+            let id = format!("color-{}", paint.name.replace(' ', "-"));
+            assert_eq!(action(&id).title, format!("Colour {}", paint.name));
+        }
+    }
 
     #[test]
     fn no_two_actions_have_one_id_title_or_key() {
@@ -372,7 +397,9 @@ mod tests {
         assert_eq!(ids.len(), ACTIONS.len());
         let titles: BTreeSet<_> = ACTIONS.iter().map(|action| action.title).collect();
         assert_eq!(titles.len(), ACTIONS.len());
-        let keys: Vec<_> = ACTIONS.iter().flat_map(|action| action.keys).collect();
+        // Of several actions with one key the first that can be done is meant.
+        let keys = ACTIONS.iter().flat_map(|action| action.keys);
+        let keys: Vec<_> = keys.filter(|key| key.logical_key != Key::Escape).collect();
         for (i, key) in keys.iter().enumerate() {
             assert!(!keys[..i].contains(key), "{key:?}");
         }

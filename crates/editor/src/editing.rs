@@ -7,6 +7,7 @@ use crate::{
         Fragment, Id, Part,
         arrange::{self, Axis, Frames, Line},
     },
+    theme::PAINTS,
 };
 use anyhow::{Context as _, Result};
 use egui::{Event, ViewportCommand};
@@ -14,6 +15,8 @@ use std::collections::BTreeSet;
 
 /// Takes in what came from the clipboard since the last frame, unless text is typed.
 pub(crate) fn take_clipboard(app: &mut App) {
+    // What was asked for in the last frame comes in this one, or never.
+    let linked = std::mem::take(&mut app.paste_linked);
     let mut found = Vec::new();
     app.ctx.input_mut(|input| {
         let ours = |e: &Event| {
@@ -26,7 +29,6 @@ pub(crate) fn take_clipboard(app: &mut App) {
             Event::Copy if has_part(app) => app.copy(),
             Event::Cut if has_part(app) => app.cut(),
             Event::Paste(text) => {
-                let linked = std::mem::take(&mut app.paste_linked);
                 let pasted = app.paste(&text, linked).context("Nothing here to paste");
                 app.tell_error(pasted);
             }
@@ -202,6 +204,17 @@ impl App {
             (None, Some(group)) => canvas.rename_group(group),
             (None, None) => {}
         }
+    }
+
+    /// Colours what is selected; without the name of a paint as the theme does.
+    pub(crate) fn color(&mut self, name: &str) {
+        let paint = PAINTS.iter().find(|paint| paint.name == name);
+        let tab = self.tab_mut();
+        tab.history.edit("Colour", |doc| {
+            doc.set_colors(&tab.canvas.selection, paint.map(|paint| paint.node));
+            let color = paint.map(|paint| paint.group.to_owned());
+            doc.each_group(&tab.canvas.groups, |group| group.color.clone_from(&color));
+        });
     }
 
     pub(crate) fn turn_snapping(&mut self) {

@@ -3,8 +3,8 @@
 
 use super::{Canvas, CanvasContext, Event, Purpose, scene::Hit};
 use crate::{
-    actions::action,
-    doc::{History, LinkId},
+    actions::{Action, Menu, action},
+    doc::{Doc, History, LinkId},
 };
 use egui::{Button, PointerButton, Popup, Pos2, Response, Ui};
 use egui_material_icons::{MaterialIcon, icons};
@@ -40,20 +40,6 @@ const NODE: &[&str] = &[
     "run-to",
     "open-node",
     "rename",
-    "group",
-];
-const ORDER: &[&str] = &[
-    "arrange",
-    "",
-    "align-left",
-    "align-center",
-    "align-right",
-    "align-top",
-    "align-middle",
-    "align-bottom",
-    "",
-    "distribute-across",
-    "distribute-down",
 ];
 const GROUP: &[&str] = &[
     "rename",
@@ -70,29 +56,6 @@ const GROUP: &[&str] = &[
     "",
     "ungroup",
     "delete-contents",
-];
-
-/// Colours for title bar and body, as files know them.
-const COLORS: &[(&str, Option<[&str; 2]>)] = &[
-    ("None", None),
-    ("Red", Some(["#322", "#533"])),
-    ("Brown", Some(["#332922", "#593930"])),
-    ("Green", Some(["#232", "#353"])),
-    ("Blue", Some(["#223", "#335"])),
-    ("Pale blue", Some(["#2a363b", "#3f5159"])),
-    ("Cyan", Some(["#233", "#355"])),
-    ("Purple", Some(["#323", "#535"])),
-    ("Yellow", Some(["#432", "#653"])),
-    ("Black", Some(["#222", "#000"])),
-];
-
-const GROUP_COLORS: &[(&str, &str)] = &[
-    ("Blue", "#3f789e"),
-    ("Green", "#8a8"),
-    ("Purple", "#a1309b"),
-    ("Red", "#a88"),
-    ("Yellow", "#b58b2a"),
-    ("Grey", "#888888"),
 ];
 
 impl Canvas {
@@ -122,9 +85,9 @@ impl Canvas {
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
             Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
             Hit::GroupTitle(group) | Hit::GroupCorner(group) => {
-                self.group_menu(ui, group, history, cx, events)
+                self.group_menu(ui, group, cx, events)
             }
-            _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
+            _ if about.node().is_some() => self.node_menu(ui, about, history.doc(), cx, events),
             _ => rows(ui, CANVAS, cx, events),
         });
     }
@@ -133,12 +96,12 @@ impl Canvas {
         &mut self,
         ui: &mut Ui,
         about: Hit,
-        history: &mut History,
+        doc: &Doc,
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
         let Some(id) = about.node() else { return };
-        let Some(class) = history.doc().node(id).map(|n| n.class.clone()) else { return };
+        let Some(class) = doc.node(id).map(|n| n.class.clone()) else { return };
         if cx.runs.node(id).is_some_and(|s| !s.images.is_empty()) || class.starts_with("LoadImage")
         {
             if item(ui, icons::ICON_BRUSH, "Edit the mask", "") {
@@ -147,16 +110,8 @@ impl Canvas {
             ui.separator();
         }
         rows(ui, NODE, cx, events);
-        ui.menu_button((icons::ICON_ALIGN_HORIZONTAL_LEFT.rich_text(), "Arrange"), |ui| {
-            rows(ui, ORDER, cx, events);
-        });
-        ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
-            for (name, colors) in COLORS {
-                if ui.button(*name).clicked() {
-                    history.edit("Colour", |doc| doc.set_colors(&self.selection, *colors));
-                }
-            }
-        });
+        submenu(ui, icons::ICON_ALIGN_HORIZONTAL_LEFT, Menu::Arrange, cx, events);
+        submenu(ui, icons::ICON_PALETTE, Menu::Color, cx, events);
         if item(ui, icons::ICON_HELP, "Help", "F1") {
             events.push(Event::Help(class));
         }
@@ -186,27 +141,12 @@ impl Canvas {
         }
     }
 
-    fn group_menu(
-        &self,
-        ui: &mut Ui,
-        group: usize,
-        history: &mut History,
-        cx: &CanvasContext,
-        events: &mut Vec<Event>,
-    ) {
+    fn group_menu(&self, ui: &mut Ui, group: usize, cx: &CanvasContext, events: &mut Vec<Event>) {
         if self.scene.groups.get(group).is_none() {
             return;
         }
         rows(ui, GROUP, cx, events);
-        ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
-            for (name, color) in GROUP_COLORS {
-                if ui.button(*name).clicked() {
-                    history.edit("Colour", |doc| {
-                        doc.each_group(&self.groups, |g| g.color = Some((*color).to_owned()));
-                    });
-                }
-            }
-        });
+        submenu(ui, icons::ICON_PALETTE, Menu::Color, cx, events);
     }
 }
 
@@ -220,15 +160,38 @@ fn rows(ui: &mut Ui, ids: &[&'static str], cx: &CanvasContext, events: &mut Vec<
     for id in ids {
         if id.is_empty() {
             ui.separator();
-            continue;
+        } else {
+            row(ui, action(id), cx, events);
         }
-        let action = action(id);
-        ui.add_enabled_ui(cx.able.contains(id), |ui| {
-            if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
-                events.push(Event::Action(id));
-            }
-        });
     }
+}
+
+/// One of the window's menus.
+fn submenu(
+    ui: &mut Ui,
+    icon: MaterialIcon,
+    menu: Menu,
+    cx: &CanvasContext,
+    events: &mut Vec<Event>,
+) {
+    ui.menu_button((icon.rich_text(), menu.title()), |ui| {
+        let mut part = 0;
+        for action in menu.actions() {
+            if part != action.part {
+                ui.separator();
+            }
+            part = action.part;
+            row(ui, action, cx, events);
+        }
+    });
+}
+
+fn row(ui: &mut Ui, action: &Action, cx: &CanvasContext, events: &mut Vec<Event>) {
+    ui.add_enabled_ui(cx.able.contains(action.id), |ui| {
+        if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
+            events.push(Event::Action(action.id));
+        }
+    });
 }
 
 #[cfg(test)]
@@ -240,7 +203,6 @@ mod tests {
         CANVAS
             .iter()
             .chain(NODE)
-            .chain(ORDER)
             .chain(GROUP)
             .filter(|id| !id.is_empty())
             .for_each(|id| assert_eq!(action(id).id, *id));

@@ -115,7 +115,7 @@ fn what_is_cut_comes_back_with_or_without_the_links_into_it() {
     paste(&mut harness, &text);
     assert_eq!((nodes(&harness), doc(&harness).links.len()), (3, 1));
     fire(&mut harness, "undo");
-    fire(&mut harness, "paste-linked");
+    actions::action("paste-linked").fire(harness.state_mut());
     paste(&mut harness, &text);
     assert_eq!((nodes(&harness), doc(&harness).links.len()), (3, 2));
     paste(&mut harness, &text);
