@@ -14,8 +14,8 @@ pub struct Edge {
 pub const GAP: [f32; 2] = [90.0, 40.0];
 /// Height of the way that a link has through a layer in which it does not end.
 const WAY: f32 = 6.0;
-/// Boxes without links fill rows of at least this width.
-const ROW: f32 = 1200.0;
+/// Boxes without links fill columns of this height.
+const COLUMN: f32 = 1200.0;
 /// More sweeps change little.
 const SWEEPS: usize = 12;
 
@@ -23,7 +23,7 @@ const SWEEPS: usize = 12;
 /// a ring. Parts without a link between them come below each other, boxes without links last.
 pub fn arrange(sizes: &[[f32; 2]], edges: &[Edge]) -> Vec<[f32; 2]> {
     let mut places = vec![[0.0; 2]; sizes.len()];
-    let (mut bottom, mut width): (f32, f32) = (0.0, ROW);
+    let (mut bottom, mut width): (f32, f32) = (0.0, 0.0);
     let (linked, alone): (Vec<_>, Vec<_>) =
         components(sizes.len(), edges).into_iter().partition(|part| part.len() > 1);
     for part in linked {
@@ -36,15 +36,17 @@ pub fn arrange(sizes: &[[f32; 2]], edges: &[Edge]) -> Vec<[f32; 2]> {
         }
         bottom = end + 2.0 * GAP[1];
     }
-    let (mut x, mut row): (f32, f32) = (0.0, 0.0);
+    // Below a graph in rows; else in columns, as what feeds one node would stand.
+    let (along, limit) = if width > 0.0 { (0, width) } else { (1, COLUMN) };
+    let (mut at, mut line): ([f32; 2], f32) = ([0.0, bottom], 0.0);
     for i in alone.into_iter().flatten() {
-        if x > 0.0 && x + sizes[i][0] > width {
-            bottom += row + GAP[1];
-            (x, row) = (0.0, 0.0);
+        if at[along] > 0.0 && at[along] + sizes[i][along] > limit {
+            at[1 - along] += line + GAP[1];
+            (at[along], line) = (0.0, 0.0);
         }
-        places[i] = [x, bottom];
-        x += grid(sizes[i][0] + GAP[1]);
-        row = row.max(grid(sizes[i][1]));
+        places[i] = at;
+        at[along] += grid(sizes[i][along]) + GAP[1];
+        line = line.max(grid(sizes[i][1 - along]));
     }
     places
 }

@@ -167,3 +167,16 @@ fn links_that_need_not_cross_do_not() {
         assert_eq!(new[&h][1] < new[&s][1], new[&f][1] < new[&i][1], "{new:?}");
     }
 }
+
+#[test]
+fn boxes_without_links_stand_in_columns_or_in_rows_below_the_graph() {
+    let frames: Frames = (0..6).map(|i| (i, [0.0, 0.0, 200.0, 400.0])).collect();
+    let corners = |links: &[(Id, usize, Id, usize)]| -> Vec<[f32; 2]> {
+        let new = run(&frames, &BTreeMap::new(), links, &[]).nodes;
+        new.values().map(|[l, t, ..]| [*l, *t]).collect()
+    };
+    let columns = corners(&[]);
+    assert_eq!(columns[..3], [[0.0, 0.0], [0.0, 440.0], [240.0, 0.0]]);
+    let rows = corners(&[(0, 0, 1, 0)]);
+    assert_eq!(rows[2..], [[0.0, 480.0], [240.0, 480.0], [0.0, 920.0], [240.0, 920.0]]);
+}
