@@ -149,7 +149,7 @@ actions! {
         "theme" "Light or dark" ICON_DARK_MODE [] always => App::turn_theme;
     Node 0:
         "delete" "Delete" ICON_DELETE [NONE Delete, NONE Backspace] has_part => App::delete;
-        "dissolve" "Delete, keep links" ICON_LINK [] has_selection
+        "dissolve" "Delete, keep links" ICON_LINK [CTRL_SHIFT X] has_selection
             => |app| app.change("Delete, keep links", |doc, ids| doc.dissolve(ids));
         "delete-contents" "Delete with all in it" ICON_DELETE_SWEEP [CTRL Delete] has_groups
             => App::delete_with_contents;

@@ -167,7 +167,7 @@ impl Canvas {
         }
         if response.double_clicked() {
             self.double_click(at, ui, history.doc(), cx, events);
-        } else if response.clicked() {
+        } else if response.clicked_by(PointerButton::Primary) {
             self.click(modifiers, history);
         }
     }

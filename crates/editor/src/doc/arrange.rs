@@ -1,16 +1,19 @@
 //! Putting nodes in order: in lines, at equal distances, or the whole graph in layers. Functions of frames
 //! and links alone; what is pinned is for the caller to leave out.
 
+mod graph;
 mod layers;
 
-use super::{Doc, Group, Id, Part};
+use super::{Group, Id};
 use layers::{Edge, GAP};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A box: left, top, right, bottom.
 pub type Frame = [f32; 4];
 /// The nodes' boxes as they are drawn, title bars included.
 pub type Frames = BTreeMap<Id, Frame>;
+/// Groups' boxes: each keeps the nodes together whose middle it holds.
+pub type GroupFrames = BTreeMap<usize, Frame>;
 
 /// What nodes have in common after [`align`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,21 +72,20 @@ pub fn distribute(frames: &Frames, axis: Axis) -> Frames {
 }
 
 /// What [`layered`] puts in order.
-pub struct Scope<'a> {
-    pub nodes: &'a Frames,
-    /// Frames that keep the nodes together whose middle they hold.
-    pub groups: &'a BTreeMap<usize, Frame>,
+pub struct Scope {
+    pub nodes: Frames,
+    pub groups: GroupFrames,
     /// Node and place of an output, node and place of an input.
-    pub links: &'a [(Id, usize, Id, usize)],
+    pub links: Vec<(Id, usize, Id, usize)>,
     /// What stays where it is, and is not to be covered.
-    pub fixed: &'a [Frame],
+    pub fixed: Vec<Frame>,
 }
 
 /// Nodes and groups in their new places.
 #[derive(Debug, Default, PartialEq)]
 pub struct Arranged {
     pub nodes: Frames,
-    pub groups: BTreeMap<usize, Frame>,
+    pub groups: GroupFrames,
 }
 
 /// The graph in layers from left to right, each node right of those that feed it (Sugiyama, Tagawa, Toda
@@ -94,7 +96,7 @@ pub fn layered(scope: &Scope) -> Arranged {
     let Some([left, top, ..]) = old else { return Arranged::default() };
     let mut arranged = Level::of(scope, None).arrange(scope);
     arranged.shift([left, top]);
-    while let Some(down) = arranged.covers(scope.fixed) {
+    while let Some(down) = arranged.covers(&scope.fixed) {
         arranged.shift([0.0, down]);
     }
     arranged
@@ -133,7 +135,7 @@ struct Level {
 
 impl Level {
     fn of(scope: &Scope, home: Option<usize>) -> Self {
-        let inner = |frame: Frame, own: Option<usize>| smallest(scope.groups, frame, own) == home;
+        let inner = |frame: Frame, own: Option<usize>| smallest(&scope.groups, frame, own) == home;
         let nodes = scope.nodes.iter().filter(|(_, frame)| inner(middle(**frame), None));
         let groups = scope.groups.iter().filter(|(i, frame)| inner(**frame, Some(**i)));
         Self {
@@ -156,7 +158,7 @@ impl Level {
         // A graph is read in the order that its nodes were made in.
         items.sort_by_key(|item| item.nodes.keys().next().copied().unwrap_or(Id::MAX));
         let sizes: Vec<[f32; 2]> = items.iter().map(|item| size(item.frames())).collect();
-        let places = layers::arrange(&sizes, &edges(&items, scope.links));
+        let places = layers::arrange(&sizes, &edges(&items, &scope.links));
         let mut whole = Arranged::default();
         for (mut item, place) in items.into_iter().zip(places) {
             item.shift(place);
@@ -178,7 +180,7 @@ fn arrange_group(group: usize, scope: &Scope) -> Arranged {
 }
 
 /// The smallest group that holds the frame; of equal ones the last. `own` is the frame's own group.
-fn smallest(groups: &BTreeMap<usize, Frame>, frame: Frame, own: Option<usize>) -> Option<usize> {
+fn smallest(groups: &GroupFrames, frame: Frame, own: Option<usize>) -> Option<usize> {
     let area = |[l, t, r, b]: Frame| (r - l) * (b - t);
     let around = groups.iter().filter(|(i, outer)| {
         let equal = own.is_some() && **outer == frame;
@@ -228,70 +230,6 @@ pub fn around(frames: impl Iterator<Item = Frame>) -> Option<Frame> {
 
 fn size(frames: impl Iterator<Item = Frame>) -> [f32; 2] {
     around(frames).map_or([0.0; 2], |[l, t, r, b]| [r - l, b - t])
-}
-
-impl Doc {
-    /// Brings nodes from their old frames to new ones; those that are pinned stay.
-    pub fn bring(&mut self, old: &Frames, new: &Frames) {
-        for (id, [x, y, ..]) in new {
-            let Some([left, top, ..]) = old.get(id) else { continue };
-            self.move_by(&BTreeSet::from([*id]), [x - left, y - top]);
-        }
-    }
-
-    /// Arranges the part, or everything if it is empty, in layers. Groups that are not of the part grow
-    /// where a node of theirs would leave them; one with a pinned node in it stays, with all its nodes.
-    pub fn arrange(&mut self, part: &Part, frames: &Frames) {
-        let groups = self.groups.iter().map(Group::bounds).enumerate();
-        let groups: BTreeMap<usize, Frame> = groups.collect();
-        let pinned = |id: &Id| self.node(*id).is_some_and(|node| node.pinned);
-        let pins: Vec<Frame> =
-            frames.iter().filter(|(id, _)| pinned(id)).map(|(_, frame)| *frame).collect();
-        let holds_pin = |group: &&Frame| pins.iter().any(|pin| holds(**group, middle(*pin)));
-        let mut fixed: Vec<Frame> = groups.values().filter(holds_pin).copied().collect();
-        let loose = |frame: Frame| !fixed.iter().any(|group| holds(*group, frame));
-        let nodes: Frames = frames
-            .iter()
-            .filter(|(id, _)| part.is_empty() || part.nodes.contains(id))
-            .filter(|(id, frame)| !pinned(id) && loose(middle(**frame)))
-            .map(|(id, frame)| (*id, *frame))
-            .collect();
-        let whole = |group: Frame| {
-            let mut inner = frames.iter().filter(|(_, frame)| holds(group, middle(**frame)));
-            inner.next().is_some_and(|(id, _)| nodes.contains_key(id))
-                && inner.all(|(id, _)| nodes.contains_key(id))
-        };
-        let meant = |i: &usize| part.is_empty() || part.groups.contains(i) || whole(groups[i]);
-        let moving: BTreeMap<usize, Frame> = groups
-            .iter()
-            .filter(|(i, group)| meant(i) && loose(**group))
-            .map(|(i, group)| (*i, *group))
-            .collect();
-        let links: Vec<_> =
-            self.links.values().map(|l| (l.from, l.from_slot, l.to, l.to_slot)).collect();
-        fixed.extend(pins);
-        let scope = Scope { nodes: &nodes, groups: &moving, links: &links, fixed: &fixed };
-        let new = layered(&scope);
-        self.bring(&nodes, &new.nodes);
-        self.reframe(&groups, &nodes, &new);
-    }
-
-    /// Gives groups their new frames; those that have none grow to hold what they held.
-    fn reframe(&mut self, groups: &BTreeMap<usize, Frame>, nodes: &Frames, new: &Arranged) {
-        for (i, old) in groups {
-            let inner = nodes
-                .iter()
-                .filter(|(_, frame)| smallest(groups, middle(**frame), None) == Some(*i));
-            let inner = around(inner.map(|(id, _)| new.nodes[id]));
-            let grown = inner.map(|inner| {
-                let [x, y, w, h] = Group::frame_around(inner);
-                [x.min(old[0]), y.min(old[1]), (x + w).max(old[2]), (y + h).max(old[3])]
-            });
-            if let Some([l, t, r, b]) = new.groups.get(i).copied().or(grown) {
-                self.groups[*i].bounding = [l, t, r - l, b - t];
-            }
-        }
-    }
 }
 
 #[cfg(test)]

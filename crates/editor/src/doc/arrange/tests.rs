@@ -24,11 +24,16 @@ fn apart(frames: impl Iterator<Item = Frame>) -> bool {
 
 fn run(
     nodes: &Frames,
-    groups: &BTreeMap<usize, Frame>,
+    groups: &GroupFrames,
     links: &[(Id, usize, Id, usize)],
     fixed: &[Frame],
 ) -> Arranged {
-    layered(&Scope { nodes, groups, links, fixed })
+    layered(&Scope {
+        nodes: nodes.clone(),
+        groups: groups.clone(),
+        links: links.to_vec(),
+        fixed: fixed.to_vec(),
+    })
 }
 
 #[test]
@@ -66,7 +71,7 @@ fn groups_keep_their_nodes_and_no_others() {
     for _ in 0..60 {
         let count = 2 + dice.below(30);
         let (frames, links) = graph(&mut dice, count);
-        let groups: BTreeMap<usize, Frame> = (0..dice.below(5))
+        let groups: GroupFrames = (0..dice.below(5))
             .map(|i| {
                 let [x, y, w, h] = [2500, 1800, 1500, 1500].map(|most| dice.below(most) as f32);
                 (i, [x, y, x + w + 200.0, y + h + 200.0])
@@ -74,7 +79,7 @@ fn groups_keep_their_nodes_and_no_others() {
             .collect();
         let arranged = run(&frames, &groups, &links, &[]);
         assert!(apart(arranged.nodes.values().copied()));
-        let home = |groups: &BTreeMap<usize, Frame>, f: Frame| smallest(groups, middle(f), None);
+        let home = |groups: &GroupFrames, f: Frame| smallest(groups, middle(f), None);
         for (id, frame) in &frames {
             let now = arranged.nodes[id];
             assert_eq!(home(&groups, *frame), home(&arranged.groups, now), "node {id}");
@@ -179,4 +184,33 @@ fn boxes_without_links_stand_in_columns_or_in_rows_below_the_graph() {
     assert_eq!(columns[..3], [[0.0, 0.0], [0.0, 440.0], [240.0, 0.0]]);
     let rows = corners(&[(0, 0, 1, 0)]);
     assert_eq!(rows[2..], [[0.0, 480.0], [240.0, 480.0], [0.0, 920.0], [240.0, 920.0]]);
+}
+
+#[test]
+fn pinned_nodes_and_their_groups_stay_and_a_group_grows_with_its_nodes() {
+    let node = |id: Id, x: i64, pinned: bool| {
+        serde_json::json!({"id": id, "type": "A", "pos": [x, 100], "size": [200, 100],
+            "flags": {"pinned": pinned}, "inputs": [{"name": "x", "type": "X", "link": null}],
+            "outputs": [{"name": "x", "type": "X", "links": []}]})
+    };
+    let nodes = [(1, 40), (2, 60), (3, 2000), (4, 2010), (5, 80)];
+    let nodes = nodes.map(|(id, x)| node(id, x, id == 3));
+    let groups = serde_json::json!([{"title": "a", "bounding": [0, 0, 400, 300]},
+        {"title": "b", "bounding": [1900, 0, 400, 300]}]);
+    let json = serde_json::json!({"nodes": nodes, "links": [], "groups": groups});
+    let doc = crate::doc::Doc::from_json(&json).unwrap();
+    let frames: Frames = doc.nodes().map(|node| (node.id, node.bounds())).collect();
+    let mut all = doc.clone();
+    all.arrange(&crate::doc::Part::default(), &frames);
+    let x = |doc: &crate::doc::Doc, id| doc.node(id).unwrap().pos[0];
+    assert_eq!((x(&all, 3), x(&all, 4)), (2000.0, 2010.0));
+    assert_eq!(all.groups[1], doc.groups[1]);
+    assert!(apart([1, 2, 5].into_iter().map(|id| all.node(id).unwrap().bounds())));
+    let mut some = doc.clone();
+    let part = crate::doc::Part { nodes: [1, 2].into(), ..Default::default() };
+    some.arrange(&part, &frames);
+    assert_eq!(x(&some, 5), 80.0);
+    let group = some.groups[0].bounds();
+    assert!([1, 2].iter().all(|id| holds(group, some.node(*id).unwrap().bounds())));
+    assert!(group[3] > 300.0 && some.groups[1] == doc.groups[1]);
 }

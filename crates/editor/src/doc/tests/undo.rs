@@ -10,7 +10,7 @@ use graph::{Contract, NodeType};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
-const STEPS: usize = 60;
+const STEPS: usize = 40;
 
 struct Hand {
     dice: Dice,
@@ -248,7 +248,7 @@ fn play(file: File, seed: u64, name: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn sixty_actions_by_chance_are_undone_and_done_again_to_the_letter() {
+fn actions_by_chance_are_undone_and_done_again_to_the_letter() {
     let ours = workflows("graphs");
     assert!(ours.len() >= 7);
     let others = workflows("../shared/corpus/pairs");
@@ -258,7 +258,7 @@ fn sixty_actions_by_chance_are_undone_and_done_again_to_the_letter() {
         let json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         done.extend(play(File::from_json(&json).unwrap(), i as u64, &path.to_string_lossy()));
     }
-    for seed in 0..5 {
+    for seed in 0..4 {
         done.extend(play(File::default(), 1000 + seed, "an empty graph"));
         let mut inner = nested();
         assert!(inner.enter(1));
