@@ -353,3 +353,38 @@ fn the_view_is_zoomed_and_its_map_turned_off_by_keys() {
     fire(&mut harness, "snap");
     assert!(!canvas(&harness).snapping);
 }
+
+fn right_click(harness: &mut Harness<App>, at: Pos2) {
+    harness.hover_at(at);
+    harness.step();
+    for pressed in [true, false] {
+        let (button, modifiers) = (egui::PointerButton::Secondary, Modifiers::NONE);
+        harness.event(Event::PointerButton { pos: at, button, pressed, modifiers });
+        harness.step();
+    }
+    harness.run_steps(3);
+}
+
+#[test]
+fn menus_at_the_pointer_are_about_what_is_there_and_grey_where_nothing_can_be_done() {
+    let mut graph = chain(2);
+    graph["groups"] = json!([{"title": "G", "bounding": [200, -100, 700, 300]}]);
+    let (mut harness, _state) = window(&graph);
+    let at = title(&harness, 1);
+    right_click(&mut harness, at);
+    assert_eq!(canvas(&harness).selection, [1].into());
+    harness.get_by_label_contains("Arrange").click();
+    harness.run_steps(3);
+    let disabled = |harness: &Harness<App>, label: &str| {
+        harness.get_by_label_contains(label).accesskit_node().is_disabled()
+    };
+    assert!(disabled(&harness, "Align left") && !disabled(&harness, "Arrange automatically"));
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    press(&mut harness, Modifiers::NONE, Key::Escape);
+    let at = canvas(&harness).view.to_screen(pos2(260.0, -86.0));
+    right_click(&mut harness, at);
+    assert_eq!(canvas(&harness).groups, [0].into());
+    harness.get_by_label_contains("Ungroup").click();
+    harness.run_steps(3);
+    assert!(doc(&harness).groups.is_empty());
+}
