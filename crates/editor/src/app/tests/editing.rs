@@ -2,6 +2,7 @@
 
 use super::*;
 use egui::{Event, Modifiers, OutputCommand, Pos2, pos2, vec2};
+use egui_kittest::kittest::NodeT as _;
 
 const CTRL: Modifiers = Modifiers::COMMAND;
 
