@@ -295,8 +295,8 @@ mod tests {
                 let y = tape.input("x", &[b, h, w, c]).conv2d(&weight, Some(&bias), conv);
                 tape.finish(&[&y])
             };
-            // f32 sums of up to 360 products.
-            testing::check(program, &[&x], &expected, 1e-5);
+            // f32 sums of up to 360 products; tiles of 4 lose a digit.
+            testing::check(program, &[&x], &expected, if h >= 48 { 5e-5 } else { 1e-5 });
         }
     }
 }
