@@ -27,18 +27,22 @@ pub struct Widget {
 pub enum Control {
     Fixed,
     Increment,
+    /// As [`Control::Increment`], and from the last value on to the first.
+    IncrementWrap,
     Decrement,
     Randomize,
 }
 
 impl Control {
-    pub const ALL: [Self; 4] = [Self::Fixed, Self::Increment, Self::Decrement, Self::Randomize];
+    pub const ALL: [Self; 5] =
+        [Self::Fixed, Self::Increment, Self::IncrementWrap, Self::Decrement, Self::Randomize];
 
     /// As files spell it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
             Self::Increment => "increment",
+            Self::IncrementWrap => "increment-wrap",
             Self::Decrement => "decrement",
             Self::Randomize => "randomize",
         }
@@ -49,7 +53,6 @@ impl Control {
         match json {
             Json::Bool(true) => Some(Self::Randomize),
             Json::Bool(false) => Some(Self::Fixed),
-            Json::String(word) if word == "increment-wrap" => Some(Self::Increment),
             word => Self::ALL.into_iter().find(|control| *word == control.word()),
         }
     }
@@ -259,7 +262,8 @@ fn next_whole(spec: &WidgetSpec, value: i128, control: Control) -> Option<Json> 
     let step = whole(&spec.step).unwrap_or(1).max(1);
     let next = match control {
         Control::Fixed => return None,
-        Control::Increment => (value + step).min(max),
+        Control::IncrementWrap if value + step > max => min,
+        Control::Increment | Control::IncrementWrap => (value + step).min(max),
         Control::Decrement => (value - step).max(min),
         Control::Randomize => {
             let (min, max) = (min.max(-LARGEST), max.min(LARGEST));
@@ -276,7 +280,8 @@ fn next_float(spec: &WidgetSpec, value: f64, control: Control) -> Option<Json> {
     let step = spec.step.as_f64().filter(|step| *step > 0.0).unwrap_or(0.1);
     let next = match control {
         Control::Fixed => return None,
-        Control::Increment => (value + step).min(max),
+        Control::IncrementWrap if value + step > max => min,
+        Control::Increment | Control::IncrementWrap => (value + step).min(max),
         Control::Decrement => (value - step).max(min),
         Control::Randomize => {
             let steps = ((max - min) / step).floor().clamp(0.0, LARGEST as f64);
@@ -291,7 +296,8 @@ fn next_choice(spec: &WidgetSpec, value: &Json, control: Control) -> Option<Json
     let last = spec.choices.len() - 1;
     let next = match control {
         Control::Fixed => return None,
-        Control::Increment => (at + 1).min(last),
+        Control::IncrementWrap if at == last => 0,
+        Control::Increment | Control::IncrementWrap => (at + 1).min(last),
         Control::Decrement => at.saturating_sub(1),
         Control::Randomize => usize::try_from(by_chance()).unwrap_or(0) % (last + 1),
     };
