@@ -1,6 +1,7 @@
 //! Links: what may be joined, joining it, parting it.
 
-use super::{Doc, Id, Link, LinkId, Node, Slot};
+use super::{Doc, Id, Link, LinkId, Node, RerouteId, Slot};
+use serde_json::Value as Json;
 use std::{collections::BTreeSet, sync::Arc};
 
 pub const REROUTE: &str = "Reroute";
@@ -112,7 +113,15 @@ impl Doc {
         let wanted = &self.nodes[self.index[&to.0]].inputs[to.1].ty;
         let ty = Some(self.output_type(from)).filter(|ty| *ty != "*").unwrap_or(wanted).to_owned();
         let id = self.next_link_id();
-        let link = Link { from: from.0, from_slot: from.1, to: to.0, to_slot: to.1, ty, raw: None };
+        let link = Link {
+            from: from.0,
+            from_slot: from.1,
+            to: to.0,
+            to_slot: to.1,
+            ty,
+            parent: None,
+            raw: None,
+        };
         self.links.insert(id, Arc::new(link));
         self.last.link = id;
         id
@@ -121,6 +130,9 @@ impl Doc {
     /// Takes the link away.
     pub fn disconnect(&mut self, id: LinkId) {
         if let Some(link) = self.links.remove(&id) {
+            if link.parent.is_some() {
+                self.prune(&link);
+            }
             self.retype(link.from);
             self.retype(link.to);
         }
@@ -232,11 +244,19 @@ impl Doc {
 impl Link {
     fn set_type(&mut self, ty: &str) {
         ty.clone_into(&mut self.ty);
-        if let Some(raw) = &mut self.raw {
-            match raw {
-                serde_json::Value::Array(parts) if parts.len() > 5 => parts[5] = ty.into(),
-                serde_json::Value::Object(parts) => drop(parts.insert("type".into(), ty.into())),
-                _ => {}
+        match &mut self.raw {
+            Some(Json::Array(parts)) if parts.len() > 5 => parts[5] = ty.into(),
+            Some(Json::Object(parts)) => drop(parts.insert("type".into(), ty.into())),
+            _ => {}
+        }
+    }
+
+    pub(super) fn set_parent(&mut self, parent: Option<RerouteId>) {
+        self.parent = parent;
+        if let Some(Json::Object(parts)) = &mut self.raw {
+            match parent {
+                Some(parent) => drop(parts.insert("parentId".into(), parent.into())),
+                None => drop(parts.shift_remove("parentId")),
             }
         }
     }

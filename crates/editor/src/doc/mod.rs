@@ -10,6 +10,7 @@ mod history;
 mod json;
 mod levels;
 mod links;
+mod reroutes;
 #[cfg(test)]
 mod tests;
 mod widgets;
@@ -18,6 +19,7 @@ pub use edit::EDITORS_OWN;
 pub use graph::fits;
 pub use history::History;
 pub use levels::File;
+pub use reroutes::{Reroute, RerouteId};
 pub use widgets::{Control, Widget, widgets};
 
 use crate::{
@@ -48,6 +50,7 @@ pub struct Doc {
     index: HashMap<Id, usize>,
     /// Both ends of each are there, and no input has two.
     pub links: BTreeMap<LinkId, Arc<Link>>,
+    pub reroutes: BTreeMap<RerouteId, Reroute>,
     pub groups: Vec<Group>,
     last: Last,
     origin: Arc<Origin>,
@@ -58,6 +61,7 @@ pub struct Doc {
 struct Last {
     node: Id,
     link: LinkId,
+    reroute: RerouteId,
 }
 
 /// What happens to a node when the graph runs; numbers as in the file.
@@ -115,6 +119,8 @@ pub struct Link {
     pub to: Id,
     pub to_slot: usize,
     pub ty: String,
+    /// The last reroute that it runs through.
+    pub parent: Option<RerouteId>,
     /// What it was read from, until it is changed.
     raw: Option<serde_json::Value>,
 }
@@ -207,6 +213,7 @@ impl PartialEq for Doc {
             && self.nodes.iter().zip(&other.nodes).all(|(a, b)| same(a, b))
             && self.links.iter().zip(&other.links).all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
             && self.groups == other.groups
+            && self.reroutes == other.reroutes
             && same(&self.origin, &other.origin)
     }
 }

@@ -2,6 +2,7 @@
 
 mod json;
 mod links;
+mod reroutes;
 mod widgets;
 
 use super::{Doc, File, History, Id};

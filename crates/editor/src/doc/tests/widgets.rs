@@ -101,7 +101,8 @@ fn a_value_that_wraps_goes_from_the_last_to_the_first() {
     let bench = Bench::new();
     let after = |first: i64, control: &str| {
         let mut doc = Doc::default();
-        let (number, primitive) = (bench.through(&mut doc), doc.create_own("PrimitiveNode", [0.0; 2]));
+        let (number, primitive) =
+            (bench.through(&mut doc), doc.create_own("PrimitiveNode", [0.0; 2]));
         let (primitive, other) = (primitive.unwrap(), doc.node(number).unwrap().input("other"));
         doc.connect((primitive, 0), (number, other.unwrap())).unwrap();
         doc.node_mut(primitive).unwrap().values = json!([first, control]);
