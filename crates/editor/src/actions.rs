@@ -117,9 +117,9 @@ actions! {
             => |app| app.change("Delete, keep links", |doc, ids| doc.dissolve(ids));
     Node 1:
         "mute" "Mute" ICON_BLOCK [CTRL M] has_selection
-            => |app| app.change("Mute", |doc, ids| doc.toggle_mode(ids, Mode::Muted));
+            => |app| app.change_file("Mute", |file, ids| file.toggle_mode(ids, Mode::Muted));
         "bypass" "Bypass" ICON_KEYBOARD_DOUBLE_ARROW_RIGHT [CTRL B] has_selection
-            => |app| app.change("Bypass", |doc, ids| doc.toggle_mode(ids, Mode::Bypassed));
+            => |app| app.change_file("Bypass", |file, ids| file.toggle_mode(ids, Mode::Bypassed));
         "collapse" "Collapse" ICON_UNFOLD_LESS [ALT C] has_selection
             => |app| app.change("Collapse", |doc, ids| {
                 let open = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.collapsed));

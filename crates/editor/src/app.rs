@@ -4,7 +4,7 @@ use crate::{
     actions, bar, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    doc::{Doc, Id},
+    doc::{Doc, File, Id},
     files::{Answers, Weights},
     history_panel,
     overlay::Overlay,
@@ -356,6 +356,12 @@ impl App {
     pub(crate) fn change(&mut self, what: &'static str, change: fn(&mut Doc, &BTreeSet<Id>)) {
         let tab = self.tab_mut();
         tab.history.edit(what, |doc| change(doc, &tab.canvas.selection));
+    }
+
+    /// Changes the selected nodes, and what is in them.
+    pub(crate) fn change_file(&mut self, what: &'static str, change: fn(&mut File, &BTreeSet<Id>)) {
+        let tab = self.tab_mut();
+        tab.history.edit_file(what, |file| change(file, &tab.canvas.selection));
     }
 
     /// Shows the selection whole, or the graph if nothing is selected.

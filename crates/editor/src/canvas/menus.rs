@@ -150,7 +150,7 @@ impl Canvas {
             ("Bypass its nodes", icons::ICON_KEYBOARD_DOUBLE_ARROW_RIGHT, Mode::Bypassed),
         ] {
             if item(ui, icon, title, "") {
-                history.edit(title, |doc| doc.toggle_mode(&inside, mode));
+                history.edit_file(title, |file| file.toggle_mode(&inside, mode));
             }
         }
         ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {

@@ -85,6 +85,7 @@ impl History {
         if self.now == before {
             return result;
         }
+        self.now.follow(&before);
         self.revision += 1;
         self.future.clear();
         if !merges {
@@ -106,7 +107,9 @@ impl History {
     /// Undoes the last step and says what it was.
     pub fn undo(&mut self) -> Option<&'static str> {
         let Step { what, file } = self.past.pop()?;
-        let file = std::mem::replace(&mut self.now, file);
+        let mut file = std::mem::replace(&mut self.now, file);
+        // Redoing shows where it was done, not where somebody was when it was undone.
+        file.open_as(&self.now);
         self.future.push(Step { what, file });
         self.turned();
         Some(what)

@@ -369,6 +369,16 @@ impl Slot {
         raw("link").into_iter().chain(many).filter_map(id)
     }
 
+    /// Forgets links that it had in another graph.
+    pub(super) fn unlink(&mut self) {
+        self.read.clear();
+        for (key, none) in [("link", Json::Null), ("links", json!([])), ("linkIds", json!([]))] {
+            if let Some(links) = self.raw.0.get_mut(key).filter(|links| !links.is_null()) {
+                *links = none;
+            }
+        }
+    }
+
     pub(super) fn to_json(&self, key: &str, links: &[LinkId]) -> Json {
         let mut out = self.raw.0.clone();
         Raw::set(&mut out, "name", &Some(self.name.clone()), text, |n| json!(n));

@@ -251,6 +251,17 @@ impl Link {
         }
     }
 
+    /// Gives the place of its socket among the outputs, or the inputs, of the node there.
+    pub(super) fn set_slot(&mut self, output: bool, slot: usize) {
+        let (place, key) = if output { (2, "origin_slot") } else { (4, "target_slot") };
+        *(if output { &mut self.from_slot } else { &mut self.to_slot }) = slot;
+        match &mut self.raw {
+            Some(Json::Array(parts)) if parts.len() > place => parts[place] = slot.into(),
+            Some(Json::Object(parts)) => drop(parts.insert(key.into(), slot.into())),
+            _ => {}
+        }
+    }
+
     pub(super) fn set_parent(&mut self, parent: Option<RerouteId>) {
         self.parent = parent;
         if let Some(Json::Object(parts)) = &mut self.raw {

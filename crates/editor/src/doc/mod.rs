@@ -7,10 +7,13 @@
 mod border;
 mod edit;
 mod history;
+mod interface;
 mod json;
 mod levels;
 mod links;
+mod promoted;
 mod reroutes;
+mod subgraphs;
 #[cfg(test)]
 mod tests;
 mod widgets;
@@ -27,7 +30,7 @@ use crate::{
     theme,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -183,11 +186,9 @@ impl Doc {
         }
     }
 
-    /// Left, top, right and bottom of all nodes; zeros if there are none.
-    fn bounds_of_all(&self) -> [f32; 4] {
-        let all = self.nodes().map(Node::bounds);
-        all.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
-            .unwrap_or_default()
+    /// Left, top, right and bottom of nodes; zeros if they are not there.
+    fn bounds_of(&self, ids: &BTreeSet<Id>) -> [f32; 4] {
+        around(self.nodes().filter(|node| ids.contains(&node.id)))
     }
 
     /// An id that no node has had yet.
@@ -239,6 +240,13 @@ impl Node {
         let height = if self.collapsed { 0.0 } else { self.size[1] };
         [x, y - theme::TITLE, x + self.size[0], y + height]
     }
+}
+
+/// Left, top, right and bottom of nodes; zeros if there are none.
+fn around<'a>(nodes: impl Iterator<Item = &'a Node>) -> [f32; 4] {
+    let all = nodes.map(Node::bounds);
+    all.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
+        .unwrap_or_default()
 }
 
 fn is_border(id: Id) -> bool {

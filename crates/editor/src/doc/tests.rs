@@ -3,6 +3,7 @@
 mod json;
 mod links;
 mod reroutes;
+mod subgraphs;
 mod widgets;
 
 use super::{Doc, File, History, Id};

@@ -11,8 +11,13 @@ use std::{
 /// A widget as it is shown.
 #[derive(Clone, Debug)]
 pub struct Widget {
-    /// Of the input that it stands for.
+    /// Of the input that it stands for; with the inner node's id before it if a subgraph promotes it.
     pub name: String,
+    /// What its row says.
+    pub label: String,
+    /// The class and the input that it is of: the inner node's if a subgraph promotes it.
+    pub class: String,
+    pub input: String,
     /// What the contract says of it; a widget that only the file knows has none.
     pub spec: Option<WidgetSpec>,
     /// Null if the file has none and the class has no default.
@@ -66,6 +71,9 @@ pub fn widgets(doc: &Doc, id: Id, contract: &Contract) -> Vec<Widget> {
     let places = node.places(class.as_deref()).into_iter();
     let widgets = places.map(|place| Widget {
         name: place.name.to_owned(),
+        label: place.name.to_owned(),
+        class: node.class.clone(),
+        input: place.name.to_owned(),
         value: node.value(&place).cloned().unwrap_or_else(|| default(place.spec)),
         control: node.control(&place),
         linked: fed.iter().any(|slot| node.inputs[*slot].is_for(place.name)),
@@ -241,7 +249,7 @@ impl Node {
 
 impl Widget {
     /// What comes after the value; `None` if it stays.
-    fn next(&self, control: Control) -> Option<Json> {
+    pub(super) fn next(&self, control: Control) -> Option<Json> {
         let spec = self.spec.as_ref()?;
         match &self.value {
             Json::Number(_) if spec.ty == "FLOAT" => {

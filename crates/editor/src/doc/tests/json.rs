@@ -4,7 +4,7 @@ use crate::doc::Doc;
 use serde_json::{Value as Json, json};
 
 /// Equal but for the way numbers are written.
-fn same(a: &Json, b: &Json) -> bool {
+pub fn same(a: &Json, b: &Json) -> bool {
     match (a, b) {
         (Json::Number(a), Json::Number(b)) => a.as_f64() == b.as_f64(),
         (Json::Array(a), Json::Array(b)) => {
@@ -17,7 +17,7 @@ fn same(a: &Json, b: &Json) -> bool {
     }
 }
 
-fn workflows(folder: &str) -> Vec<std::path::PathBuf> {
+pub fn workflows(folder: &str) -> Vec<std::path::PathBuf> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
     let Ok(entries) = std::fs::read_dir(&folder) else {
         eprintln!("SKIPPED: {} is not there", folder.display());
