@@ -104,6 +104,9 @@ actions! {
         "select-all" "Select all" ICON_SELECT_ALL [CTRL A] has_nodes => App::select_all;
     View 1:
         "fit" "Fit into view" ICON_FIT_SCREEN [NONE Period] has_nodes => App::fit;
+        "leave-subgraph" "Leave the subgraph" ICON_ARROW_UPWARD [NONE Escape] inside => App::leave_subgraph;
+        "link-style" "Another style of links" ICON_TIMELINE [] always => App::turn_links;
+        "hide-links" "Hide or show links" ICON_VISIBILITY_OFF [] always => App::hide_links;
     View 2:
         "side" "Side panel" ICON_VIEW_SIDEBAR [] always => App::turn_side;
         "queue" "Queue and history" ICON_HISTORY [NONE Q] always => |app| app.look_at(Panel::Queue);
@@ -111,8 +114,7 @@ actions! {
         "help" "Help" ICON_HELP [NONE F1] always => |app| app.look_at(Panel::Help);
         "theme" "Light or dark" ICON_DARK_MODE [] always => App::turn_theme;
     Node 0:
-        "delete" "Delete" ICON_DELETE [NONE Delete, NONE Backspace] has_selection
-            => |app| app.change("Delete", |doc, ids| doc.remove(ids));
+        "delete" "Delete" ICON_DELETE [NONE Delete, NONE Backspace] has_choice => App::delete;
         "dissolve" "Delete, keep links" ICON_LINK [] has_selection
             => |app| app.change("Delete, keep links", |doc, ids| doc.dissolve(ids));
     Node 1:
@@ -130,6 +132,10 @@ actions! {
                 let loose = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.pinned));
                 doc.set_pinned(ids, loose);
             });
+    Node 2:
+        "make-subgraph" "Make a subgraph" ICON_ACCOUNT_TREE [CTRL_SHIFT E] has_selection => App::make_subgraph;
+        "enter-subgraph" "Enter the subgraph" ICON_LOGIN [] has_subgraph => App::enter_subgraph;
+        "unpack-subgraph" "Unpack the subgraph" ICON_UNARCHIVE [] has_subgraph => App::unpack_subgraphs;
     Run 0:
         "run" "Run" ICON_PLAY_ARROW [CTRL Enter] has_nodes => |app| app.queue(false, &[]);
         "run-front" "Run next" ICON_FAST_FORWARD [CTRL_SHIFT Enter] has_nodes => |app| app.queue(true, &[]);
@@ -152,6 +158,17 @@ fn has_nodes(app: &App) -> bool {
 }
 fn has_selection(app: &App) -> bool {
     !app.tab().canvas.selection.is_empty()
+}
+fn has_choice(app: &App) -> bool {
+    has_selection(app) || !app.tab().canvas.reroutes.is_empty()
+}
+fn has_subgraph(app: &App) -> bool {
+    app.selected_subgraphs().next().is_some()
+}
+/// Within a subgraph, where nothing else wants the key.
+fn inside(app: &App) -> bool {
+    let free = app.overlay.is_none() && !egui::Popup::is_any_open(&app.ctx);
+    free && app.tab().history.file().path().next().is_some()
 }
 fn several_tabs(app: &App) -> bool {
     app.tabs.len() > 1
@@ -223,19 +240,28 @@ pub(crate) fn keys(app: &mut App) {
         return;
     }
     let typing = app.ctx.text_edit_focused();
-    for action in pressed(&app.ctx, typing) {
+    for action in pressed(app, typing) {
         action.fire(app);
     }
 }
 
-/// The actions whose keys were pressed; their events are taken, so that nothing else sees them.
-fn pressed(ctx: &egui::Context, typing: bool) -> Vec<&'static Action> {
+/// The actions whose keys were pressed; their events are taken, so that nothing else sees them. Escape has
+/// many meanings: it is left alone where it is not that of an action.
+fn pressed(app: &App, typing: bool) -> Vec<&'static Action> {
     let mut found = Vec::new();
+    let escapes: Vec<&str> = ACTIONS
+        .iter()
+        .filter(|a| a.has(Key::Escape, NONE) && (a.enabled)(app))
+        .map(|a| a.id)
+        .collect();
     let meant = |key, modifiers| {
-        let allowed = |a: &&Action| !typing || WHILE_TYPING.contains(&a.id);
+        let allowed = |a: &&Action| {
+            (!typing || WHILE_TYPING.contains(&a.id))
+                && (key != Key::Escape || escapes.contains(&a.id))
+        };
         ACTIONS.iter().filter(allowed).find(|a| a.has(key, modifiers))
     };
-    ctx.input_mut(|input| {
+    app.ctx.input_mut(|input| {
         input.events.retain(|event| match event {
             Event::Key { key, pressed: true, modifiers, .. } => {
                 let action = meant(*key, *modifiers);

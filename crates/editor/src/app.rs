@@ -1,7 +1,7 @@
 //! The window: what is open, what is asked, and one frame of it.
 
 use crate::{
-    actions, bar, canvas,
+    actions, bar, breadcrumb, canvas,
     catalog::Catalog,
     dialog::Dialog,
     doc::{Doc, File, Id},
@@ -140,6 +140,7 @@ impl App {
         let tab = Tab::new(self.last_tab, title, json)?;
         self.tabs.push(tab);
         self.active = self.tabs.len() - 1;
+        self.tell_unread();
         Ok(self.tab_mut())
     }
 
@@ -202,11 +203,15 @@ impl App {
 
     fn canvas(&mut self, ui: &mut Ui) {
         let tab = &mut self.tabs[self.active];
+        tab.canvas.link_style = self.settings.link_style;
+        tab.canvas.links_hidden = self.settings.hide_links;
         let cx =
             canvas::CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
+        let place = ui.available_rect_before_wrap();
         for event in tab.canvas.ui(ui, &mut tab.history, &cx) {
             self.take_canvas(event);
         }
+        breadcrumb::ui(self, ui, place);
     }
 
     fn take_canvas(&mut self, event: canvas::Event) {

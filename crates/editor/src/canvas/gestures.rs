@@ -6,7 +6,7 @@ use super::{
     links::Curve,
     scene::{Hit, Scene, Socket},
 };
-use crate::doc::{self, Doc, History, Id, LinkId};
+use crate::doc::{self, Doc, File, History, Id, LinkId, RerouteId};
 use egui::{
     CursorIcon, Key, Modifiers, PointerButton, Pos2, Rect, Response, Stroke, StrokeKind, Ui, Vec2,
     vec2,
@@ -23,11 +23,12 @@ pub enum Gesture {
         from: Pos2,
         before: BTreeSet<Id>,
     },
-    /// Nodes and groups on their way from where they were.
+    /// Nodes, groups and reroutes on their way from where they were.
     Move {
         from: Pos2,
         nodes: Vec<(Id, Pos2)>,
         groups: Vec<(usize, Rect)>,
+        reroutes: Vec<(RerouteId, Pos2)>,
     },
     Resize {
         id: Id,
@@ -51,6 +52,8 @@ pub struct PendingLink {
     pub ty: String,
     /// The link that is being moved elsewhere.
     pub moved: Option<LinkId>,
+    /// The reroute that it is to run through last.
+    pub via: Option<RerouteId>,
     /// Nodes that would make a ring.
     barred: BTreeSet<Id>,
     /// What sockets of the other side there are that fit.
@@ -65,20 +68,31 @@ impl PendingLink {
             false => side.and_then(|s| s.get(fixed.slot)).map_or("*", |slot| &slot.ty),
         };
         let ty = ty.to_owned();
-        let mut new =
-            Self { fixed, ty, moved, barred: reach(doc, fixed), fitting: BTreeSet::new() };
+        let mut new = Self {
+            fixed,
+            ty,
+            moved,
+            via: None,
+            barred: reach(doc, fixed),
+            fitting: BTreeSet::new(),
+        };
         new.fitting = doc.nodes().flat_map(|node| new.fits(node)).collect();
         new
     }
 
     fn fits(&self, node: &doc::Node) -> Vec<(Id, usize)> {
+        if self.barred.contains(&node.id) {
+            return Vec::new();
+        }
         let side = if self.fixed.output { &node.inputs } else { &node.outputs };
         let fit = |ty: &str| {
             if self.fixed.output { doc::fits(&self.ty, ty) } else { doc::fits(ty, &self.ty) }
         };
         let fitting = side.iter().enumerate().filter(|(_, slot)| fit(&slot.ty));
-        let free = !self.barred.contains(&node.id);
-        fitting.filter(|_| free).map(|(slot, _)| (node.id, slot)).collect()
+        // The border has room for one more.
+        let more = self.fixed.output == (node.id == doc::OUTPUTS);
+        let more = (node.is_border() && more).then_some((node.id, side.len()));
+        fitting.map(|(slot, _)| (node.id, slot)).chain(more).collect()
     }
 
     /// Whether a node of the class could be linked to what is in hand.
@@ -164,9 +178,9 @@ impl Canvas {
             self.finish(at, history, cx, events);
         }
         if response.double_clicked() {
-            self.double_click(at, ui, history.doc(), cx, events);
+            self.double_click(at, ui, history.file(), cx, events);
         } else if response.clicked() {
-            self.click(modifiers, history);
+            self.click(at, modifiers, history);
         }
     }
 
@@ -176,6 +190,7 @@ impl Canvas {
             (Gesture::Resize { .. } | Gesture::ResizeGroup { .. }, _)
             | (Gesture::None, Hit::Corner(_) | Hit::GroupCorner(_)) => CursorIcon::ResizeNwSe,
             (Gesture::None, Hit::Socket(_)) => CursorIcon::Crosshair,
+            (Gesture::None, Hit::Reroute(_)) => CursorIcon::Grab,
             (Gesture::None, Hit::Middle(_) | Hit::Link(_)) => CursorIcon::PointingHand,
             _ => return,
         };
@@ -207,7 +222,17 @@ impl Canvas {
                 self.select_for_moving(id, modifiers);
                 self.moving(at, &self.selection, Vec::new(), history.doc())
             }
+            Hit::Reroute(id) if modifiers.shift => {
+                self.branch(id, history.doc()).map_or(Gesture::Pan, Gesture::Link)
+            }
+            Hit::Reroute(id) => {
+                if !self.reroutes.contains(&id) {
+                    self.pick(id, modifiers);
+                }
+                self.moving(at, &self.selection, Vec::new(), history.doc())
+            }
             Hit::Middle(link) => self.pull_reroute(link, at, history),
+            Hit::Link(link) if modifiers.alt => self.pull_reroute(link, at, history),
             _ if modifiers.command || modifiers.shift => {
                 let before = if modifiers.shift { self.selection.clone() } else { BTreeSet::new() };
                 Gesture::Box { from: at, before }
@@ -233,9 +258,18 @@ impl Canvas {
         if !self.selection.contains(&id) {
             if !modifiers.command && !modifiers.shift {
                 self.selection.clear();
+                self.reroutes.clear();
             }
             self.selection.insert(id);
         }
+    }
+
+    fn pick(&mut self, id: RerouteId, modifiers: Modifiers) {
+        if !modifiers.command && !modifiers.shift {
+            self.selection.clear();
+            self.reroutes.clear();
+        }
+        self.reroutes.insert(id);
     }
 
     fn groups_inside(&self, frame: Rect) -> Vec<usize> {
@@ -246,25 +280,17 @@ impl Canvas {
     fn moving(&self, from: Pos2, ids: &BTreeSet<Id>, groups: Vec<usize>, doc: &Doc) -> Gesture {
         let free = ids.iter().filter_map(|id| doc.node(*id)).filter(|n| !n.pinned);
         let groups = groups.into_iter().map(|i| (i, self.scene.groups[i]));
+        let reroutes = self.reroutes.iter().filter_map(|id| Some((*id, doc.reroutes.get(id)?.pos)));
         Gesture::Move {
             from,
             nodes: free.map(|n| (n.id, n.pos.into())).collect(),
             groups: groups.collect(),
+            reroutes: reroutes.map(|(id, pos)| (id, pos.into())).collect(),
         }
     }
 
-    /// A reroute in the middle of a link, which then follows the pointer.
-    fn pull_reroute(&mut self, link: LinkId, at: Pos2, history: &mut History) -> Gesture {
-        let made = history
-            .edit_merged("Add a reroute", self.key(), |doc| doc.insert_reroute(link, at.into()));
-        let Some(id) = made else { return Gesture::Pan };
-        self.selection = BTreeSet::from([id]);
-        let pos = history.doc().node(id).map_or(at, |n| n.pos.into());
-        Gesture::Move { from: at, nodes: vec![(id, pos)], groups: Vec::new() }
-    }
-
     /// What the changes of this gesture are merged by.
-    fn key(&self) -> u64 {
+    pub(super) fn key(&self) -> u64 {
         self.gestures << 32
     }
 
@@ -273,11 +299,19 @@ impl Canvas {
         match self.gesture.clone() {
             Gesture::Pan => self.view.pan(moved),
             Gesture::Box { from, before } => {
-                self.selection = &before | &self.scene.touched(Rect::from_two_pos(from, at));
+                let area = Rect::from_two_pos(from, at);
+                self.selection = &before | &self.scene.touched(area);
+                self.reroutes = self.scene.reroutes_in(area);
             }
-            Gesture::Move { from, nodes, groups } => {
-                let by = self.step(at - from, nodes.first().map(|n| n.1));
-                history.edit_merged("Move", key, |doc| shift(doc, &nodes, &groups, by));
+            Gesture::Move { from, nodes, groups, reroutes } => {
+                let first = nodes.first().map(|n| n.1).or(reroutes.first().map(|r| r.1));
+                let by = self.step(at - from, first);
+                history.edit_merged("Move", key, |doc| {
+                    shift(doc, &nodes, &groups, by);
+                    for (id, start) in &reroutes {
+                        doc.place_reroute(*id, (*start + by).into());
+                    }
+                });
             }
             Gesture::Resize { id, from, size } => {
                 let size = (size + (at - from)).max(vec2(120.0, 30.0));
@@ -330,8 +364,14 @@ impl Canvas {
         match (target, pending.moved) {
             (Some(socket), moved) => history.edit("Connect", |doc| {
                 let [from, to] = pending.ends((socket.node, socket.slot));
-                let made = doc.connect(from, to);
-                if let Some(old) = moved.filter(|old| made.is_some_and(|new| new != *old)) {
+                let kept = moved.and_then(|old| doc.links.get(&old));
+                let kept = kept.filter(|old| (old.from, old.from_slot) == from);
+                let via = pending.via.or(kept.and_then(|old| old.parent));
+                let Some(made) = doc.connect(from, to) else { return };
+                if via.is_some() {
+                    doc.set_parent(made, via);
+                }
+                if let Some(old) = moved.filter(|old| made != *old) {
                     doc.disconnect(old);
                 }
             }),
@@ -367,16 +407,29 @@ impl Canvas {
         open.or(Some(first))
     }
 
-    fn click(&mut self, modifiers: Modifiers, history: &mut History) {
+    fn click(&mut self, at: Pos2, modifiers: Modifiers, history: &mut History) {
         match self.hover {
+            Hit::Link(link) | Hit::Middle(link) if modifiers.alt => {
+                history.edit("Add a reroute", |doc| self.add_reroute(doc, link, at));
+            }
+            Hit::Reroute(id) if modifiers.command || modifiers.shift => {
+                toggle(&mut self.reroutes, id);
+            }
+            Hit::Reroute(id) => self.pick(id, modifiers),
             Hit::Fold(id) => {
                 let open = history.doc().node(id).is_some_and(|n| !n.collapsed);
                 history.edit("Collapse", |doc| doc.set_collapsed(&BTreeSet::from([id]), open));
             }
             hit => match hit.node() {
                 Some(id) if modifiers.command || modifiers.shift => toggle(&mut self.selection, id),
-                Some(id) => self.selection = BTreeSet::from([id]),
-                None if !modifiers.shift && !modifiers.command => self.selection.clear(),
+                Some(id) => {
+                    self.selection = BTreeSet::from([id]);
+                    self.reroutes.clear();
+                }
+                None if !modifiers.shift && !modifiers.command => {
+                    self.selection.clear();
+                    self.reroutes.clear();
+                }
                 None => {}
             },
         }
@@ -386,11 +439,14 @@ impl Canvas {
         &mut self,
         at: Pos2,
         ui: &Ui,
-        doc: &Doc,
+        file: &File,
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
         match self.hover {
+            Hit::Title(id) if file.subgraph_name(id).is_some() => {
+                events.push(Event::EnterSubgraph(id));
+            }
             Hit::Title(id) => {
                 self.rename = Some(super::rename::Rename::new(super::rename::Target::Node(id)))
             }
@@ -400,7 +456,7 @@ impl Canvas {
             Hit::Body(id) => {
                 if let Some(image) = self.picture_at(id, at, cx) {
                     events.push(Event::OpenImage(id, image));
-                } else if doc.node(id).is_some_and(|n| cx.catalog.get(&n.class).is_none()) {
+                } else if file.subgraph_name(id).is_some() {
                     events.push(Event::EnterSubgraph(id));
                 }
             }
@@ -437,7 +493,10 @@ impl Canvas {
                 );
             }
             Gesture::Link(pending) => {
-                let Some(fixed) = self.scene.socket(pending.fixed) else { return };
+                let via =
+                    pending.via.and_then(|id| self.scene.reroutes.iter().find(|d| d.id == id));
+                let fixed = via.map(|dot| dot.at).or(self.scene.socket(pending.fixed));
+                let Some(fixed) = fixed else { return };
                 let target = self.target(pending, at);
                 let free = target.and_then(|s| self.scene.socket(s)).unwrap_or(at);
                 let (from, to) = if pending.fixed.output { (fixed, free) } else { (free, fixed) };
@@ -484,8 +543,8 @@ fn shift(doc: &mut Doc, nodes: &[(Id, Pos2)], groups: &[(usize, Rect)], by: Vec2
     }
 }
 
-/// Takes a node into the selection, or out of it.
-fn toggle(selection: &mut BTreeSet<Id>, id: Id) {
+/// Takes a node or a reroute into the selection, or out of it.
+fn toggle(selection: &mut BTreeSet<i64>, id: i64) {
     if !selection.remove(&id) {
         selection.insert(id);
     }

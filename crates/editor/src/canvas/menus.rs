@@ -13,7 +13,13 @@ use std::collections::BTreeSet;
 /// Actions of the window by their ids; nothing stands for a line.
 const CANVAS: &[&str] = &["add-node", "add-note", "", "select-all", "fit", "", "run"];
 const NODE: &[&str] =
-    &["delete", "dissolve", "", "mute", "bypass", "collapse", "pin", "", "run-to"];
+    &["delete", "dissolve", "", "mute", "bypass", "collapse", "pin", "", "run-to", "make-subgraph"];
+
+/// What there is beside that for an instance of a subgraph.
+const INSTANCE: &[&str] = &["enter-subgraph", "unpack-subgraph"];
+
+/// How all links are drawn.
+const LINKS: &[&str] = &["link-style", "hide-links"];
 
 /// Colours for title bar and body, as files know them.
 const COLORS: &[(&str, Option<[&str; 2]>)] = &[
@@ -64,6 +70,14 @@ impl Canvas {
             if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
             Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
+            Hit::Reroute(id) => {
+                if item(ui, icons::ICON_DELETE, "Delete the reroute", "") {
+                    history.edit("Delete a reroute", |doc| doc.remove_reroute(id));
+                }
+            }
+            Hit::Socket(socket) if crate::doc::is_border(socket.node) => {
+                self.border_menu(ui, socket, history);
+            }
             Hit::GroupTitle(group) | Hit::GroupCorner(group) => self.group_menu(ui, group, history),
             _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
             _ => rows(ui, CANVAS, events),
@@ -88,6 +102,10 @@ impl Canvas {
             ui.separator();
         }
         rows(ui, NODE, events);
+        if history.file().subgraph_name(id).is_some() {
+            rows(ui, INSTANCE, events);
+        }
+        self.promote_menu(ui, id, history, cx);
         if item(ui, icons::ICON_EDIT, "Rename", "double click") {
             self.rename(id);
         }
@@ -119,12 +137,14 @@ impl Canvas {
                 purpose,
             });
         }
-        if item(ui, icons::ICON_COMMIT, "Add a reroute", "drag the middle") {
-            history.edit("Add a reroute", |doc| doc.insert_reroute(link, at.into()));
+        if item(ui, icons::ICON_COMMIT, "Add a reroute", "Alt+click") {
+            history.edit("Add a reroute", |doc| self.add_reroute(doc, link, at));
         }
         if item(ui, icons::ICON_LINK_OFF, "Delete the link", "") {
             history.edit("Disconnect", |doc| doc.disconnect(link));
         }
+        ui.separator();
+        rows(ui, LINKS, events);
     }
 
     fn group_menu(&mut self, ui: &mut Ui, group: usize, history: &mut History) {
@@ -169,7 +189,7 @@ impl Canvas {
 }
 
 /// A row; whether it was clicked.
-fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
+pub(super) fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
     ui.add(Button::new((icon.rich_text(), title)).shortcut_text(keys)).clicked()
 }
 
@@ -193,10 +213,7 @@ mod tests {
 
     #[test]
     fn every_row_is_an_action_of_the_window() {
-        CANVAS
-            .iter()
-            .chain(NODE)
-            .filter(|id| !id.is_empty())
-            .for_each(|id| assert_eq!(action(id).id, *id));
+        let all = [CANVAS, NODE, INSTANCE, LINKS].concat();
+        all.iter().filter(|id| !id.is_empty()).for_each(|id| assert_eq!(action(id).id, *id));
     }
 }

@@ -4,18 +4,22 @@
 //! every zoom and what lies above takes the pointer. What a person does becomes a change of the document
 //! ([`crate::doc::History`]), or an [`Event`] where it concerns more than the graph.
 
+mod border;
 mod brush;
 mod combo;
 mod far;
 mod gestures;
 mod groups;
 mod layout;
+mod levels;
 mod links;
 mod menus;
 mod minimap;
 mod nodes;
 mod notes;
 mod rename;
+mod reroutes;
+mod route;
 mod scene;
 mod show;
 mod view;
@@ -23,12 +27,13 @@ mod widgets;
 
 pub use gestures::PendingLink;
 pub use nodes::title;
+pub use route::Style;
 pub use scene::Socket;
 pub use view::View;
 
 use crate::{
     catalog::Catalog,
-    doc::{History, Id},
+    doc::{History, Id, RerouteId},
     runs::Runs,
     theme::Theme,
 };
@@ -36,7 +41,7 @@ use brush::Brush;
 use egui::{Pos2, Rect, Response, Sense, Ui, Vec2, vec2};
 use gestures::Gesture;
 use scene::{Hit, Scene};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Distance of the grid's lines, in canvas units.
 const GRID: f32 = 10.0;
@@ -45,6 +50,14 @@ const GRID: f32 = 10.0;
 pub struct Canvas {
     pub view: View,
     pub selection: BTreeSet<Id>,
+    /// The reroutes that are selected.
+    pub reroutes: BTreeSet<RerouteId>,
+    pub link_style: Style,
+    /// Whether only the links of nodes that are selected or pointed at are drawn.
+    pub links_hidden: bool,
+    /// The level that is seen, by the instances that lead there, and how others were left.
+    level: Vec<Id>,
+    left: HashMap<Vec<Id>, levels::Left>,
     /// Whether nodes keep to the grid when they are moved.
     pub snapping: bool,
     pub minimap: bool,
@@ -106,6 +119,11 @@ impl Default for Canvas {
         Self {
             view: View::default(),
             selection: BTreeSet::new(),
+            reroutes: BTreeSet::new(),
+            link_style: Style::default(),
+            links_hidden: false,
+            level: Vec::new(),
+            left: HashMap::new(),
             snapping: true,
             minimap: true,
             scene: Scene::default(),
@@ -162,15 +180,18 @@ impl Canvas {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
         });
         self.navigate(&ui);
+        self.follow_level(history.file());
         let pictures = history.doc().nodes().map(|n| n.id);
         let pictures =
             pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
         self.scene.update(
-            history.doc(),
+            history.file(),
             history.revision(),
             &cx.catalog.contract,
             pictures.collect(),
+            self.link_style,
         );
+        self.reroutes.retain(|id| history.doc().reroutes.contains_key(id));
         self.selection.retain(|id| self.scene.get(*id).is_some());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
@@ -230,10 +251,12 @@ impl Canvas {
         self.paint_grid(&brush);
         self.paint_groups(&brush, history.doc());
         self.paint_links(&brush, history.doc());
+        self.paint_reroutes(&brush);
         let mut shown = show::Shown::new(background);
         if self.view.overview() {
             self.paint_far(&brush, history, cx);
         } else {
+            self.name_reroutes(ui);
             self.show_nodes(ui, &brush, history, cx, &mut shown);
         }
         self.paint_gesture(&brush, history.doc());

@@ -56,10 +56,7 @@ impl History {
         key: u64,
         change: impl FnOnce(&mut Doc) -> R,
     ) -> R {
-        let merges = self.merging == Some(key);
-        let result = self.step(what, merges, |file| change(file.doc_mut()));
-        self.merging = Some(key);
-        result
+        self.edit_file_merged(what, key, |file| change(file.doc_mut()))
     }
 
     /// Ends the merging of steps: a key is up, a gesture over.
@@ -71,6 +68,19 @@ impl History {
     pub fn edit_file<R>(&mut self, what: &'static str, change: impl FnOnce(&mut File) -> R) -> R {
         let result = self.step(what, false, change);
         self.merging = None;
+        result
+    }
+
+    /// As [`History::edit_merged`], of more than the open level.
+    pub fn edit_file_merged<R>(
+        &mut self,
+        what: &'static str,
+        key: u64,
+        change: impl FnOnce(&mut File) -> R,
+    ) -> R {
+        let merges = self.merging == Some(key);
+        let result = self.step(what, merges, change);
+        self.merging = Some(key);
         result
     }
 

@@ -29,7 +29,12 @@ impl Doc {
         Some(if border == INPUTS { &mut node.outputs } else { &mut node.inputs })
     }
 
-    /// What people read beside an input or output of this subgraph; an empty name is the one that files use.
+    /// What people read beside an input or output of this subgraph.
+    pub fn border_label(&self, border: Id, slot: usize) -> Option<&str> {
+        Some(self.border_slots(border).get(slot)?.label())
+    }
+
+    /// Sets what people read beside an input or output of this subgraph; an empty name is the one that files use.
     pub fn rename_border(&mut self, border: Id, slot: usize, label: &str) {
         if let Some(slot) = self.border_slots_mut(border).and_then(|slots| slots.get_mut(slot)) {
             let own = slot.name == label.trim();

@@ -362,21 +362,21 @@ impl Slot {
         )
     }
 
+    /// Says of no link that it has it.
+    pub(super) fn forget_links(&mut self) {
+        self.read.clear();
+        for (key, none) in [("link", Json::Null), ("links", json!([])), ("linkIds", json!([]))] {
+            if let Some(links) = self.raw.0.get_mut(key) {
+                *links = none;
+            }
+        }
+    }
+
     /// The links that it says it has.
     fn claims(&self) -> impl Iterator<Item = LinkId> {
         let raw = |key: &str| self.raw.0.get(key);
         let many = ["links", "linkIds"].into_iter().filter_map(raw).flat_map(list);
         raw("link").into_iter().chain(many).filter_map(id)
-    }
-
-    /// Forgets links that it had in another graph.
-    pub(super) fn unlink(&mut self) {
-        self.read.clear();
-        for (key, none) in [("link", Json::Null), ("links", json!([])), ("linkIds", json!([]))] {
-            if let Some(links) = self.raw.0.get_mut(key).filter(|links| !links.is_null()) {
-                *links = none;
-            }
-        }
     }
 
     pub(super) fn to_json(&self, key: &str, links: &[LinkId]) -> Json {

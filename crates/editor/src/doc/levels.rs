@@ -92,6 +92,11 @@ impl File {
         self.unread.iter().map(|unread| (unread.json["id"].as_str(), unread.why.as_str()))
     }
 
+    /// Why nodes of that class are no instances, if there is a subgraph for them that cannot be read.
+    pub fn why_unread(&self, class: &str) -> Option<&str> {
+        self.unread().find(|(id, _)| *id == Some(class)).map(|(_, why)| why)
+    }
+
     /// The workflow in UI form.
     pub fn to_json(&self) -> Json {
         let mut json = self.root.to_json();

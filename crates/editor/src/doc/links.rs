@@ -182,15 +182,6 @@ impl Doc {
         }
     }
 
-    /// Puts a reroute on the link, in the middle of its place; `None` if the link is not there.
-    pub fn insert_reroute(&mut self, link: LinkId, at: [f32; 2]) -> Option<Id> {
-        let link = self.links.get(&link)?.clone();
-        let reroute = self.create_own(REROUTE, at)?;
-        self.connect((link.from, link.from_slot), (reroute, 0))?;
-        self.connect((reroute, 0), (link.to, link.to_slot))?;
-        Some(reroute)
-    }
-
     /// Puts a node into a link, by its first open sockets that fit; whether that can be done.
     pub fn insert_on(&mut self, link: LinkId, id: Id) -> bool {
         let (Some(link), Some(node)) = (self.links.get(&link).cloned(), self.node(id)) else {
@@ -204,7 +195,9 @@ impl Doc {
         let input = (0..node.inputs.len()).find(open);
         let output = (0..node.outputs.len()).find(|i| self.can_connect((id, *i), to));
         let (Some(input), Some(output)) = (input, output) else { return false };
-        self.connect(from, (id, input)).is_some() && self.connect((id, output), to).is_some()
+        let Some(new) = self.connect(from, (id, input)) else { return false };
+        self.set_parent(new, link.parent);
+        self.connect((id, output), to).is_some()
     }
 
     /// Removes nodes, their links with them. The border of a subgraph stays.

@@ -249,7 +249,8 @@ fn around<'a>(nodes: impl Iterator<Item = &'a Node>) -> [f32; 4] {
         .unwrap_or_default()
 }
 
-fn is_border(id: Id) -> bool {
+/// Whether the node stands for the border of a subgraph.
+pub fn is_border(id: Id) -> bool {
     [INPUTS, OUTPUTS].contains(&id)
 }
 

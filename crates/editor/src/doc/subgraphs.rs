@@ -430,7 +430,7 @@ impl Node {
     /// The node as it goes into another graph, where links have other numbers.
     fn unlinked(&self) -> Self {
         let mut node = self.clone();
-        node.inputs.iter_mut().chain(&mut node.outputs).for_each(Slot::unlink);
+        node.inputs.iter_mut().chain(&mut node.outputs).for_each(Slot::forget_links);
         node
     }
 }
