@@ -43,7 +43,7 @@ impl File {
         let name = self.free_name();
         let (inputs, outputs) = (self.doc().ports_in(&ids), self.doc().ports_out(&ids));
         let doc = self.doc().cut(&id, &name, &ids, &inputs, &outputs);
-        let instance = self.doc_mut().fold(&id, &ids, inputs, outputs);
+        let instance = self.doc_mut().fold(&id, &ids, &inputs, &outputs);
         self.definitions.push(Definition { id, name, doc: Arc::new(doc) });
         self.hand_down(level, &ids, instance);
         Some(instance)
@@ -274,13 +274,7 @@ impl Doc {
     }
 
     /// Puts an instance of the subgraph in the place of the nodes that it is made of.
-    fn fold(
-        &mut self,
-        class: &str,
-        ids: &BTreeSet<Id>,
-        inputs: Vec<Port>,
-        outputs: Vec<Port>,
-    ) -> Id {
+    fn fold(&mut self, class: &str, ids: &BTreeSet<Id>, inputs: &[Port], outputs: &[Port]) -> Id {
         let [left, top, right, bottom] = self.bounds_of(ids);
         let rows = inputs.len().max(outputs.len()) as f32;
         let size = [WIDTH, 2.0 * theme::GAP + theme::ROW * rows.max(1.0)];
