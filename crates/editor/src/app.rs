@@ -274,14 +274,11 @@ impl App {
         }
     }
 
-    /// Shows a node, `12:7` if it is within a subgraph: the outermost one.
+    /// Shows a node, `12:7` if it is within a subgraph.
     fn jump(&mut self, tab: runs::Tab, path: &str) {
         let Some(at) = self.tabs.iter().position(|t| t.number == tab) else { return };
         self.active = at;
-        let outermost = path.split(':').next().and_then(|id| id.parse().ok());
-        if let Some(id) = outermost {
-            self.tab_mut().canvas.scroll_to(id);
-        }
+        self.go_to(path);
     }
 
     fn open_run(&mut self, title: &str, workflow: &Json, prompt: &serde_json::Map<String, Json>) {

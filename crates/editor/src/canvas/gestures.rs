@@ -204,7 +204,7 @@ impl Canvas {
             return;
         }
         let at = self.view.to_canvas(origin);
-        let hit = if pan { Hit::Nothing } else { self.scene.hit(at, self.view.zoom()) };
+        let hit = if pan { Hit::Nothing } else { self.hit(at) };
         self.gesture = match hit {
             Hit::Socket(socket) => Gesture::Link(self.take_link(socket, modifiers, history.doc())),
             Hit::Corner(id) => {
@@ -364,19 +364,10 @@ impl Canvas {
         match (target, pending.moved) {
             (Some(socket), moved) => history.edit("Connect", |doc| {
                 let [from, to] = pending.ends((socket.node, socket.slot));
-                let kept = moved.and_then(|old| doc.links.get(&old));
-                let kept = kept.filter(|old| (old.from, old.from_slot) == from);
-                let via = pending.via.or(kept.and_then(|old| old.parent));
-                let Some(made) = doc.connect(from, to) else { return };
-                if via.is_some() {
-                    doc.set_parent(made, via);
-                }
-                if let Some(old) = moved.filter(|old| made != *old) {
-                    doc.disconnect(old);
-                }
+                doc.plug(from, to, pending.via, moved);
             }),
             (None, Some(link)) => history.edit("Disconnect", |doc| doc.disconnect(link)),
-            (None, None) if self.scene.hit(at, self.view.zoom()).node().is_none() => {
+            (None, None) if self.hit(at).node().is_none() => {
                 let screen = self.view.to_screen(at);
                 events.push(Event::OpenPalette {
                     at: at.into(),
@@ -396,7 +387,7 @@ impl Canvas {
 
     /// Dropped anywhere on a node: its first socket that fits and is free.
     fn on_node(&self, pending: &PendingLink, at: Pos2, _: &CanvasContext) -> Option<Socket> {
-        let id = self.scene.hit(at, self.view.zoom()).node()?;
+        let id = self.hit(at).node()?;
         let placed = self.scene.get(id)?;
         let free = |s: &Socket| *s != pending.fixed && pending.may_end(&self.scene, *s);
         let mut sockets = placed.sockets().map(|(s, _)| s).filter(free);

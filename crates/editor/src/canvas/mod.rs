@@ -70,6 +70,8 @@ pub struct Canvas {
     rename: Option<rename::Rename>,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
+    /// To be brought into the middle.
+    wanted: Option<Id>,
     /// Counts gestures: changes of one are one step.
     gestures: u64,
 }
@@ -132,6 +134,7 @@ impl Default for Canvas {
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
             fit: Some(BTreeSet::new()),
+            wanted: None,
             gestures: 0,
         }
     }
@@ -148,12 +151,9 @@ impl Canvas {
         self.view.zoom_by(steps, self.view.screen.center());
     }
 
-    /// Brings a node into the middle of the screen, and selects it.
+    /// Brings a node into the middle of the screen, and selects it, as soon as its level is seen.
     pub fn scroll_to(&mut self, id: Id) {
-        self.selection = BTreeSet::from([id]);
-        if let Some(rect) = self.scene.around(&self.selection) {
-            self.view.center(rect.center());
-        }
+        self.wanted = Some(id);
     }
 
     /// Lets the title of a node be typed.
@@ -196,6 +196,10 @@ impl Canvas {
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
         }
+        if let Some(node) = self.wanted.take().and_then(|id| self.scene.get(id)) {
+            self.selection = BTreeSet::from([node.id]);
+            self.view.center(node.rect().center());
+        }
         self.hover = self.under_pointer(&ui);
         let mut shown = self.draw(&mut ui, background, history, cx);
         self.show_rename(&mut ui, history, cx);
@@ -210,7 +214,12 @@ impl Canvas {
         let Some(at) = pointer.filter(|p| ui.ctx().layer_id_at(*p) == Some(ui.layer_id())) else {
             return Hit::Nothing;
         };
-        self.scene.hit(self.view.to_canvas(at), self.view.zoom())
+        self.hit(self.view.to_canvas(at))
+    }
+
+    /// What lies under a canvas point and can be seen.
+    fn hit(&self, at: Pos2) -> Hit {
+        self.scene.hit(at, self.view.zoom(), !self.links_hidden)
     }
 
     /// Wheel, middle button and space: these work over nodes too.

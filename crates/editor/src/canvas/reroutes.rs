@@ -15,6 +15,9 @@ const DOT: f32 = 5.5;
 
 impl Canvas {
     pub(super) fn paint_reroutes(&self, brush: &Brush) {
+        if self.links_hidden {
+            return;
+        }
         let drawn = self.drawn();
         for dot in self.scene.reroutes.iter().filter(|dot| drawn.contains(dot.at)) {
             let at = self.view.to_screen(dot.at);

@@ -199,12 +199,12 @@ impl Scene {
         ids.iter().filter_map(|id| self.get(*id)).map(Placed::rect).reduce(Rect::union)
     }
 
-    /// What lies under a canvas point; the topmost thing wins.
-    pub fn hit(&self, at: Pos2, zoom: f32) -> Hit {
+    /// What lies under a canvas point, perhaps without links; the topmost thing wins.
+    pub fn hit(&self, at: Pos2, zoom: f32, links: bool) -> Hit {
         let on_node = self.nodes.iter().rev().find_map(|node| hit_node(node, at, zoom));
+        let on_link = || self.hit_reroute(at, zoom).or_else(|| self.hit_link(at, zoom));
         on_node
-            .or_else(|| self.hit_reroute(at, zoom))
-            .or_else(|| self.hit_link(at, zoom))
+            .or_else(|| links.then(on_link).flatten())
             .or_else(|| self.hit_group(at, zoom))
             .unwrap_or(Hit::Nothing)
     }

@@ -108,6 +108,28 @@ impl Doc {
         Some(id)
     }
 
+    /// As [`Doc::connect`], with the reroute that the link is to run through last, or with the link of which
+    /// one end is moved here: from the same output it runs through the same reroutes.
+    pub fn plug(
+        &mut self,
+        from: Socket,
+        to: Socket,
+        via: Option<RerouteId>,
+        moved: Option<LinkId>,
+    ) -> Option<LinkId> {
+        let old = moved.and_then(|old| self.links.get(&old));
+        let same = old.filter(|old| (old.from, old.from_slot) == from);
+        let via = via.or(same.and_then(|old| old.parent));
+        let made = self.connect(from, to)?;
+        if via.is_some() {
+            self.set_parent(made, via);
+        }
+        if let Some(old) = moved.filter(|old| *old != made) {
+            self.disconnect(old);
+        }
+        Some(made)
+    }
+
     /// Adds a link between sockets that are there and fit.
     pub(super) fn link(&mut self, from: Socket, to: Socket) -> LinkId {
         let wanted = &self.nodes[self.index[&to.0]].inputs[to.1].ty;

@@ -118,6 +118,22 @@ fn a_subgraph_is_made_entered_and_left_by_keys_mouse_and_breadcrumb() {
 }
 
 #[test]
+fn a_node_within_subgraphs_is_shown_by_its_path() {
+    let (mut harness, _state) = window(&loaders());
+    let made = make(&mut harness, &[2, 3]);
+    harness.state_mut().go_to(&format!("{made}:3"));
+    harness.run_steps(3);
+    assert_eq!(prefix(&harness), format!("{made}:"));
+    assert_eq!(harness.state().tab().canvas.selection, BTreeSet::from([3]));
+    harness.state_mut().go_to("1");
+    harness.run_steps(3);
+    assert_eq!(
+        (prefix(&harness), harness.state().tab().canvas.selection.first()),
+        (String::new(), Some(&1))
+    );
+}
+
+#[test]
 fn the_open_subgraph_is_renamed_in_the_breadcrumb() {
     let (mut harness, _state) = window(&loaders());
     make(&mut harness, &[2, 3]);

@@ -126,3 +126,13 @@ fn a_ring_of_points_and_one_that_is_not_there_are_kept() {
     assert!(chain(&doc, 3).is_empty());
     assert_eq!(doc.to_json(), json);
 }
+
+#[test]
+fn a_link_that_is_moved_or_branched_runs_through_the_same_points() {
+    let mut doc = Doc::from_json(&shared(false)).unwrap();
+    let moved = doc.plug((1, 0), (4, 0), None, Some(1)).unwrap();
+    assert_eq!((chain(&doc, moved), doc.link_into(2, 0)), (vec![1, 2], None));
+    let branch = doc.plug((1, 0), (2, 0), Some(1), None).unwrap();
+    assert_eq!(chain(&doc, branch), [1]);
+    assert_eq!(written(&doc)[1], (json!(1), Json::Null, json!([2, moved, branch])));
+}
