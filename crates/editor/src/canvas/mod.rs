@@ -17,6 +17,7 @@ mod menus;
 mod minimap;
 mod nodes;
 mod notes;
+mod pending;
 mod rename;
 mod reroutes;
 mod route;
@@ -25,8 +26,8 @@ mod show;
 mod view;
 mod widgets;
 
-pub use gestures::PendingLink;
 pub use nodes::title;
+pub use pending::PendingLink;
 pub use route::Style;
 pub use scene::Socket;
 pub use view::View;

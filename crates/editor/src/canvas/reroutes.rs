@@ -3,7 +3,8 @@
 use super::{
     Canvas,
     brush::Brush,
-    gestures::{Gesture, PendingLink},
+    gestures::Gesture,
+    pending::PendingLink,
     scene::{Hit, Socket},
 };
 use crate::doc::{Doc, History, LinkId, RerouteId};

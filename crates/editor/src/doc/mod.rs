@@ -11,6 +11,7 @@ mod interface;
 mod json;
 mod levels;
 mod links;
+mod primitives;
 mod promoted;
 mod reroutes;
 mod subgraphs;

@@ -136,30 +136,41 @@ impl File {
         contract: &Contract,
         depth: usize,
     ) -> Vec<Widget> {
-        let doc = self.doc_at(level);
         let Some((node, inner)) = self.instance(level, id).filter(|_| depth < DEEPEST) else {
-            return widgets(doc, id, contract);
+            let primitive = self.primitive_widget(level, id, contract, depth);
+            return primitive
+                .map_or_else(|| widgets(self.doc_at(level), id, contract), |w| vec![w]);
         };
         let rows = node.promoted().into_iter().filter(Promoted::is_row);
-        let mut shown: Vec<Widget> = rows
-            .filter_map(|promoted| {
-                let source = self.source(inner, &promoted)?;
-                let there = self.widgets_at(source.level, source.node, contract, depth + 1);
-                let mut widget = there.into_iter().find(|w| is_called(w, &source.widget))?;
-                widget.name = promoted.name();
-                if promoted.node.is_none() {
-                    let slot = node.inputs.iter().position(|slot| slot.name == promoted.widget)?;
-                    node.inputs[slot].label().clone_into(&mut widget.label);
-                    widget.linked = doc.link_into(id, slot).is_some();
-                }
-                if !promoted.value.is_null() {
-                    widget.value = promoted.value;
-                }
-                Some(widget)
-            })
-            .collect();
+        let row = |promoted| self.row(level, id, promoted, contract, depth);
+        let mut shown: Vec<Widget> = rows.filter_map(row).collect();
         self.tell_apart(inner, &mut shown);
         shown
+    }
+
+    /// A promoted widget as the instance has it; `None` if it is not in the subgraph.
+    fn row(
+        &self,
+        level: Level,
+        id: Id,
+        promoted: Promoted,
+        contract: &Contract,
+        depth: usize,
+    ) -> Option<Widget> {
+        let (node, inner) = self.instance(level, id)?;
+        let source = self.source(inner, &promoted)?;
+        let there = self.widgets_at(source.level, source.node, contract, depth + 1);
+        let mut widget = there.into_iter().find(|w| is_called(w, &source.widget))?;
+        widget.name = promoted.name();
+        if promoted.node.is_none() {
+            let slot = node.input(&promoted.widget)?;
+            node.inputs[slot].label().clone_into(&mut widget.label);
+            widget.linked = self.doc_at(level).link_into(id, slot).is_some();
+        }
+        if !promoted.value.is_null() {
+            widget.value = promoted.value;
+        }
+        Some(widget)
     }
 
     /// Widgets of several inner nodes that are called the same get the nodes' names before theirs.
@@ -214,7 +225,8 @@ impl File {
         depth: usize,
     ) -> bool {
         if self.instance(level, id).is_none() || depth >= DEEPEST {
-            return self.doc_at_mut(level).set_widget(id, name, value, contract);
+            return self.set_primitive(level, id, &value, contract)
+                || self.doc_at_mut(level).set_widget(id, name, value, contract);
         }
         let Some((at, promoted, source)) = self.promoted(level, id, name) else { return false };
         let Source { level: inner, node, widget } = source;
@@ -248,7 +260,7 @@ impl File {
         matches!(level, Level::Subgraph(place) if self.instances_of(place).len() > 1)
     }
 
-    fn store(&mut self, level: Level, id: Id, at: usize, value: Json) {
+    pub(super) fn store(&mut self, level: Level, id: Id, at: usize, value: Json) {
         let Some(node) = self.doc_at_mut(level).node_mut(id) else { return };
         let mut values = list(&node.values).to_vec();
         values.resize(values.len().max(at + 1), Json::Null);
@@ -270,7 +282,8 @@ impl File {
             let Some((_, _, source)) = self.promoted(level, id, &name) else { break };
             (level, id, name) = (source.level, source.node, source.widget);
         }
-        self.doc_at_mut(level).set_control(id, &name, control, contract)
+        self.set_primitive_control(level, id, control, contract)
+            || self.doc_at_mut(level).set_control(id, &name, control, contract)
     }
 
     /// Whether the instance through which the open subgraph was entered shows a widget of one of its nodes.
@@ -314,10 +327,14 @@ impl File {
         }
     }
 
-    /// What comes after the values that instances have of their own.
+    /// What comes after the values that instances, and primitives before them, have of their own.
     fn next_values(&self, level: Level, contract: &Contract) -> Vec<(Id, String, Json)> {
-        let ids = self.doc_at(level).nodes().map(|node| node.id);
-        let instances = ids.filter_map(|id| Some((id, self.instance(level, id)?.0)));
+        let ids = || self.doc_at(level).nodes().map(|node| node.id);
+        let primitives =
+            ids().filter_map(|id| Some((id, self.primitive_widget(level, id, contract, 0)?)));
+        let primitives =
+            primitives.filter_map(|(id, w)| Some((id, w.name.clone(), w.next(w.control?)?)));
+        let instances = ids().filter_map(|id| Some((id, self.instance(level, id)?.0)));
         let next = instances.flat_map(|(id, node)| {
             let all = node.promoted().into_iter();
             let own = all.filter(|p| p.node.is_none() || !p.value.is_null());
@@ -326,7 +343,7 @@ impl File {
             let shown = shown.filter(move |w| !w.linked && own.contains(&w.name));
             shown.filter_map(move |w| Some((id, w.name.clone(), w.next(w.control?)?)))
         });
-        next.collect()
+        next.chain(primitives).collect()
     }
 }
 

@@ -54,7 +54,7 @@ impl Control {
     }
 
     /// Old editors only said whether to randomize.
-    fn read(json: &Json) -> Option<Self> {
+    pub(super) fn read(json: &Json) -> Option<Self> {
         match json {
             Json::Bool(true) => Some(Self::Randomize),
             Json::Bool(false) => Some(Self::Fixed),

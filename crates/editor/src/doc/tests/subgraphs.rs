@@ -383,3 +383,21 @@ fn what_instances_show_stays_when_its_node_moves_into_a_subgraph_and_out() {
     assert_eq!(unpacked, set([5]));
     assert_eq!(without_ids(&file.to_api(&contract()).unwrap()), sent);
 }
+
+#[test]
+fn a_primitive_before_a_subgraph_has_the_widget_that_it_feeds() {
+    let mut file = File::from_json(&nested()).unwrap();
+    file.enter(6);
+    let doc = file.doc_mut();
+    let primitive = doc.create_own("PrimitiveNode", [0.0, 0.0]).unwrap();
+    doc.connect((primitive, 0), (5, 1)).unwrap();
+    assert!(file.set_widget(primitive, "value", json!(40), &contract()));
+    assert!(file.set_control(primitive, "value", Control::Decrement, &contract()));
+    let shown = file.widgets(primitive, &contract());
+    assert_eq!((shown.len(), &shown[0].name[..], &shown[0].value), (1, "value", &json!(40)));
+    assert_eq!((shown[0].spec.as_ref().unwrap().name.as_str(), shown[0].linked), ("steps", false));
+    assert_eq!(inputs(&file, "6:5:3")["steps"], 40);
+    file.after_queue(&contract());
+    assert_eq!(file.doc().node(primitive).unwrap().values, json!([39, "decrement"]));
+    assert!(file.widgets(5, &contract())[0].linked);
+}
