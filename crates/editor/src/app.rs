@@ -366,6 +366,25 @@ impl App {
         tab.history.edit_file(what, |file| change(file, &tab.canvas.selection));
     }
 
+    /// Deletes the nodes and the reroutes that are selected.
+    pub(crate) fn delete(&mut self) {
+        let tab = self.tab_mut();
+        tab.history.edit("Delete", |doc| {
+            tab.canvas.reroutes.iter().for_each(|id| doc.remove_reroute(*id));
+            doc.remove(&tab.canvas.selection);
+        });
+    }
+
+    pub(crate) fn turn_links(&mut self) {
+        self.settings.link_style = self.settings.link_style.next();
+        self.take_settings();
+    }
+
+    pub(crate) fn hide_links(&mut self) {
+        self.settings.hide_links ^= true;
+        self.take_settings();
+    }
+
     /// Shows the selection whole, or the graph if nothing is selected.
     pub(crate) fn fit(&mut self) {
         let tab = self.tab_mut();

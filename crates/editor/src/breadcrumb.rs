@@ -128,25 +128,6 @@ impl App {
         tab.canvas.selection = unpacked;
     }
 
-    /// Deletes the nodes and the reroutes that are selected.
-    pub(crate) fn delete(&mut self) {
-        let tab = self.tab_mut();
-        tab.history.edit("Delete", |doc| {
-            tab.canvas.reroutes.iter().for_each(|id| doc.remove_reroute(*id));
-            doc.remove(&tab.canvas.selection);
-        });
-    }
-
-    pub(crate) fn turn_links(&mut self) {
-        self.settings.link_style = self.settings.link_style.next();
-        self.take_settings();
-    }
-
-    pub(crate) fn hide_links(&mut self) {
-        self.settings.hide_links ^= true;
-        self.take_settings();
-    }
-
     /// Tells of subgraphs in the file that is seen that cannot be read.
     pub(crate) fn tell_unread(&mut self) {
         let errors: Vec<_> = self

@@ -101,7 +101,10 @@ impl<'a> Flat<'a> {
             self.nodes.len() + self.links.len() < MOST_PARTS,
             "the subgraphs stand for more than {MOST_PARTS} nodes and links"
         );
-        let own = id(&node["id"]).context("a node has no id")?;
+        let own = id(&node["id"]).with_context(|| match prefix.strip_suffix(':') {
+            Some(outer) => format!("a node within the subgraph of node {outer} has no id"),
+            None => "a node has no id".to_owned(),
+        })?;
         let name = format!("{prefix}{own}");
         let mut renamed = renamed(prefix, &name, node);
         let none = HashMap::new();

@@ -50,8 +50,11 @@ impl Canvas {
         let mut wish = None;
         ui.menu_button((icons::ICON_PUBLISH.rich_text(), "Show on the subgraph"), |ui| {
             for widget in &widgets {
-                let shown = file.is_promoted(id, &widget.name);
-                if ui.add(Button::selectable(shown, &widget.label)).clicked() {
+                // What is an input of the subgraph is shown anyhow.
+                let input = file.is_input(id, &widget.name);
+                let shown = input || file.is_promoted(id, &widget.name);
+                let row = Button::selectable(shown, &widget.label);
+                if ui.add_enabled(!input, row).clicked() {
                     wish = Some((widget.name.clone(), !shown));
                 }
             }

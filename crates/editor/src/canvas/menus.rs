@@ -102,11 +102,12 @@ impl Canvas {
             ui.separator();
         }
         rows(ui, NODE, events);
-        if history.file().subgraph_name(id).is_some() {
+        let instance = history.file().subgraph_name(id).is_some();
+        if instance {
             rows(ui, INSTANCE, events);
         }
         self.promote_menu(ui, id, history, cx);
-        if item(ui, icons::ICON_EDIT, "Rename", "double click") {
+        if item(ui, icons::ICON_EDIT, "Rename", if instance { "" } else { "double click" }) {
             self.rename(id);
         }
         ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {

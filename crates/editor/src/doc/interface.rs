@@ -1,8 +1,7 @@
 //! The inputs and outputs of a subgraph: changing them, and the instances that follow.
 
 use super::{
-    Doc, File, INPUTS, Id, Link, LinkId, Node, OUTPUTS, Slot, is_border, levels::Level,
-    promoted::Promoted,
+    Doc, File, INPUTS, Id, Link, LinkId, Node, OUTPUTS, Slot, levels::Level, promoted::Promoted,
 };
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -160,7 +159,7 @@ impl File {
 
 impl Doc {
     fn conform(&mut self, id: Id, inputs: bool, old: &[Face], new: &[Face]) {
-        let Some(node) = self.node(id).filter(|node| !is_border(node.id)) else { return };
+        let Some(node) = self.node(id) else { return };
         let slots = if inputs { &node.inputs } else { &node.outputs };
         let place = |face: &Face| {
             let was = old.iter().position(|old| face.is(old))?;

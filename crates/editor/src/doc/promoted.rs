@@ -286,16 +286,21 @@ impl File {
             || self.doc_at_mut(level).set_control(id, &name, control, contract)
     }
 
-    /// Whether the instance through which the open subgraph was entered shows a widget of one of its nodes.
+    /// Whether the instance through which the open subgraph was entered shows a widget of one of its nodes,
+    /// though it is no input of the subgraph.
     pub fn is_promoted(&self, id: Id, widget: &str) -> bool {
-        let entered = self
-            .entered()
-            .and_then(|(level, instance)| Some(self.doc_at(level).node(instance)?.promoted()));
-        let fed = |p: &Promoted| self.doc().fed_widget(&p.widget);
-        entered.into_iter().flatten().any(|promoted| match promoted.node {
-            Some(node) => node == id && widget_of(widget) == promoted.widget,
-            None => fed(&promoted).is_some_and(|(node, name)| node == id && name == widget),
-        })
+        let entered = self.entered();
+        let node = entered.and_then(|(level, instance)| self.doc_at(level).node(instance));
+        let all = node.map(Node::promoted).unwrap_or_default();
+        all.iter().any(|p| p.node == Some(id) && p.widget == widget_of(widget))
+    }
+
+    /// Whether an input of the open subgraph feeds a widget of one of its nodes: it is one of the instances
+    /// then.
+    pub fn is_input(&self, id: Id, widget: &str) -> bool {
+        let inputs = self.doc().node(INPUTS).map_or(&[][..], |border| &border.outputs);
+        let fed = inputs.iter().flat_map(|input| self.doc().fed_widgets(&input.name));
+        fed.into_iter().any(|(node, name)| node == id && name == widget)
     }
 
     /// Lets all instances of the open subgraph show a widget of one of its nodes, or no longer; one that is

@@ -113,7 +113,7 @@ fn what_follows_a_bypassed_subgraph_is_fed_by_what_it_is_fed_by() {
 }
 
 #[test]
-fn a_subgraph_that_holds_itself_and_one_of_too_many_nodes_are_refused() {
+fn subgraphs_that_hold_themselves_or_too_many_nodes_or_none_with_an_id_are_refused() {
     let error = |nodes: Json| {
         let workflow = json!({"nodes": [{"id": 7, "type": "s"}], "links": [],
             "definitions": {"subgraphs": [{"id": "s", "nodes": nodes, "links": []}]}});
@@ -122,6 +122,7 @@ fn a_subgraph_that_holds_itself_and_one_of_too_many_nodes_are_refused() {
     assert!(error(json!([{"id": 1, "type": "s"}])).contains("node 7 holds itself"), "one");
     let many: Vec<Json> = (0..100).map(|i| json!({"id": i, "type": "s"})).collect();
     assert!(error(many.into()).contains("holds itself"), "many");
+    assert!(error(json!([{"type": "LoadImage"}])).contains("within the subgraph of node 7"));
     // 100 to the fourth nodes.
     let level = |i: u32| {
         let nodes: Vec<Json> =

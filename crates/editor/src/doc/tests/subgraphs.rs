@@ -260,8 +260,9 @@ fn a_widget_is_promoted_on_all_instances_and_demoted_again() {
     let mut file = File::from_json(&json).unwrap();
     file.enter(6);
     file.enter(5);
-    assert!(file.is_promoted(3, "seed") && file.is_promoted(3, "steps"));
-    assert!(!file.is_promoted(3, "cfg"));
+    assert!(file.is_promoted(3, "seed") && !file.is_input(3, "seed"));
+    assert!(file.is_input(3, "steps") && !file.is_promoted(3, "steps"));
+    assert!(!file.is_promoted(3, "cfg") && !file.is_input(3, "cfg"));
     file.promote(3, "cfg", true);
     assert!(file.is_promoted(3, "cfg"));
     file.leave();
