@@ -23,8 +23,7 @@ impl File {
         let node = doc.node(id).filter(|node| node.class == PRIMITIVE)?;
         let link = doc.links.values().find(|link| link.from == id)?;
         let input = &self.instance(level, link.to)?.0.inputs.get(link.to_slot)?.name;
-        let shown = self.widgets_at(level, link.to, contract, depth + 1);
-        let mut widget = shown.into_iter().find(|widget| widget.name == *input)?;
+        let mut widget = self.widget_at(level, link.to, input, contract, depth + 1)?;
         let ty = widget.spec.as_ref().map_or("", |spec| &spec.ty);
         let control = list(&node.values).get(CONTROL).and_then(Control::read);
         widget.control =

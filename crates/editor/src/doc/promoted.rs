@@ -54,9 +54,9 @@ impl Promoted {
     }
 
     /// Lets it be of another inner node.
-    pub(super) fn lead_to(&mut self, node: Id) {
-        self.node = Some(node);
-        self.raw[0] = node.to_string().into();
+    pub(super) fn lead_to(&mut self, node: Id, widget: &str) {
+        (self.node, self.widget) = (Some(node), widget.to_owned());
+        (self.raw[0], self.raw[1]) = (node.to_string().into(), widget.into());
     }
 
     /// Its name among the instance's widgets.
@@ -70,11 +70,6 @@ impl Promoted {
     fn is_row(&self) -> bool {
         !NO_ROWS.iter().any(|start| self.widget.starts_with(start))
     }
-}
-
-/// Whether the widget is called so, also by its name within a subgraph further in.
-fn is_called(widget: &Widget, name: &str) -> bool {
-    widget.name == name || widget.name.split_once(':').is_some_and(|(_, inner)| inner == name)
 }
 
 impl Node {
@@ -126,26 +121,51 @@ struct Source {
 impl File {
     /// A node's widgets in order, those that a subgraph promotes too; none if it is not on the open level.
     pub fn widgets(&self, id: Id, contract: &Contract) -> Vec<Widget> {
-        self.widgets_at(self.level(), id, contract, 0)
+        self.widgets_at(self.level(), id, contract)
     }
 
-    pub(super) fn widgets_at(
+    pub(super) fn widgets_at(&self, level: Level, id: Id, contract: &Contract) -> Vec<Widget> {
+        let Some((node, inner)) = self.instance(level, id) else {
+            let primitive = self.primitive_widget(level, id, contract, 0);
+            return primitive
+                .map_or_else(|| widgets(self.doc_at(level), id, contract), |w| vec![w]);
+        };
+        let rows = node.promoted().into_iter().filter(Promoted::is_row);
+        let row = |promoted| self.row(level, id, promoted, contract, 0);
+        let mut shown: Vec<Widget> = rows.filter_map(row).collect();
+        self.tell_apart(inner, &mut shown);
+        shown
+    }
+
+    /// The widgets of a node that is no instance.
+    fn plain_widgets(
         &self,
         level: Level,
         id: Id,
         contract: &Contract,
         depth: usize,
     ) -> Vec<Widget> {
-        let Some((node, inner)) = self.instance(level, id).filter(|_| depth < DEEPEST) else {
-            let primitive = self.primitive_widget(level, id, contract, depth);
-            return primitive
-                .map_or_else(|| widgets(self.doc_at(level), id, contract), |w| vec![w]);
-        };
-        let rows = node.promoted().into_iter().filter(Promoted::is_row);
-        let row = |promoted| self.row(level, id, promoted, contract, depth);
-        let mut shown: Vec<Widget> = rows.filter_map(row).collect();
-        self.tell_apart(inner, &mut shown);
-        shown
+        match self.primitive_widget(level, id, contract, depth) {
+            Some(widget) => vec![widget],
+            None => widgets(self.doc_at(level), id, contract),
+        }
+    }
+
+    /// The widget of that name, also if it is its name within a subgraph further in.
+    pub(super) fn widget_at(
+        &self,
+        level: Level,
+        id: Id,
+        name: &str,
+        contract: &Contract,
+        depth: usize,
+    ) -> Option<Widget> {
+        if self.instance(level, id).is_none() {
+            let all = self.plain_widgets(level, id, contract, depth);
+            return all.into_iter().find(|widget| widget.name == name);
+        }
+        let (_, promoted, _) = self.promoted(level, id, name).filter(|_| depth < DEEPEST)?;
+        self.row(level, id, promoted, contract, depth + 1)
     }
 
     /// A promoted widget as the instance has it; `None` if it is not in the subgraph.
@@ -158,9 +178,8 @@ impl File {
         depth: usize,
     ) -> Option<Widget> {
         let (node, inner) = self.instance(level, id)?;
-        let source = self.source(inner, &promoted)?;
-        let there = self.widgets_at(source.level, source.node, contract, depth + 1);
-        let mut widget = there.into_iter().find(|w| is_called(w, &source.widget))?;
+        let Source { level: there, node: of, widget } = self.source(inner, &promoted)?;
+        let mut widget = self.widget_at(there, of, &widget, contract, depth)?;
         widget.name = promoted.name();
         if promoted.node.is_none() {
             let slot = node.input(&promoted.widget)?;
@@ -203,9 +222,11 @@ impl File {
 
     fn promoted(&self, level: Level, id: Id, name: &str) -> Option<(usize, Promoted, Source)> {
         let (node, inner) = self.instance(level, id)?;
-        let mut all = node.promoted().into_iter().enumerate();
-        let called = |p: &Promoted| p.name() == name || p.node.is_some() && p.widget == name;
-        let (at, promoted) = all.find(|(_, promoted)| called(promoted))?;
+        let mut all = node.promoted();
+        let exactly = all.iter().position(|promoted| promoted.name() == name);
+        let inner_name = |p: &Promoted| p.node.is_some() && p.widget == name;
+        let at = exactly.or_else(|| all.iter().position(inner_name))?;
+        let promoted = all.swap_remove(at);
         let source = self.source(inner, &promoted)?;
         Some((at, promoted, source))
     }
@@ -344,7 +365,7 @@ impl File {
             let all = node.promoted().into_iter();
             let own = all.filter(|p| p.node.is_none() || !p.value.is_null());
             let own: Vec<String> = own.map(|promoted| promoted.name()).collect();
-            let shown = self.widgets_at(level, id, contract, 0).into_iter();
+            let shown = self.widgets_at(level, id, contract).into_iter();
             let shown = shown.filter(move |w| !w.linked && own.contains(&w.name));
             shown.filter_map(move |w| Some((id, w.name.clone(), w.next(w.control?)?)))
         });

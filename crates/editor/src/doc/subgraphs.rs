@@ -69,7 +69,7 @@ impl File {
                 if !shown.contains(&inner) {
                     shown.push(inner);
                 }
-                promoted.lead_to(instance);
+                promoted.lead_to(instance, &promoted.widget.clone());
             }
             if !shown.is_empty() {
                 node.set_promoted(all);
@@ -94,7 +94,8 @@ impl File {
         for (inner, widget, value) in values {
             self.give(level, ids[&inner], &widget, value, contract);
         }
-        self.hand_up(level, id, &node, &ids);
+        let now = |(inner, widget): (Id, String)| Some((*ids.get(&inner)?, widget));
+        self.hand_up(level, id, |widget| inner.promoted_by(&node, widget).and_then(now));
         if self.instances_of(place).is_empty() {
             self.definitions.retain(|definition| *definition.id != *class);
         }
@@ -102,17 +103,15 @@ impl File {
     }
 
     /// What the level's own instances showed of an instance that is now unpacked, they show of its nodes.
-    fn hand_up(&mut self, level: Level, id: Id, node: &Node, ids: &BTreeMap<Id, Id>) {
+    fn hand_up(&mut self, level: Level, id: Id, now: impl Fn(&str) -> Option<(Id, String)>) {
         let Level::Subgraph(place) = level else { return };
-        let inner = node.promoted();
         for (level, outer) in self.instances_of(place) {
             let Some(node) = self.doc_at_mut(level).node_mut(outer) else { continue };
             let mut all = node.promoted();
             let of_it = |p: &&mut Promoted| p.node == Some(id);
             for promoted in all.iter_mut().filter(of_it) {
-                let source = inner.iter().find(|inner| inner.widget == promoted.widget);
-                if let Some(new) = source.and_then(|source| ids.get(&source.node?)) {
-                    promoted.lead_to(*new);
+                if let Some((node, widget)) = now(&promoted.widget) {
+                    promoted.lead_to(node, &widget);
                 }
             }
             if all.iter().any(|p| p.node.is_some()) {
@@ -126,20 +125,21 @@ impl File {
     pub fn toggle_mode(&mut self, ids: &BTreeSet<Id>, mode: Mode) {
         let mut nodes = ids.iter().filter_map(|id| self.doc().node(*id));
         let mode = if nodes.all(|node| node.mode == mode) { Mode::Active } else { mode };
-        self.set_mode(self.level(), ids, mode);
+        self.set_mode(self.level(), ids, mode, &mut Vec::new());
     }
 
-    fn set_mode(&mut self, level: Level, ids: &BTreeSet<Id>, mode: Mode) {
+    /// `above` are the subgraphs that hold the level: one that holds itself must not be gone through for ever.
+    fn set_mode(&mut self, level: Level, ids: &BTreeSet<Id>, mode: Mode, above: &mut Vec<String>) {
         self.doc_at_mut(level).set_mode(ids, mode);
         for &id in ids {
-            if let Some(place) = self.own_subgraph(level, id, ids) {
-                let inner = Level::Subgraph(place);
-                let all = self.doc_at(inner).nodes().map(|node| node.id).collect();
-                // One that holds itself must not be gone through for ever.
-                if inner != level {
-                    self.set_mode(inner, &all, mode);
-                }
-            }
+            let class = self.doc_at(level).node(id).map(|node| node.class.clone());
+            let Some(class) = class.filter(|class| !above.contains(class)) else { continue };
+            let Some(place) = self.own_subgraph(level, id, ids) else { continue };
+            let inner = Level::Subgraph(place);
+            let all = self.doc_at(inner).nodes().map(|node| node.id).collect();
+            above.push(class);
+            self.set_mode(inner, &all, mode, above);
+            above.pop();
         }
     }
 
@@ -367,6 +367,15 @@ impl Doc {
             );
         }
         out
+    }
+
+    /// The inner node and its widget that an instance shows under the name.
+    fn promoted_by(&self, instance: &Node, widget: &str) -> Option<(Id, String)> {
+        let promoted = instance.promoted().into_iter().find(|p| p.widget == widget)?;
+        match promoted.node {
+            Some(node) => Some((node, promoted.widget)),
+            None => self.fed_widget(widget),
+        }
     }
 
     /// The values that an instance has of its own, by the inner nodes and widgets that they are for.

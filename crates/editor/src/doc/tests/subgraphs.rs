@@ -350,6 +350,20 @@ fn an_instance_that_is_muted_has_muted_nodes_and_others_do_not() {
 }
 
 #[test]
+fn subgraphs_that_hold_each_other_are_muted_and_shown_in_the_end() {
+    let mut json = nested();
+    let subgraphs = &mut json["definitions"]["subgraphs"];
+    subgraphs[0]["nodes"][0]["type"] = json!("outer");
+    subgraphs[0]["nodes"][0]["properties"] = json!({"proxyWidgets": [["5", "seed"]]});
+    let mut file = File::from_json(&json).unwrap();
+    file.toggle_mode(&set([6]), Mode::Muted);
+    assert!(file.widgets(6, &contract()).is_empty());
+    file.set_widget(6, "5:seed", json!(1), &contract());
+    file.after_queue(&contract());
+    assert!(file.to_api(&contract()).unwrap_err().to_string().contains("holds itself"));
+}
+
+#[test]
 fn a_subgraph_that_cannot_be_read_is_kept_and_told() {
     let mut json = nested();
     json["definitions"]["subgraphs"][0]["nodes"][0]["id"] = json!({"no": "number"});
@@ -379,9 +393,17 @@ fn what_instances_show_stays_when_its_node_moves_into_a_subgraph_and_out() {
     file.enter(7);
     file.unpack(new, &contract()).unwrap();
     file.leave();
+    assert_eq!(values(shown(&file, 7)), [99, 12]);
+    // Once more, so that both widgets are those of the sampler, one of them an input before.
+    file.enter(7);
+    file.unpack(5, &contract()).unwrap();
+    file.leave();
+    let shown_by = |file: &File| shown(file, 7).into_iter().map(|w| w.0).collect::<Vec<_>>();
+    assert_eq!(shown_by(&file), ["3:seed", "3:steps"]);
+    assert_eq!(values(shown(&file, 7)), [99, 12]);
     assert_eq!(without_ids(&file.to_api(&contract()).unwrap()), sent);
     let unpacked = file.unpack(7, &contract()).unwrap();
-    assert_eq!(unpacked, set([5]));
+    assert_eq!(unpacked, set([3]));
     assert_eq!(without_ids(&file.to_api(&contract()).unwrap()), sent);
 }
 
