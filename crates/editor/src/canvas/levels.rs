@@ -33,6 +33,7 @@ impl Canvas {
             None => self.fit = Some(BTreeSet::new()),
         }
         self.reroutes.clear();
+        self.groups.clear();
         (self.gesture, self.hover, self.rename) = (Gesture::None, Hit::Nothing, None);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     pending::PendingLink,
     scene::{Hit, Socket},
 };
-use crate::doc::{Doc, History, LinkId, RerouteId};
+use crate::doc::{Doc, History, LinkId, Part, RerouteId};
 use egui::{Pos2, Rect, Sense, Stroke, Ui, Vec2, accesskit::Role};
 use std::collections::BTreeSet;
 
@@ -61,10 +61,10 @@ impl Canvas {
         let made =
             history.edit_merged("Add a reroute", self.key(), |doc| self.add_reroute(doc, link, at));
         let Some(id) = made else { return Gesture::Pan };
-        self.selection.clear();
+        self.select(Part::default());
         self.reroutes = BTreeSet::from([id]);
         let (nodes, groups) = (Vec::new(), Vec::new());
-        Gesture::Move { from: at, nodes, groups, reroutes: vec![(id, at)] }
+        Gesture::Move { from: at, nodes, groups, reroutes: vec![(id, at)], onto: None }
     }
 
     /// Another link through the point, by the output that the others come from; it follows the pointer.

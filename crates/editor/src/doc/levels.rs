@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// All levels of a file. Cloning it is cheap: levels are shared.
 #[derive(Clone, Debug, Default)]
 pub struct File {
-    root: Arc<Doc>,
+    pub(super) root: Arc<Doc>,
     pub(super) definitions: Vec<Definition>,
     unread: Arc<[Unread]>,
     path: Vec<Entered>,
@@ -154,6 +154,10 @@ impl File {
         })
     }
 
+    pub(super) fn open(&self) -> Option<&Definition> {
+        self.definition(&self.path.last()?.definition)
+    }
+
     pub(super) fn place(&self, id: &str) -> Option<usize> {
         self.definitions.iter().position(|definition| *definition.id == *id)
     }
@@ -220,7 +224,7 @@ impl File {
 }
 
 impl Definition {
-    fn from_json(json: &Json) -> Result<Self> {
+    pub(super) fn from_json(json: &Json) -> Result<Self> {
         use anyhow::Context as _;
         let text = |key: &str| json[key].as_str().map(Arc::from);
         let id: Arc<str> = text("id").context("a subgraph has no id")?;
@@ -229,7 +233,7 @@ impl Definition {
         Ok(Self { id, name, doc: Arc::new(doc) })
     }
 
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         let mut json = self.doc.to_json();
         if json["name"].as_str() != Some(&self.name) && json["id"] != *self.name {
             json["name"] = (*self.name).into();

@@ -4,7 +4,7 @@ mod peak;
 mod product;
 
 pub use peak::Peak;
-pub use product::{Packed, Panels, Rows, Shared, pack, packed_len};
+pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared, pack, packed_len, width};
 
 use crate::{Act, Epilogue, Program, Result, Timings, Weight};
 use multiversion::multiversion;

@@ -1,7 +1,8 @@
 //! The matrix product of the CPU: rows times a weight in panels (Goto and van de Geijn 2008, without
 //! packing the rows, as a network's weights are packed once and its rows are read once).
 
-use half::{f16, slice::HalfFloatSliceExt as _};
+use half::f16;
+use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -14,6 +15,9 @@ const DEPTH: usize = 384;
 /// part of the result.
 const BLOCK: usize = 32 * ROWS;
 const COLUMNS: usize = 640;
+
+/// Columns of the widest panel there is.
+pub const MOST_WIDTH: usize = VECTORS * 16;
 
 /// Columns of a panel: they depend on the machine.
 pub fn width() -> usize {
@@ -200,7 +204,7 @@ impl WithSimd for Block<'_> {
                     let panel = match numbers {
                         Numbers::F32(x) => &x[place],
                         Numbers::F16(x) => {
-                            x[place].convert_to_f32_slice(&mut self.unpacked[..depth * width]);
+                            unpack(&x[place], &mut self.unpacked[..depth * width]);
                             &self.unpacked[..depth * width]
                         }
                     };
@@ -299,6 +303,20 @@ impl Tile<'_> {
     }
 }
 
+/// From f16, finite numbers only; without a branch, so that it is done with vectors.
+#[multiversion(targets = "simd")]
+fn unpack(from: &[f16], to: &mut [f32]) {
+    const BIAS: u32 = (127 - 15) << 23;
+    for (to, from) in to.iter_mut().zip(from) {
+        let bits = u32::from(from.to_bits());
+        let size = (bits & 0x7FFF) << 13;
+        // Below 2^-14 there is no leading one: it is put there and taken away.
+        let small = f32::from_bits(size | (BIAS + (1 << 23))) - f32::from_bits(BIAS + (1 << 23));
+        let number = if size < 1 << 23 { small.to_bits() } else { size.wrapping_add(BIAS) };
+        *to = f32::from_bits(number | (bits & 0x8000) << 16);
+    }
+}
+
 /// Numbers that several threads write, each in places of its own.
 #[derive(Clone, Copy)]
 pub struct Shared {
@@ -329,6 +347,16 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn every_finite_f16_is_unpacked_as_it_is() {
+        let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()).collect();
+        let mut unpacked = vec![0.0; all.len()];
+        unpack(&all, &mut unpacked);
+        for (number, unpacked) in all.iter().zip(unpacked) {
+            assert_eq!(number.to_f32().to_bits(), unpacked.to_bits());
+        }
+    }
 
     #[test]
     fn a_product_is_its_definition_for_every_rest() {

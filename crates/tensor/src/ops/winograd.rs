@@ -6,6 +6,7 @@
 
 use super::Conv;
 use crate::cpu::{self, Finish, Panels, Rows, Shared};
+use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::{array, marker::PhantomData};
@@ -68,19 +69,41 @@ impl<T> Kernels<T> {
         T: Tiling<M, A>,
     {
         let c = weight.len() / n / 9;
-        let len = cpu::packed_len(n, c);
+        let (len, width) = (cpu::packed_len(n, c), cpu::width());
         let mut numbers = vec![0.0; A * A * len];
-        for (f, panels) in numbers.chunks_exact_mut(len).enumerate() {
-            let (rows, columns) = (T::KERNEL[f / A], T::KERNEL[f % A]);
-            cpu::pack(panels, [n, c], |n, c_at| {
-                let kernel = &weight[(n * c + c_at) * 9..][..9];
-                let row = |y: usize| -> f64 {
-                    (0..3).map(|x| columns[x] * f64::from(kernel[3 * y + x])).sum()
-                };
-                (0..3).map(|y| rows[y] * row(y)).sum::<f64>() as f32
-            });
-        }
+        let all = Shared::new(&mut numbers);
+        (0..n).into_par_iter().step_by(width).for_each(|first| {
+            for i in 0..c {
+                let mut taps = [[0.0; cpu::MOST_WIDTH]; 9];
+                for (column, n) in (first..n.min(first + width)).enumerate() {
+                    let kernel = &weight[(n * c + i) * 9..][..9];
+                    taps.iter_mut().zip(kernel).for_each(|(taps, g)| taps[column] = *g);
+                }
+                for f in 0..A * A {
+                    // SAFETY: each panel of each product is of one task.
+                    let row = unsafe { all.from(f * len + first * c + i * width) };
+                    weighted(&T::KERNEL[f / A], &T::KERNEL[f % A], &taps, &mut row[..width]);
+                }
+            }
+        });
         Self { numbers, tiling: PhantomData }
+    }
+}
+
+/// One number of `K g K^T`, of kernels side by side.
+#[multiversion(targets = "simd")]
+fn weighted(
+    rows: &[f64; 3],
+    columns: &[f64; 3],
+    taps: &[[f32; cpu::MOST_WIDTH]; 9],
+    sums: &mut [f32],
+) {
+    sums.fill(0.0);
+    for (tap, taps) in taps.iter().enumerate() {
+        let factor = (rows[tap / 3] * columns[tap % 3]) as f32;
+        if factor != 0.0 {
+            sums.iter_mut().zip(taps).for_each(|(sum, g)| *sum += factor * g);
+        }
     }
 }
 
