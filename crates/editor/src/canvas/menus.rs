@@ -93,7 +93,7 @@ impl Canvas {
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
             Hit::Middle(link) | Hit::Link(link) => {
                 self.link_menu(ui, link, at, history, cx, events)
-            },
+            }
             Hit::Reroute(id) => {
                 if item(ui, icons::ICON_DELETE, "Delete the reroute", "") {
                     history.edit("Delete a reroute", |doc| doc.remove_reroute(id));
