@@ -410,12 +410,10 @@ impl Canvas {
 
     /// The link that a node is about to go into.
     fn paint_target(&self, brush: &Brush, link: LinkId) {
-        let curves = self.scene.links.iter().filter(|(id, _)| *id == link);
-        for (_, curve) in curves {
-            let [from, to] = [curve.from, curve.to].map(|end| self.view.to_screen(end));
-            let curve = Curve::new(from, to, brush.zoom);
-            brush.painter.add(curve.shape((5.0 * brush.zoom).max(3.0), brush.theme.accent));
-        }
+        let Some(route) = self.scene.route(link) else { return };
+        let width = (5.0 * brush.zoom).max(3.0);
+        let route = route.mapped(|at| self.view.to_screen(at), brush.zoom);
+        brush.painter.extend(route.shapes(width, brush.theme.accent));
     }
 
     /// The link that hangs on the pointer instead of where it was.
