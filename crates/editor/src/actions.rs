@@ -132,9 +132,12 @@ actions! {
         "add-node" "Add a node…" ICON_ADD_CIRCLE [] always => App::ask_node;
         "add-note" "Add a note" ICON_STICKY_NOTE_2 [] always => App::add_note;
         "select-all" "Select all" ICON_SELECT_ALL [CTRL A] has_nodes => App::select_all;
+        "leave-subgraph" "Leave the subgraph" ICON_LOGOUT [NONE Escape] inside => App::leave_subgraph;
         "deselect" "Clear the selection" ICON_DESELECT [NONE Escape] has_part => App::deselect;
     View 1:
         "fit" "Fit into view" ICON_FIT_SCREEN [NONE Period] has_nodes => App::fit;
+        "link-style" "Another style of links" ICON_TIMELINE [] always => App::turn_links;
+        "hide-links" "Hide or show links" ICON_VISIBILITY_OFF [] always => App::hide_links;
         "zoom-in" "Zoom in" ICON_ZOOM_IN [ALT Equals, ALT Plus] always
             => |app| app.tab_mut().canvas.zoom_by(1);
         "zoom-out" "Zoom out" ICON_ZOOM_OUT [ALT Minus] always
@@ -148,7 +151,7 @@ actions! {
         "help" "Help" ICON_HELP [NONE F1] always => |app| app.look_at(Panel::Help);
         "theme" "Light or dark" ICON_DARK_MODE [] always => App::turn_theme;
     Node 0:
-        "delete" "Delete" ICON_DELETE [NONE Delete, NONE Backspace] has_part => App::delete;
+        "delete" "Delete" ICON_DELETE [NONE Delete, NONE Backspace] has_choice => App::delete;
         "dissolve" "Delete, keep links" ICON_LINK [CTRL_SHIFT X] has_selection
             => |app| app.change("Delete, keep links", |doc, ids| doc.dissolve(ids));
         "delete-contents" "Delete with all in it" ICON_DELETE_SWEEP [CTRL Delete] has_groups
@@ -158,9 +161,9 @@ actions! {
         "rename" "Rename" ICON_EDIT [NONE F2] has_title => App::rename;
     Node 2:
         "mute" "Mute" ICON_BLOCK [CTRL M] has_selection
-            => |app| app.change("Mute", |doc, ids| doc.toggle_mode(ids, Mode::Muted));
+            => |app| app.change_file("Mute", |file, ids| file.toggle_mode(ids, Mode::Muted));
         "bypass" "Bypass" ICON_KEYBOARD_DOUBLE_ARROW_RIGHT [CTRL B] has_selection
-            => |app| app.change("Bypass", |doc, ids| doc.toggle_mode(ids, Mode::Bypassed));
+            => |app| app.change_file("Bypass", |file, ids| file.toggle_mode(ids, Mode::Bypassed));
         "collapse" "Collapse" ICON_UNFOLD_LESS [ALT C] has_selection
             => |app| app.change("Collapse", |doc, ids| {
                 let open = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.collapsed));
@@ -171,6 +174,10 @@ actions! {
                 let loose = ids.iter().any(|id| doc.node(*id).is_some_and(|n| !n.pinned));
                 doc.set_pinned(ids, loose);
             });
+    Node 3:
+        "make-subgraph" "Make a subgraph" ICON_ACCOUNT_TREE [CTRL_SHIFT E] has_selection => App::make_subgraph;
+        "enter-subgraph" "Enter the subgraph" ICON_LOGIN [] has_subgraph => App::enter_subgraph;
+        "unpack-subgraph" "Unpack the subgraph" ICON_UNARCHIVE [] has_subgraph => App::unpack_subgraphs;
     Color 0:
         "color-none" "No colour" ICON_FORMAT_COLOR_RESET [] has_part => |app| app.color("");
     Color 1:
@@ -272,6 +279,15 @@ fn undoes(app: &App) -> bool {
 }
 fn redoes(app: &App) -> bool {
     app.tab().history.redoes().is_some()
+}
+fn has_choice(app: &App) -> bool {
+    has_part(app) || !app.tab().canvas.reroutes.is_empty()
+}
+fn has_subgraph(app: &App) -> bool {
+    app.selected_subgraphs().next().is_some()
+}
+fn inside(app: &App) -> bool {
+    app.tab().history.file().path().next().is_some()
 }
 fn several_tabs(app: &App) -> bool {
     app.tabs.len() > 1

@@ -1,10 +1,10 @@
 //! The window: what is open, what is asked, and one frame of it.
 
 use crate::{
-    actions, bar, canvas,
+    actions, bar, breadcrumb, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    doc::{Doc, Id, Part},
+    doc::{Doc, File, Id, Part},
     files::{Answers, Weights},
     history_panel,
     overlay::Overlay,
@@ -146,6 +146,7 @@ impl App {
         let tab = Tab::new(self.last_tab, title, json)?;
         self.tabs.push(tab);
         self.active = self.tabs.len() - 1;
+        self.tell_unread();
         Ok(self.tab_mut())
     }
 
@@ -210,15 +211,19 @@ impl App {
         let able = actions::ACTIONS.iter().filter(|action| (action.enabled)(self));
         let able: BTreeSet<&str> = able.map(|action| action.id).collect();
         let tab = &mut self.tabs[self.active];
+        tab.canvas.link_style = self.settings.link_style;
+        tab.canvas.links_hidden = self.settings.hide_links;
         let cx = canvas::CanvasContext {
             catalog: &self.catalog,
             theme: &self.theme,
             runs: &self.runs,
             able: &able,
         };
+        let place = ui.available_rect_before_wrap();
         for event in tab.canvas.ui(ui, &mut tab.history, &cx) {
             self.take_canvas(event);
         }
+        breadcrumb::ui(self, ui, place);
     }
 
     fn take_canvas(&mut self, event: canvas::Event) {
@@ -285,14 +290,11 @@ impl App {
         }
     }
 
-    /// Shows a node, `12:7` if it is within a subgraph: the outermost one.
+    /// Shows a node, `12:7` if it is within a subgraph.
     fn jump(&mut self, tab: runs::Tab, path: &str) {
         let Some(at) = self.tabs.iter().position(|t| t.number == tab) else { return };
         self.active = at;
-        let outermost = path.split(':').next().and_then(|id| id.parse().ok());
-        if let Some(id) = outermost {
-            self.tab_mut().canvas.scroll_to(id);
-        }
+        self.go_to(path);
     }
 
     fn open_run(&mut self, title: &str, workflow: &Json, prompt: &serde_json::Map<String, Json>) {
@@ -377,6 +379,23 @@ impl App {
         let tab = self.tab_mut();
         let part = tab.canvas.part();
         tab.history.edit(what, |doc| change(doc, &part.nodes));
+    }
+
+    /// Changes the selected nodes, and what is in them.
+    pub(crate) fn change_file(&mut self, what: &'static str, change: fn(&mut File, &BTreeSet<Id>)) {
+        let tab = self.tab_mut();
+        let part = tab.canvas.part();
+        tab.history.edit_file(what, |file| change(file, &part.nodes));
+    }
+
+    pub(crate) fn turn_links(&mut self) {
+        self.settings.link_style = self.settings.link_style.next();
+        self.take_settings();
+    }
+
+    pub(crate) fn hide_links(&mut self) {
+        self.settings.hide_links ^= true;
+        self.take_settings();
     }
 
     /// Shows the selection whole, or the graph if nothing is selected.

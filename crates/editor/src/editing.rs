@@ -87,7 +87,10 @@ impl App {
     pub(crate) fn delete(&mut self) {
         let tab = self.tab_mut();
         let part = Part { nodes: tab.canvas.selection.clone(), groups: tab.canvas.groups.clone() };
-        tab.history.edit("Delete", |doc| doc.remove_part(&part));
+        tab.history.edit("Delete", |doc| {
+            tab.canvas.reroutes.iter().for_each(|id| doc.remove_reroute(*id));
+            doc.remove_part(&part);
+        });
         tab.canvas.select(Part::default());
     }
 

@@ -7,7 +7,8 @@
 pub mod actions;
 pub mod app;
 mod bar;
-pub mod brush;
+pub mod breadcrumb;
+mod brush;
 pub mod canvas;
 pub mod catalog;
 mod command_palette;

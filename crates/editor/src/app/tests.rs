@@ -1,6 +1,7 @@
 //! The window under the hands of a person, without a screen.
 
 mod editing;
+mod subgraphs;
 
 use super::*;
 use crate::{

@@ -4,7 +4,7 @@
 use super::{Canvas, CanvasContext, Event, Purpose, scene::Hit};
 use crate::{
     actions::{Action, Menu, action},
-    doc::{Doc, History, LinkId},
+    doc::{History, LinkId},
 };
 use egui::{Button, PointerButton, Popup, Pos2, Response, Ui};
 use egui_material_icons::{MaterialIcon, icons};
@@ -38,9 +38,17 @@ const NODE: &[&str] = &[
     "pin",
     "",
     "run-to",
+    "make-subgraph",
     "open-node",
     "rename",
 ];
+
+/// What there is beside that for an instance of a subgraph.
+const INSTANCE: &[&str] = &["enter-subgraph", "unpack-subgraph"];
+
+/// How all links are drawn.
+const LINKS: &[&str] = &["link-style", "hide-links"];
+
 const GROUP: &[&str] = &[
     "rename",
     "select-contents",
@@ -83,11 +91,21 @@ impl Canvas {
         let popup =
             if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
-            Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
+            Hit::Middle(link) | Hit::Link(link) => {
+                self.link_menu(ui, link, at, history, cx, events)
+            }
+            Hit::Reroute(id) => {
+                if item(ui, icons::ICON_DELETE, "Delete the reroute", "") {
+                    history.edit("Delete a reroute", |doc| doc.remove_reroute(id));
+                }
+            }
+            Hit::Socket(socket) if crate::doc::is_border(socket.node) => {
+                self.border_menu(ui, socket, history);
+            }
             Hit::GroupTitle(group) | Hit::GroupCorner(group) => {
                 self.group_menu(ui, group, cx, events)
             }
-            _ if about.node().is_some() => self.node_menu(ui, about, history.doc(), cx, events),
+            _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
             _ => rows(ui, CANVAS, cx, events),
         });
     }
@@ -96,12 +114,12 @@ impl Canvas {
         &mut self,
         ui: &mut Ui,
         about: Hit,
-        doc: &Doc,
+        history: &mut History,
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
         let Some(id) = about.node() else { return };
-        let Some(class) = doc.node(id).map(|n| n.class.clone()) else { return };
+        let Some(class) = history.doc().node(id).map(|n| n.class.clone()) else { return };
         if cx.runs.node(id).is_some_and(|s| !s.images.is_empty()) || class.starts_with("LoadImage")
         {
             if item(ui, icons::ICON_BRUSH, "Edit the mask", "") {
@@ -110,6 +128,10 @@ impl Canvas {
             ui.separator();
         }
         rows(ui, NODE, cx, events);
+        if history.file().subgraph_name(id).is_some() {
+            rows(ui, INSTANCE, cx, events);
+        }
+        self.promote_menu(ui, id, history, cx);
         submenu(ui, icons::ICON_ALIGN_HORIZONTAL_LEFT, Menu::Arrange, cx, events);
         submenu(ui, icons::ICON_PALETTE, Menu::Color, cx, events);
         if item(ui, icons::ICON_HELP, "Help", "F1") {
@@ -123,6 +145,7 @@ impl Canvas {
         link: LinkId,
         at: Pos2,
         history: &mut History,
+        cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
         if item(ui, icons::ICON_ADD_CIRCLE, "Insert a node", "") {
@@ -133,12 +156,14 @@ impl Canvas {
                 purpose,
             });
         }
-        if item(ui, icons::ICON_COMMIT, "Add a reroute", "drag the middle") {
-            history.edit("Add a reroute", |doc| doc.insert_reroute(link, at.into()));
+        if item(ui, icons::ICON_COMMIT, "Add a reroute", "Alt+click") {
+            history.edit("Add a reroute", |doc| self.add_reroute(doc, link, at));
         }
         if item(ui, icons::ICON_LINK_OFF, "Delete the link", "") {
             history.edit("Disconnect", |doc| doc.disconnect(link));
         }
+        ui.separator();
+        rows(ui, LINKS, cx, events);
     }
 
     fn group_menu(&self, ui: &mut Ui, group: usize, cx: &CanvasContext, events: &mut Vec<Event>) {
@@ -151,7 +176,7 @@ impl Canvas {
 }
 
 /// A row; whether it was clicked.
-fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
+pub(super) fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
     ui.add(Button::new((icon.rich_text(), title)).shortcut_text(keys)).clicked()
 }
 
@@ -200,11 +225,7 @@ mod tests {
 
     #[test]
     fn every_row_is_an_action_of_the_window() {
-        CANVAS
-            .iter()
-            .chain(NODE)
-            .chain(GROUP)
-            .filter(|id| !id.is_empty())
-            .for_each(|id| assert_eq!(action(id).id, *id));
+        let all = [CANVAS, NODE, GROUP, INSTANCE, LINKS].concat();
+        all.iter().filter(|id| !id.is_empty()).for_each(|id| assert_eq!(action(id).id, *id));
     }
 }

@@ -23,6 +23,7 @@ impl Canvas {
     pub fn select(&mut self, part: Part) {
         self.selection = part.nodes;
         self.groups = part.groups;
+        self.reroutes.clear();
     }
 
     /// The one node that is selected, if it is all.
@@ -90,9 +91,9 @@ impl Canvas {
         }
         let rect = self.scene.get(id)?.rect();
         let reach = rect.size().min_elem() / 2.0;
-        let distance = |(link, curve): &(LinkId, super::links::Curve)| {
-            let near = curve.bounds().intersects(rect);
-            near.then(|| (*link, curve.distance(rect.center())))
+        let distance = |(link, route): &(LinkId, super::route::Route)| {
+            let near = route.bounds().intersects(rect);
+            near.then(|| (*link, route.distance(rect.center())))
         };
         let mut links: Vec<(LinkId, f32)> = self.scene.links.iter().filter_map(distance).collect();
         links.retain(|(_, distance)| *distance < reach);
@@ -129,7 +130,7 @@ impl Canvas {
 }
 
 /// Takes it into the set, or out of it.
-fn toggle<T: Ord>(set: &mut BTreeSet<T>, it: T) {
+pub(super) fn toggle<T: Ord>(set: &mut BTreeSet<T>, it: T) {
     if let Some(it) = Some(it).filter(|it| !set.remove(it)) {
         set.insert(it);
     }

@@ -3,6 +3,8 @@
 mod clipboard;
 mod json;
 mod links;
+mod reroutes;
+mod subgraphs;
 mod undo;
 mod widgets;
 

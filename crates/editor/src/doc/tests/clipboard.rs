@@ -174,7 +174,8 @@ fn a_reroute_without_its_source_is_of_no_type() {
     let bench = Bench::new();
     let (mut doc, ids) = bench.chain(1);
     let link = doc.link_into(ids[1], 0).unwrap();
-    let reroute = doc.insert_reroute(link, [0.0; 2]).unwrap();
+    let reroute = doc.create_own("Reroute", [0.0; 2]).unwrap();
+    assert!(doc.insert_on(link, reroute));
     let mut history = History::new(doc);
     let new = history.edit("Duplicate", |doc| doc.duplicate(&part([reroute]), [9.0; 2], false));
     let copy = history.doc().node(*new.nodes.first().unwrap()).unwrap();

@@ -56,7 +56,7 @@ const ACTIONS: &[Action] = &[
     }),
     ("reroute", |hand, history| {
         if let Some(link) = hand.link(history) {
-            history.edit("reroute", |doc| doc.insert_reroute(link, [3.0, 4.0]));
+            history.edit("reroute", |doc| doc.add_reroute(link, 0, [3.0, 4.0]));
         }
     }),
     ("insert", |hand, history| {
@@ -125,7 +125,7 @@ const ACTIONS: &[Action] = &[
     ("mode", |hand, history| {
         let mode = [Mode::Muted, Mode::Bypassed][hand.dice.below(2)];
         let part = hand.part(history);
-        history.edit("mode", |doc| doc.toggle_mode(&part.nodes, mode));
+        history.edit_file("mode", |file| file.toggle_mode(&part.nodes, mode));
     }),
     ("flags", |hand, history| {
         let (part, on) = (hand.part(history), hand.dice.below(2) == 0);
