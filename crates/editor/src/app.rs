@@ -4,9 +4,10 @@ use crate::{
     actions, bar, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    doc::{Doc, Id},
+    doc::{Doc, File, History, Id},
     files::{Answers, Weights},
     history_panel,
+    journal::Journal,
     overlay::Overlay,
     palette::Palette,
     runs::{self, Runs},
@@ -64,6 +65,7 @@ pub struct App {
     pub(crate) overlay: Option<Overlay>,
     /// Whether the window closes without another question.
     pub(crate) leaving: bool,
+    pub(crate) journal: Journal,
     last_tab: runs::Tab,
 }
 
@@ -113,9 +115,11 @@ impl App {
             answers: Answers::new(ctx),
             overlay: None,
             leaving: false,
+            journal: Journal::default(),
             last_tab: 0,
             setup,
         };
+        app.restore();
         if let Some(path) = app.setup.open.take() {
             app.open_path(&path);
         }
@@ -136,11 +140,15 @@ impl App {
 
     /// Opens a graph in UI form in a tab of its own and shows it.
     pub fn open_json(&mut self, title: &str, json: &Json) -> Result<&mut Tab> {
+        Ok(self.open_history(title, History::of(File::from_json(json)?)))
+    }
+
+    /// Opens a graph with its history in a tab of its own and shows it.
+    pub(crate) fn open_history(&mut self, title: &str, history: History) -> &mut Tab {
         self.last_tab += 1;
-        let tab = Tab::new(self.last_tab, title, json)?;
-        self.tabs.push(tab);
+        self.tabs.push(Tab::new(self.last_tab, title, history));
         self.active = self.tabs.len() - 1;
-        Ok(self.tab_mut())
+        self.tab_mut()
     }
 
     pub(crate) fn new_tab(&mut self) {
@@ -236,6 +244,7 @@ impl eframe::App for App {
         actions::keys(self);
         self.queue_on_change();
         bar::top(self, ui);
+        bar::held(self, ui);
         bar::status(self, ui);
         side::ui(self, ui);
         CentralPanel::default().frame(Frame::NONE.fill(self.theme.canvas)).show(ui, |ui| {
@@ -245,6 +254,7 @@ impl eframe::App for App {
         });
         self.show_dialog();
         self.toasts.ui(&ctx, &self.theme);
+        self.keep();
     }
 
     fn persist_egui_memory(&self) -> bool {
@@ -376,4 +386,4 @@ impl App {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,30 @@ use egui::{
     Align, Button, DragValue, Frame, Layout, Panel, ProgressBar, RichText, Role, Ui, WidgetInfo,
     vec2,
 };
-use egui_material_icons::icons::{ICON_CLOSE, ICON_MENU};
+use egui_material_icons::icons::{ICON_CLOSE, ICON_HISTORY, ICON_MENU};
+
+/// Says that runs were left by an earlier window, and asks what shall become of them.
+pub fn held(app: &mut App, ui: &mut Ui) {
+    let count = app.runs.held().count();
+    if count == 0 {
+        return;
+    }
+    let frame = Frame::NONE.fill(app.theme.field).inner_margin(MARGIN);
+    Panel::top("held").frame(frame).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            let icon = RichText::new(ICON_HISTORY.codepoint).size(18.0).color(app.theme.warning);
+            ui.label(icon);
+            let runs = if count == 1 { "1 run is" } else { &*format!("{count} runs are") };
+            ui.label(format!("{runs} waiting from last time"));
+            if ui.button("Run them").clicked() {
+                app.runs.release();
+            }
+            if ui.button("Discard them").clicked() {
+                app.runs.discard_held();
+            }
+        });
+    });
+}
 
 /// Height of what stands in the top bar.
 const HEIGHT: f32 = 30.0;

@@ -5,6 +5,7 @@ use crate::{
     app::App,
     command_palette::Commands,
     files, missing,
+    overlay::Overlay,
     palette::Palette,
     runs, templates,
     theme::{GAP, RADIUS, Theme},
@@ -144,16 +145,28 @@ impl App {
 }
 
 impl App {
-    /// Keeps the window open where closing it would lose something, and asks.
+    /// Keeps the window open where closing it would lose something, and asks. The journal brings unsaved
+    /// graphs back at the next start, so there is nothing to ask while it can be written: a question that
+    /// saves nobody anything is soon clicked away unread. Closing a tab does throw it away, and asks.
     pub(crate) fn guard_window(&mut self) {
         let asked = self.ctx.input(|i| i.viewport().close_requested());
-        let unsaved: Vec<&str> =
-            self.tabs.iter().filter(|t| t.modified()).map(|t| t.title.as_str()).collect();
-        if !asked || self.leaving || unsaved.is_empty() {
+        if !asked || self.leaving {
             return;
         }
+        let unsaved: Vec<&str> =
+            self.tabs.iter().filter(|t| t.modified()).map(|t| t.title.as_str()).collect();
+        let painting = matches!(self.overlay, Some(Overlay::Mask(..)));
+        let text = match self.journal.flush() {
+            _ if painting => "The mask that is being painted is in no file.".to_owned(),
+            Err(error) if !unsaved.is_empty() => {
+                format!(
+                    "Changes that are in no file: {}. They cannot be kept: {error:#}.",
+                    unsaved.join(", ")
+                )
+            }
+            _ => return,
+        };
         self.ctx.send_viewport_cmd(ViewportCommand::CancelClose);
-        let text = format!("Changes that are in no file: {}.", unsaved.join(", "));
         self.show(Dialog::Ask(Question {
             title: "Leave without saving?".into(),
             text,

@@ -13,9 +13,11 @@ use anyhow::{Context as _, Result, ensure};
 use egui::{Context, RichText, Ui};
 use rfd::FileDialog;
 use std::{
+    fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::mpsc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// What a file of weights is.
@@ -275,12 +277,36 @@ pub fn copy_new(from: &Path, to: &Path) -> Result<PathBuf> {
     Ok(to.to_owned())
 }
 
-/// Writes beside the file, then renames: there is never half a file.
+/// Writes beside the file, then renames: there is never half a file, not even when the power fails.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = path.with_added_extension(format!("{}.part", std::process::id()));
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    });
     written.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
     Ok(())
+}
+
+/// So many damaged files are kept for whoever wants to look at them.
+const SET_ASIDE: usize = 20;
+
+/// Moves a file of ours that cannot be read out of the way; what to tell of it.
+pub fn set_aside(path: &Path, state_dir: &Path, why: anyhow::Error) -> anyhow::Error {
+    let folder = state_dir.join("damaged");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let kept = folder.join(format!("{seconds}-{}-{name}", uuid::Uuid::new_v4()));
+    let moved = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(path, &kept));
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    // The oldest are first.
+    all.sort();
+    let surplus = all.len().saturating_sub(SET_ASIDE);
+    all.iter().take(surplus).for_each(|old| drop(std::fs::remove_file(old)));
+    let place = moved.map_or_else(|_| path.to_owned(), |()| kept);
+    why.context(format!("{name} is damaged and was left out; it is kept as {}", place.display()))
 }
 
 /// The name that a picture's copy is offered.

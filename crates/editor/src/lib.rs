@@ -16,6 +16,7 @@ pub mod doc;
 mod files;
 mod help;
 pub mod history_panel;
+mod journal;
 pub mod lens;
 pub mod mask;
 mod missing;

@@ -30,8 +30,16 @@ impl Node for LoadImage {
 }
 
 /// A window that shows this graph; what it keeps goes with the folder.
-fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir) {
+pub(crate) fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir) {
     let state = tempfile::tempdir().unwrap();
+    let mut harness = window_on(state.path());
+    harness.state_mut().open_json("test", graph).unwrap();
+    harness.run_steps(2);
+    (harness, state)
+}
+
+/// A window as it starts, with what is kept in a folder.
+pub(crate) fn window_on(state_dir: &Path) -> Harness<'static, App> {
     let setup = Setup {
         types: Vec::leak(vec![NodeType::of::<LoadImage>()]),
         host: folders(),
@@ -39,18 +47,15 @@ fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir) {
         device: "nothing".into(),
         folders: Vec::new(),
         weights: Box::new(|_| anyhow::bail!("no weights here")),
-        state_dir: state.path().to_owned(),
+        state_dir: state_dir.to_owned(),
         open: None,
     };
-    let mut harness = Harness::builder()
+    Harness::builder()
         .with_size([1200.0, 800.0])
-        .build_eframe(|cc| App::new(setup, Box::new(Played::default()), &cc.egui_ctx));
-    harness.state_mut().open_json("test", graph).unwrap();
-    harness.run_steps(2);
-    (harness, state)
+        .build_eframe(|cc| App::new(setup, Box::new(Played::default()), &cc.egui_ctx))
 }
 
-fn empty() -> Json {
+pub(crate) fn empty() -> Json {
     json!({"nodes": [], "links": []})
 }
 
@@ -136,8 +141,8 @@ fn each_run_of_a_batch_has_a_seed_of_its_own() {
 }
 
 #[test]
-fn a_window_with_unsaved_work_does_not_close_unasked() {
-    let (mut harness, _state) = window(&empty());
+fn a_window_whose_unsaved_work_cannot_be_kept_does_not_close_unasked() {
+    let (mut harness, state) = window(&empty());
     let close = |harness: &mut Harness<App>| {
         let root = harness.input_mut().viewports.get_mut(&ViewportId::ROOT).unwrap();
         root.events.push(ViewportEvent::Close);
@@ -147,6 +152,12 @@ fn a_window_with_unsaved_work_does_not_close_unasked() {
     };
     assert!(!close(&mut harness), "nothing would be lost");
     harness.state_mut().add_note();
+    harness.step();
+    assert!(!close(&mut harness), "the next start brings it back");
+    std::fs::remove_dir_all(state.path()).unwrap();
+    std::fs::write(state.path(), "in the way").unwrap();
+    harness.state_mut().add_note();
+    harness.step();
     assert!(close(&mut harness));
     harness.step();
     harness.get_by_label("Leave").click();

@@ -182,11 +182,19 @@ fn a_new_window_goes_on_with_the_queue_and_the_history_of_the_old() {
     session.tell(Event::Ended(1, End::Completed));
     session.tell(Event::Started(2));
     runs.poll(&ctx);
+    let kept: Vec<Run> = serde_json::from_str(&serde_json::to_string(runs.all()).unwrap()).unwrap();
+    let waiting: Vec<Number> = runs.queued().map(|run| run.number).collect();
     let (mut new, ..) = played();
-    new.restore(serde_json::from_str(&runs.to_json().to_string()).unwrap());
+    new.take_back(kept, &waiting, |tab| tab + 10);
     let titles = |runs: Vec<&Run>| runs.iter().map(|run| run.title.clone()).collect::<Vec<_>>();
-    assert_eq!(titles(new.waiting()), ["runs", "first", "waits"]);
     assert_eq!(titles(new.all().iter().filter(|run| run.over()).collect()), ["done"]);
+    assert_eq!(titles(new.held().collect()), ["runs", "first", "waits"]);
+    assert!(new.waiting().is_empty(), "nothing runs before a person says so");
+    assert!(new.all().iter().all(|run| run.tab == 11));
+    new.cancel(new.held().last().unwrap().number);
+    new.release();
+    assert_eq!(titles(new.waiting()), ["runs", "first"]);
+    assert_eq!(new.held().count(), 0);
 }
 
 #[test]
