@@ -93,6 +93,7 @@ actions! {
         "next-tab" "Next tab" ICON_SKIP_NEXT [CTRL PageDown] several_tabs => |app| app.turn(1);
         "last-tab" "Previous tab" ICON_SKIP_PREVIOUS [CTRL PageUp] several_tabs => |app| app.turn(-1);
     File 3:
+        "refresh" "Look for files again" ICON_REFRESH [NONE R] always => App::refresh;
         "settings" "Settings…" ICON_SETTINGS [CTRL Comma] always => |app| app.show(Dialog::Settings);
         "quit" "Quit" ICON_LOGOUT [CTRL Q] always => |app| app.ctx.send_viewport_cmd(ViewportCommand::Close);
     Edit 0:

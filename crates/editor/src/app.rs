@@ -5,6 +5,7 @@ use crate::{
     catalog::Catalog,
     dialog::Dialog,
     doc::{Doc, File, History, Id},
+    drops::Dropped,
     files::{Answers, Weights},
     history_panel,
     journal::Journal,
@@ -18,6 +19,7 @@ use crate::{
     templates,
     theme::Theme,
     toasts::Toasts,
+    transfer::Transfers,
 };
 use anyhow::{Result, anyhow};
 use egui::{CentralPanel, Context, Frame, Ui, ViewportBuilder, vec2};
@@ -63,6 +65,8 @@ pub struct App {
     pub(crate) toasts: Toasts,
     pub(crate) answers: Answers,
     pub(crate) overlay: Option<Overlay>,
+    pub(crate) dropped: Dropped,
+    pub(crate) transfers: Transfers,
     /// Whether the window closes without another question.
     pub(crate) leaving: bool,
     pub(crate) journal: Journal,
@@ -114,6 +118,8 @@ impl App {
             toasts: Toasts::default(),
             answers: Answers::new(ctx),
             overlay: None,
+            dropped: Dropped::default(),
+            transfers: Transfers::default(),
             leaving: false,
             journal: Journal::default(),
             last_tab: 0,

@@ -182,6 +182,7 @@ pub fn status(app: &mut App, ui: &mut Ui) {
                 (Some(run), n) => format!("runs {}, {n} wait", run.title),
             };
             line(ui, queue);
+            app.transfers.ui(ui, &app.theme);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let doc = app.tab().history.doc();
                 line(ui, format!("{} nodes, {} links", doc.nodes().len(), doc.links.len()));

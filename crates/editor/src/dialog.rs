@@ -24,7 +24,7 @@ pub enum Dialog {
     Path(PathField),
     Ask(Question),
     Missing(missing::Report),
-    Weights(Box<files::Found>),
+    Weights(Vec<files::Found>),
 }
 
 /// Something to be decided.
@@ -197,7 +197,7 @@ impl Dialog {
             Self::Path(field) => path(app, ui, field),
             Self::Ask(question) => ask(app, ui, question),
             Self::Missing(report) => report.ui(&app.theme, ui),
-            Self::Weights(found) => found.ui(app, ui),
+            Self::Weights(all) => weights(app, ui, all),
         };
         if done { Next::Close } else { Next::Stay }
     }
@@ -248,6 +248,20 @@ fn path(app: &mut App, ui: &mut Ui, field: &mut PathField) -> bool {
         return true;
     }
     cancel
+}
+
+/// Draws what each dropped file of weights is, until all are settled.
+fn weights(app: &mut App, ui: &mut Ui, all: &mut Vec<files::Found>) -> bool {
+    ui.set_max_width(560.0);
+    ScrollArea::vertical().id_salt("weights").max_height(520.0).show(ui, |ui| {
+        let mut number = 0;
+        all.retain(|found| {
+            number += 1;
+            !ui.push_id(number, |ui| found.ui(app, ui)).inner
+        });
+    });
+    ui.add_space(GAP);
+    ui.button("Close").clicked() || all.is_empty()
 }
 
 fn browse(app: &mut App, ui: &mut Ui) -> bool {

@@ -8,8 +8,9 @@ use crate::{
     runs,
     tabs::{Tab, stem},
     theme::GAP,
+    transfer::claim,
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use egui::{Context, RichText, Ui};
 use rfd::FileDialog;
 use std::{
@@ -41,7 +42,7 @@ pub struct Answers {
     receiver: mpsc::Receiver<Said>,
 }
 
-enum Said {
+pub(crate) enum Said {
     Path(Want, PathBuf),
     /// There is no file dialog here.
     NoDialog(Want),
@@ -59,7 +60,7 @@ impl Answers {
     }
 
     /// Does something slow on a thread of its own.
-    fn work(&self, work: impl FnOnce() -> Option<Said> + Send + 'static) {
+    pub(crate) fn work(&self, work: impl FnOnce() -> Option<Said> + Send + 'static) {
         let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
         std::thread::spawn(move || {
             if let Some(said) = work() {
@@ -220,16 +221,6 @@ impl App {
         let opened = open::path(self, path).with_context(|| path.display().to_string());
         self.tell_error(opened);
     }
-
-    /// Opens what was dropped on the window.
-    pub(crate) fn take_dropped(&mut self) {
-        let dropped = self.ctx.input_mut(|i| std::mem::take(&mut i.raw.dropped_files));
-        for file in dropped {
-            let opened = open::dropped(self, file.path());
-            let opened = opened.with_context(|| file.path().display().to_string());
-            self.tell_error(opened);
-        }
-    }
 }
 
 /// A dialog that begins where the tab's file is.
@@ -242,39 +233,20 @@ fn beside(tab: &Tab) -> FileDialog {
 }
 
 impl Found {
-    /// What the file is, and the offer to put it where it belongs; whether the dialog is done.
-    pub fn ui(&mut self, app: &mut App, ui: &mut Ui) -> bool {
-        ui.set_max_width(560.0);
+    /// What the file is, and the offer to put it where it belongs; whether that is settled.
+    pub fn ui(&self, app: &mut App, ui: &mut Ui) -> bool {
         heading(ui, &self.path.file_name().unwrap_or_default().to_string_lossy());
         ui.label(RichText::new(&self.weights.about).monospace());
         ui.add_space(GAP);
-        let mut done = false;
-        if let Some(home) = self.weights.home.clone() {
-            let target = home.join(self.path.file_name().unwrap_or_default());
-            let there = target.exists();
-            let text = if there { "is there already" } else { "is where it belongs" };
-            ui.label(format!("{} {text}", target.display()));
-            if ui.add_enabled(!there, egui::Button::new("Copy it there")).clicked() {
-                let from = self.path.clone();
-                app.answers.work(move || Some(Said::Copied(copy_new(&from, &target))));
-                done = true;
-            }
-        }
-        done | ui.button("Close").clicked()
+        self.offer(app, ui)
     }
 }
 
-/// Copies a file to a place where none is. Half a file is never seen under its name.
-pub fn copy_new(from: &Path, to: &Path) -> Result<PathBuf> {
-    let folder = to.parent().context("a file has a folder")?;
-    std::fs::create_dir_all(folder)?;
-    ensure!(!to.exists(), "{} is there already", to.display());
-    let part = to.with_added_extension("part");
-    let copied = std::fs::copy(from, &part).and_then(|_| std::fs::rename(&part, to));
-    copied
-        .inspect_err(|_| drop(std::fs::remove_file(&part)))
-        .with_context(|| to.display().to_string())?;
-    Ok(to.to_owned())
+/// Writes a file where none is.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = path.with_added_extension("new");
+    write_whole(&part, bytes)?;
+    claim(&part, path).inspect_err(|_| drop(std::fs::remove_file(&part)))
 }
 
 /// Writes beside the file, then renames: there is never half a file, not even when the power fails.

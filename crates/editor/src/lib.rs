@@ -13,6 +13,7 @@ pub mod catalog;
 mod command_palette;
 mod dialog;
 pub mod doc;
+mod drops;
 mod files;
 mod help;
 pub mod history_panel;
@@ -37,6 +38,7 @@ mod templates;
 pub mod theme;
 pub mod thumbnails;
 mod toasts;
+mod transfer;
 pub mod viewer;
 
 pub use app::{App, Setup, run};

@@ -15,7 +15,7 @@ use serde_json::json;
 #[derive(Inputs)]
 #[expect(dead_code)]
 struct LoadImage {
-    #[widget(graph::widget::file("input"))]
+    #[widget(graph::widget::file("input").with("image_upload", true))]
     image: String,
     #[widget(graph::widget::seed())]
     seed: u64,
@@ -46,7 +46,10 @@ pub(crate) fn window_on(state_dir: &Path) -> Harness<'static, App> {
         services: Services::default(),
         device: "nothing".into(),
         folders: Vec::new(),
-        weights: Box::new(|_| anyhow::bail!("no weights here")),
+        weights: Box::new(|path| {
+            let home = Some(path.with_file_name("checkpoints"));
+            Ok(crate::Weights { about: "a network".into(), home })
+        }),
         state_dir: state_dir.to_owned(),
         open: None,
     };

@@ -138,6 +138,11 @@ impl Canvas {
         }
     }
 
+    /// The node at a point of the screen.
+    pub fn node_at(&self, screen: Pos2) -> Option<Id> {
+        self.scene.hit(self.view.to_canvas(screen), self.view.zoom()).node()
+    }
+
     /// Lets the title of a node be typed.
     pub fn rename(&mut self, id: Id) {
         self.rename = Some(rename::Rename::new(rename::Target::Node(id)));

@@ -1,0 +1,186 @@
+//! What comes from outside: files dropped on the window, pictures pasted into it.
+
+use crate::{
+    app::App,
+    doc::{Id, widgets},
+    open,
+};
+use anyhow::{Context as _, Result};
+use egui::{Event, Pos2};
+use std::{path::PathBuf, time::Duration};
+
+/// Files that were dropped, until it is known where.
+#[derive(Default)]
+pub struct Dropped {
+    files: Vec<PathBuf>,
+    /// In egui's time.
+    at: f64,
+}
+
+/// While something is dragged over a window it hears nothing of the pointer; that comes right after the
+/// drop, or not at all if the pointer rests.
+const POINTER: Duration = Duration::from_millis(200);
+
+impl App {
+    /// Opens what was dropped on the window.
+    pub(crate) fn take_dropped(&mut self) {
+        let (new, now, moved) = self.ctx.input_mut(|i| {
+            let moved = i.events.iter().any(|event| matches!(event, Event::PointerMoved(_)));
+            (std::mem::take(&mut i.raw.dropped_files), i.time, moved)
+        });
+        if !new.is_empty() {
+            self.dropped.at = now;
+            self.dropped.files.extend(new.iter().map(|file| file.path().to_owned()));
+        }
+        if self.dropped.files.is_empty() {
+            return;
+        }
+        if !moved && now - self.dropped.at < POINTER.as_secs_f64() {
+            return self.ctx.request_repaint_after(POINTER);
+        }
+        let onto = self.ctx.pointer_latest_pos().and_then(|at| self.loader_at(at));
+        for path in std::mem::take(&mut self.dropped.files) {
+            let opened = open::dropped(self, &path, onto);
+            self.tell_error(opened.with_context(|| path.display().to_string()));
+        }
+    }
+
+    /// Takes a picture that is in no file, such as a pasted one, as PNG: the node under the pointer loads it,
+    /// the selected one, or a new one.
+    pub fn take_picture(&mut self, name: &str, png: &[u8]) -> Result<()> {
+        let name = open::new_input(self, name, "png", |path| crate::files::write_new(path, png))?;
+        let onto = self.ctx.pointer_latest_pos().and_then(|at| self.loader_at(at));
+        self.load_picture(&name, onto);
+        Ok(())
+    }
+
+    /// The node under a point of the screen, if it loads pictures.
+    fn loader_at(&self, at: Pos2) -> Option<Id> {
+        let tab = self.tab();
+        let id = tab.canvas.node_at(at).filter(|_| self.overlay.is_none())?;
+        let all = widgets(tab.history.doc(), id, &self.catalog.contract);
+        let loads = all.iter().any(|widget| widget.spec.as_ref().is_some_and(|spec| spec.upload));
+        loads.then_some(id)
+    }
+
+    /// Looks for files again, as for what was put into the folders while the program runs.
+    pub(crate) fn refresh(&mut self) {
+        self.catalog.refresh();
+        self.toasts.tell("The lists of files are as the folders are now");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::tests::{empty, window};
+    use egui::{DroppedFile, vec2};
+    use egui_kittest::{Harness, kittest::Queryable as _};
+    use std::{path::Path, sync::Arc};
+
+    #[derive(Debug)]
+    struct Given(PathBuf);
+
+    impl DroppedFile for Given {
+        fn path(&self) -> &Path {
+            &self.0
+        }
+        fn bytes(&self) -> Result<Vec<u8>, String> {
+            std::fs::read(&self.0).map_err(|error| error.to_string())
+        }
+    }
+
+    fn drop_file(harness: &mut Harness<App>, path: &Path) {
+        harness.input_mut().dropped_files.push(Arc::new(Given(path.to_owned())));
+        harness.run_steps(20);
+    }
+
+    /// What the nodes load, in order.
+    fn loaded(app: &App) -> Vec<String> {
+        let doc = app.tab().history.doc();
+        let image = |id| {
+            let all = widgets(doc, id, &app.catalog.contract);
+            all.into_iter()
+                .find(|w| w.name == "image")
+                .map(|w| w.value.as_str().unwrap().to_owned())
+        };
+        doc.nodes().filter_map(|node| image(node.id)).collect()
+    }
+
+    fn png(path: &Path) {
+        image::RgbImage::new(2, 2).save(path).unwrap();
+    }
+
+    #[test]
+    fn a_picture_dropped_on_a_loader_goes_into_it_and_beside_it_into_a_new_one() {
+        let (mut harness, state) = window(&empty());
+        let (first, second) = (state.path().join("first.png"), state.path().join("second.png"));
+        png(&first);
+        png(&second);
+        let middle = egui::pos2(500.0, 400.0);
+        harness.hover_at(middle);
+        harness.step();
+        drop_file(&mut harness, &first);
+        assert_eq!(loaded(harness.state()), ["first.png"]);
+        // New nodes have their upper left corner at the pointer.
+        harness.state_mut().tab_mut().canvas.selection.clear();
+        harness.hover_at(middle + vec2(40.0, 30.0));
+        harness.step();
+        drop_file(&mut harness, &second);
+        assert_eq!(loaded(harness.state()), ["second.png"]);
+        harness.hover_at(middle - vec2(300.0, 200.0));
+        harness.step();
+        harness.state_mut().tab_mut().canvas.selection.clear();
+        drop_file(&mut harness, &second);
+        assert_eq!(
+            loaded(harness.state()),
+            ["second.png", "second_1.png"],
+            "no file is written over"
+        );
+    }
+
+    #[test]
+    fn a_pasted_picture_is_a_new_file_each_time() {
+        let (mut harness, _state) = window(&empty());
+        let app = harness.state_mut();
+        app.take_picture("pasted", b"one").unwrap();
+        app.tab_mut().canvas.selection.clear();
+        app.take_picture("pasted", b"two").unwrap();
+        assert_eq!(loaded(app), ["pasted.png", "pasted_1.png"]);
+        let folder = app.setup.host.folder("input").unwrap();
+        assert_eq!(std::fs::read(folder.join("pasted_1.png")).unwrap(), b"two");
+    }
+
+    #[test]
+    fn dropped_weights_are_told_of_and_moved_where_they_belong() {
+        let (mut harness, state) = window(&empty());
+        let names = ["a.safetensors", "b.safetensors"];
+        for name in names {
+            std::fs::write(state.path().join(name), name).unwrap();
+            drop_file(&mut harness, &state.path().join(name));
+        }
+        harness.get_by_label("b.safetensors");
+        harness.query_all_by_label("Move it there").next().unwrap().click();
+        harness.run_steps(2);
+        let home = state.path().join("checkpoints").join("a.safetensors");
+        let began = std::time::Instant::now();
+        while harness.query_by_label_contains("is there now").is_none() {
+            assert!(began.elapsed().as_secs() < 20, "it did not arrive");
+            harness.step();
+        }
+        assert_eq!(std::fs::read_to_string(home).unwrap(), "a.safetensors");
+        assert!(!state.path().join("a.safetensors").exists());
+        harness.get_by_label("Close").click();
+        harness.run_steps(2);
+        assert!(harness.state().dialog.is_none() && state.path().join("b.safetensors").exists());
+    }
+
+    #[test]
+    fn weights_that_could_run_code_are_refused_by_name() {
+        let (mut harness, state) = window(&empty());
+        let path = state.path().join("a.ckpt");
+        std::fs::write(&path, "x").unwrap();
+        let error = open::dropped(harness.state_mut(), &path, None).unwrap_err();
+        assert!(error.to_string().contains("safetensors"), "{error}");
+    }
+}
