@@ -4,6 +4,7 @@ use crate::{
     app::App,
     dialog::{self, Dialog},
     doc::Mode,
+    missing,
     side::Panel,
 };
 use egui::{Event, Key, KeyboardShortcut, Modifiers, ViewportCommand};
@@ -93,6 +94,8 @@ actions! {
         "next-tab" "Next tab" ICON_SKIP_NEXT [CTRL PageDown] several_tabs => |app| app.turn(1);
         "last-tab" "Previous tab" ICON_SKIP_PREVIOUS [CTRL PageUp] several_tabs => |app| app.turn(-1);
     File 3:
+        "missing" "What is missing…" ICON_FIND_IN_PAGE [] has_nodes
+            => |app| app.show(Dialog::Missing(missing::Report::of(app)));
         "refresh" "Look for files again" ICON_REFRESH [NONE R] always => App::refresh;
         "settings" "Settings…" ICON_SETTINGS [CTRL Comma] always => |app| app.show(Dialog::Settings);
         "quit" "Quit" ICON_LOGOUT [CTRL Q] always => |app| app.ctx.send_viewport_cmd(ViewportCommand::Close);

@@ -196,7 +196,7 @@ impl Dialog {
             Self::Settings => settings(app, ui),
             Self::Path(field) => path(app, ui, field),
             Self::Ask(question) => ask(app, ui, question),
-            Self::Missing(report) => report.ui(&app.theme, ui),
+            Self::Missing(report) => report.ui(app, ui),
             Self::Weights(all) => weights(app, ui, all),
         };
         if done { Next::Close } else { Next::Stay }

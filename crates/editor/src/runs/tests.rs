@@ -60,11 +60,14 @@ impl Session for Played {
 struct Folders(tempfile::TempDir);
 
 impl Host for Folders {
-    fn list(&self, _: &str) -> Vec<String> {
-        Vec::new()
+    fn list(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path().join(folder)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
     fn find(&self, folder: &str, name: &str) -> graph::Result<File> {
-        Ok(File::Path(self.0.path().join(folder).join(name)))
+        let path = self.0.path().join(folder).join(name);
+        anyhow::ensure!(path.exists(), "there is no {name} in {folder}");
+        Ok(File::Path(path))
     }
     fn folder(&self, name: &str) -> graph::Result<PathBuf> {
         Ok(self.0.path().join(name))
