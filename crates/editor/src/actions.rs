@@ -83,7 +83,7 @@ actions! {
         "new" "New graph" ICON_ADD [CTRL N] always => App::new_tab;
         "open" "Open…" ICON_FOLDER_OPEN [CTRL O] always => App::ask_open;
         "open-path" "Open by path…" ICON_EDIT [] always => |app| app.ask_path(dialog::Want::Open);
-        "templates" "Templates…" ICON_DASHBOARD [CTRL T] always => |app| app.show(Dialog::Templates);
+        "templates" "Templates…" ICON_DASHBOARD [CTRL T] always => |app| app.show(Dialog::Templates(Box::default()));
     File 1:
         "save" "Save" ICON_SAVE [CTRL S] always => App::save;
         "save-as" "Save as…" ICON_SAVE_AS [CTRL_SHIFT S] always => App::ask_save;

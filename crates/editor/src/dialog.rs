@@ -10,16 +10,14 @@ use crate::{
     runs, templates,
     theme::{GAP, RADIUS, Theme},
 };
-use egui::{
-    Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand, vec2,
-};
+use egui::{Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand};
 use std::path::PathBuf;
 
 /// At most one is open.
 pub enum Dialog {
     Commands(Box<Commands>),
     Nodes(Box<Palette>),
-    Templates,
+    Templates(Box<templates::Browser>),
     Settings,
     Path(PathField),
     Ask(Question),
@@ -192,7 +190,7 @@ impl Dialog {
                 done
             }
             Self::Nodes(palette) => palette.ui(app, ui),
-            Self::Templates => browse(app, ui),
+            Self::Templates(browser) => browser.ui(app, ui),
             Self::Settings => settings(app, ui),
             Self::Path(field) => path(app, ui, field),
             Self::Ask(question) => ask(app, ui, question),
@@ -262,26 +260,6 @@ fn weights(app: &mut App, ui: &mut Ui, all: &mut Vec<files::Found>) -> bool {
     });
     ui.add_space(GAP);
     ui.button("Close").clicked() || all.is_empty()
-}
-
-fn browse(app: &mut App, ui: &mut Ui) -> bool {
-    ui.set_width(720.0);
-    heading(ui, "Templates");
-    let mut chosen = None;
-    ScrollArea::vertical().id_salt("templates").max_height(520.0).show(ui, |ui| {
-        Grid::new("templates").num_columns(3).spacing(vec2(GAP * 2.0, GAP * 2.0)).show(ui, |ui| {
-            for (i, template) in templates::ALL.iter().enumerate() {
-                if template.card(ui, &app.theme) {
-                    chosen = Some(template);
-                }
-                if i % 3 == 2 {
-                    ui.end_row();
-                }
-            }
-        });
-    });
-    chosen.into_iter().for_each(|template| app.open_template(template));
-    chosen.is_some()
 }
 
 fn settings(app: &mut App, ui: &mut Ui) -> bool {
