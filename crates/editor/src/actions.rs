@@ -89,6 +89,7 @@ actions! {
         "save-as" "Save as…" ICON_SAVE_AS [CTRL_SHIFT S] always => App::ask_save;
         "save-path" "Save by path…" ICON_EDIT [] always => |app| app.ask_path(dialog::Want::Save);
         "export" "Export API form…" ICON_DATA_OBJECT [] has_nodes => App::ask_export;
+        "share" "Share as a picture…" ICON_SHARE [] has_nodes => App::ask_share;
     File 2:
         "close" "Close tab" ICON_CLOSE [CTRL W] always => |app| app.close(app.tab().number);
         "next-tab" "Next tab" ICON_SKIP_NEXT [CTRL PageDown] several_tabs => |app| app.turn(1);

@@ -58,6 +58,7 @@ pub enum Want {
     Open,
     Save,
     Export,
+    Share,
 }
 
 impl Want {
@@ -66,6 +67,7 @@ impl Want {
             Self::Open => "Open",
             Self::Save => "Save as",
             Self::Export => "Export API form",
+            Self::Share => "Share as a picture",
         }
     }
 }
@@ -90,6 +92,7 @@ impl App {
             (Want::Save, Some(path)) => path.display().to_string(),
             (Want::Save, None) => format!("{}.json", tab.title),
             (Want::Export, _) => format!("{}.api.json", tab.title),
+            (Want::Share, _) => format!("{}.png", tab.title),
         };
         self.show(Dialog::Path(PathField { want, text }));
     }

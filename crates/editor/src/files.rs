@@ -87,7 +87,7 @@ impl Answers {
             let began = Instant::now();
             let path = match want {
                 Want::Open => dialog.pick_file(),
-                Want::Save | Want::Export => dialog.save_file(),
+                Want::Save | Want::Export | Want::Share => dialog.save_file(),
             };
             match path {
                 Some(path) => Some(Said::Path(want, path)),
@@ -122,6 +122,15 @@ impl App {
         self.answers.ask(Want::Export, dialog);
     }
 
+    pub(crate) fn ask_share(&mut self) {
+        let tab = self.tab();
+        let dialog = FileDialog::new()
+            .set_title("Share the graph as a picture that carries it")
+            .add_filter("Picture", &["png"])
+            .set_file_name(format!("{}.png", tab.title));
+        self.answers.ask(Want::Share, dialog);
+    }
+
     /// Takes up what the threads have said.
     pub(crate) fn take_answers(&mut self) {
         while let Ok(said) = self.answers.receiver.try_recv() {
@@ -147,6 +156,7 @@ impl App {
                 let done = self.export(&path);
                 self.tell_error(done);
             }
+            Want::Share => self.share(&path),
         }
     }
 

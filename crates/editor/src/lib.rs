@@ -29,9 +29,12 @@ pub mod panels;
 mod picker;
 pub mod pictures;
 pub mod queue;
+mod raster;
 pub mod runs;
 pub mod session;
+
 mod settings;
+mod share;
 mod side;
 mod tabs;
 mod templates;

@@ -78,7 +78,7 @@ fn nodes(harness: &Harness<App>) -> usize {
 }
 
 /// These ask the system for a dialog, which has a thread and a time of its own.
-const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export"];
+const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export", "share"];
 
 #[test]
 fn no_action_panics_on_an_empty_or_a_large_graph() {

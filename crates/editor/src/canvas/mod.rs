@@ -138,6 +138,11 @@ impl Canvas {
         }
     }
 
+    /// Around everything, in canvas units.
+    pub fn bounds(&self) -> Option<Rect> {
+        self.scene.bounds
+    }
+
     /// The node at a point of the screen.
     pub fn node_at(&self, screen: Pos2) -> Option<Id> {
         self.scene.hit(self.view.to_canvas(screen), self.view.zoom()).node()
