@@ -13,6 +13,8 @@ pub mod catalog;
 mod command_palette;
 mod dialog;
 pub mod doc;
+mod emphasis;
+mod expression;
 mod files;
 mod help;
 pub mod history_panel;

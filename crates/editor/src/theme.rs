@@ -27,6 +27,8 @@ pub struct Theme {
 
 /// Corners of nodes and panels, in canvas units.
 pub const RADIUS: f32 = 6.0;
+/// Corners of fields and buttons.
+pub const CORNER: f32 = 4.0;
 /// Height of a row of a node: a socket or a one-line widget.
 pub const ROW: f32 = 22.0;
 /// Height of a title bar.

@@ -3,7 +3,7 @@
 use super::view::View;
 use crate::theme::{Shape as Form, TEXT, Theme};
 use egui::{
-    Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Vec2,
+    Align2, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Shape, Stroke, Vec2,
     epaint::text::{LayoutJob, TextFormat},
     vec2,
 };
@@ -68,6 +68,11 @@ impl<'a> Brush<'a> {
         let fill = if linked { color } else { self.theme.node.lerp_to_gamma(color, 0.15) };
         let stroke = Stroke::new((1.5 * self.zoom).max(1.0), color);
         self.painter.add(form(crate::theme::shape(ty), at, radius, fill, stroke));
+    }
+
+    /// A radius at the zoom.
+    pub fn corner(&self, radius: f32) -> CornerRadius {
+        CornerRadius::same((radius * self.zoom).round().clamp(0.0, 32.0) as u8)
     }
 
     /// A frame around a screen rectangle.

@@ -5,8 +5,11 @@
 //! ([`crate::doc::History`]), or an [`Event`] where it concerns more than the graph.
 
 mod brush;
+mod choices;
+mod color;
 mod combo;
 mod far;
+mod faults;
 mod gestures;
 mod groups;
 mod layout;
@@ -15,6 +18,8 @@ mod menus;
 mod minimap;
 mod nodes;
 mod notes;
+mod numbers;
+mod prompt;
 mod rename;
 mod scene;
 mod show;

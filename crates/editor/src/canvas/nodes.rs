@@ -106,7 +106,7 @@ impl Look<'_> {
     pub fn paint_body(&self, brush: &Brush) {
         let (title, body) = self.colors(brush);
         let frame = brush.view.rect_to_screen(self.placed.rect());
-        let radius = corner(brush);
+        let radius = brush.corner(RADIUS);
         if brush.zoom > 0.3 {
             let shadow = frame.translate(vec2(0.0, 2.0 * brush.zoom));
             brush.painter.rect_filled(shadow, radius, Color32::from_black_alpha(40));
@@ -264,7 +264,7 @@ impl Look<'_> {
             let area = Rect::from_min_size(pos2(frame.left(), top), size);
             let fill = theme.panel.lerp_to_gamma(color, 0.12);
             let on_screen = brush.view.rect_to_screen(area);
-            brush.painter.rect_filled(on_screen, corner(brush), fill);
+            brush.painter.rect_filled(on_screen, brush.corner(RADIUS), fill);
             let at = brush.view.to_screen(area.min + vec2(GAP, GAP / 2.0));
             brush.painter.galley(at, galley, color);
             top += size.y + 3.0;
@@ -334,8 +334,4 @@ pub fn grid(area: Rect, images: &[egui::TextureHandle]) -> Vec<(Rect, &egui::Tex
         Rect::from_center_size(cell.center(), size * (cell.size() / size).min_elem())
     };
     images.iter().enumerate().map(|(i, image)| (place(i, image), image)).collect()
-}
-
-fn corner(brush: &Brush) -> CornerRadius {
-    CornerRadius::same((RADIUS * brush.zoom).round().clamp(0.0, 32.0) as u8)
 }
