@@ -216,7 +216,8 @@ impl App {
             canvas::Event::Help(_) => self.look_at(side::Panel::Help),
             canvas::Event::OpenImage(id, at) => self.view_node(id, at),
             canvas::Event::EditMask(id) => self.edit_mask(id),
-            canvas::Event::Upload(..) => self.ask_open(),
+            canvas::Event::Outpaint(id) => self.outpaint(id),
+            canvas::Event::Upload(id, _) => self.ask_picture(id),
             canvas::Event::OpenPalette { at, purpose, .. } => {
                 self.show(Dialog::Nodes(Box::new(Palette::new(at, purpose))));
             }
@@ -377,3 +378,5 @@ impl App {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod widget_tests;

@@ -4,7 +4,7 @@ use crate::{
     actions::ACTIONS,
     app::App,
     command_palette::Commands,
-    files, missing,
+    doc, files, missing,
     palette::Palette,
     runs, templates,
     theme::{GAP, RADIUS, Theme},
@@ -59,6 +59,8 @@ pub enum Want {
     Open,
     Save,
     Export,
+    /// A picture for a node to load.
+    Picture(doc::Id),
 }
 
 impl Want {
@@ -67,6 +69,7 @@ impl Want {
             Self::Open => "Open",
             Self::Save => "Save as",
             Self::Export => "Export API form",
+            Self::Picture(_) => "Add a picture",
         }
     }
 }
@@ -87,7 +90,7 @@ impl App {
     pub(crate) fn ask_path(&mut self, want: Want) {
         let tab = self.tab();
         let text = match (want, &tab.path) {
-            (Want::Open, _) => String::new(),
+            (Want::Open | Want::Picture(_), _) => String::new(),
             (Want::Save, Some(path)) => path.display().to_string(),
             (Want::Save, None) => format!("{}.json", tab.title),
             (Want::Export, _) => format!("{}.api.json", tab.title),

@@ -80,7 +80,7 @@ fn picture(app: &mut App, path: &Path) -> Result<()> {
 }
 
 /// Copies a file into the input folder under a name that is free there; gives that name.
-fn into_input(app: &App, path: &Path) -> Result<String> {
+pub(crate) fn into_input(app: &App, path: &Path) -> Result<String> {
     let folder = app.setup.host.folder("input")?;
     if std::path::absolute(path)?.parent() == Some(&std::path::absolute(&folder)?) {
         return Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned());

@@ -12,6 +12,7 @@ mod far;
 mod faults;
 mod gestures;
 mod groups;
+pub mod images;
 mod layout;
 mod links;
 mod menus;
@@ -23,6 +24,7 @@ mod prompt;
 mod rename;
 mod scene;
 mod show;
+mod tools;
 mod view;
 mod widgets;
 
@@ -86,6 +88,8 @@ pub enum Event {
     /// A picture that a node shows.
     OpenImage(Id, usize),
     EditMask(Id),
+    /// The frame of a node that adds borders.
+    Outpaint(Id),
     EnterSubgraph(Id),
     /// A class's help.
     Help(String),
@@ -167,14 +171,12 @@ impl Canvas {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
         });
         self.navigate(&ui);
-        let pictures = history.doc().nodes().map(|n| n.id);
-        let pictures =
-            pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
+        let pictures = history.doc().nodes().filter(|node| images::any(node, cx));
         self.scene.update(
             history.doc(),
             history.revision(),
             &cx.catalog.contract,
-            pictures.collect(),
+            pictures.map(|node| node.id).collect(),
         );
         self.selection.retain(|id| self.scene.get(*id).is_some());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {

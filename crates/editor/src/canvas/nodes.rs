@@ -2,8 +2,10 @@
 
 use super::{
     brush::{Brush, Line, hex, line},
+    images::Images,
     layout::{Kind, PAD},
     scene::Placed,
+    tools,
 };
 use crate::{
     catalog::Catalog,
@@ -19,6 +21,7 @@ pub struct Look<'a> {
     pub node: &'a Node,
     pub placed: &'a Placed,
     pub state: Option<&'a NodeState>,
+    pub images: Images,
     pub title: String,
     /// Whether this program runs its class.
     pub known: bool,
@@ -132,7 +135,7 @@ impl Look<'_> {
         let arrow =
             if self.node.collapsed { icons::ICON_CHEVRON_RIGHT } else { icons::ICON_EXPAND_MORE };
         brush.icon(arrow, pos2(bar.left() + 13.0, middle), 15.0, theme.dim);
-        let mut right = bar.right() - 8.0;
+        let mut right = bar.right() - 8.0 - tools::width(self.node);
         for (icon, color) in self.badges(brush) {
             brush.icon(icon, pos2(right - 6.0, middle), 14.0, color);
             right -= 18.0;
@@ -271,27 +274,10 @@ impl Look<'_> {
         }
     }
 
-    /// Pictures side by side in their place, as large as fits, with the size of the first.
+    /// Pictures in their place.
     pub fn paint_pictures(&self, brush: &Brush) {
-        let (Some(place), Some(state)) = (self.placed.layout.picture, self.state) else { return };
-        let place = place.translate(self.placed.pos.to_vec2());
-        let caption = 16.0;
-        let area = place.with_max_y(place.bottom() - caption);
-        for (rect, image) in grid(area, &state.images) {
-            let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-            brush.painter.image(image.id(), brush.view.rect_to_screen(rect), whole, Color32::WHITE);
-        }
-        if let Some(first) = state.images.first() {
-            let [w, h] = first.size();
-            let at = pos2(place.center().x, place.bottom() - caption / 2.0);
-            let look = Line {
-                at,
-                anchor: Align2::CENTER_CENTER,
-                size: 11.0,
-                color: brush.theme.dim,
-                width: place.width(),
-            };
-            brush.text(look, &format!("{w} × {h}"));
+        if let Some(place) = self.placed.layout.picture {
+            self.images.paint(brush, place.translate(self.placed.pos.to_vec2()));
         }
     }
 }
@@ -320,18 +306,4 @@ fn told(state: &NodeState) -> Option<String> {
     });
     let left = state.left.map(|s| format!(" · {s:.0} s left"));
     Some(format!("{done}/{all}{}{}", rate.unwrap_or_default(), left.unwrap_or_default()))
-}
-
-/// The rectangle of each picture, in rows and columns.
-pub fn grid(area: Rect, images: &[egui::TextureHandle]) -> Vec<(Rect, &egui::TextureHandle)> {
-    let columns = (images.len() as f32).sqrt().ceil().max(1.0);
-    let rows = (images.len() as f32 / columns).ceil().max(1.0);
-    let cell = area.size() / vec2(columns, rows);
-    let place = |i: usize, image: &egui::TextureHandle| {
-        let at = vec2(i as f32 % columns, (i as f32 / columns).floor());
-        let cell = Rect::from_min_size(area.min + at * cell, cell).shrink(1.0);
-        let size = egui::Vec2::from(image.size().map(|n| n.max(1) as f32));
-        Rect::from_center_size(cell.center(), size * (cell.size() / size).min_elem())
-    };
-    images.iter().enumerate().map(|(i, image)| (place(i, image), image)).collect()
 }

@@ -5,9 +5,11 @@ use super::{
     brush::Brush,
     faults,
     gestures::Gesture,
+    images::Images,
     layout::Kind,
     nodes::{Look, Sockets, slot_label, title},
     scene::{Placed, Socket},
+    tools,
     widgets::{Field, Told, Wish},
 };
 use crate::{
@@ -64,6 +66,7 @@ impl Canvas {
                 Kind::Dot => {}
             }
             look.paint_pictures(&brush.faded(look.opacity()));
+            tools::show(ui, brush, &look, &mut shown.events);
         }
     }
 
@@ -79,6 +82,7 @@ impl Canvas {
             node,
             placed,
             state: cx.runs.node(placed.id),
+            images: Images::of(doc, node, cx),
             title: title(node, cx.catalog),
             known: own || cx.catalog.get(&node.class).is_some() || is_subgraph(node),
             selected: self.selection.contains(&placed.id),
