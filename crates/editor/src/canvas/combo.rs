@@ -7,8 +7,11 @@ use crate::{
     thumbnails::{Thumbnail, Thumbnails},
 };
 use egui::{
-    Button, EventFilter, Key, Popup, PopupCloseBehavior, Response, ScrollArea, Sense, TextEdit, Ui,
-    Vec2, WidgetInfo, accesskit::Role, vec2,
+    Button, EventFilter, FontId, Key, Popup, PopupCloseBehavior, Rect, Response, ScrollArea, Sense,
+    TextEdit, Ui, Vec2, WidgetInfo,
+    accesskit::Role,
+    epaint::text::{LayoutJob, TextWrapping},
+    pos2, vec2,
 };
 
 /// Lists this long or shorter need no search.
@@ -149,23 +152,26 @@ impl List<'_> {
         if marked || response.hovered() {
             ui.painter().rect_filled(rect, look.corner_radius, look.weak_bg_fill);
         }
-        let mut inner = ui.new_child(egui::UiBuilder::new().max_rect(rect.shrink(3.0)));
-        inner.horizontal(|ui| {
-            let thumbnail = pictures.get(&Picture::input(name));
-            let size = match &thumbnail {
-                Thumbnail::Ready(_, [width, height]) => format!("{width} × {height}"),
-                Thumbnail::Loading => String::new(),
-                Thumbnail::Broken(why) => why.clone(),
+        let thumbnail = pictures.get(&Picture::input(name));
+        let about = match &thumbnail {
+            Thumbnail::Ready(_, [width, height]) => format!("{width} × {height}"),
+            Thumbnail::Loading => String::new(),
+            Thumbnail::Broken(why) => why.clone(),
+        };
+        let place = Rect::from_min_size(rect.min, Vec2::splat(height)).shrink(3.0);
+        panels::paint_picture(ui, theme, &thumbnail, place);
+        let left = place.right() + 8.0;
+        let write = |dy: f32, size: f32, color, words: String| {
+            let job = LayoutJob {
+                wrap: TextWrapping::truncate_at_width(rect.right() - left),
+                ..LayoutJob::simple_singleline(words, FontId::proportional(size), color)
             };
-            let (place, _) = ui.allocate_exact_size(Vec2::splat(height - 6.0), Sense::hover());
-            panels::paint_picture(ui, theme, &thumbnail, place);
-            ui.vertical(|ui| {
-                ui.add_space(4.0);
-                ui.add(egui::Label::new(name).truncate());
-                let size = egui::RichText::new(size).small().color(theme.dim);
-                ui.add(egui::Label::new(size).truncate());
-            });
-        });
+            let galley = ui.painter().layout_job(job);
+            let at = pos2(left, rect.center().y + dy - galley.size().y / 2.0);
+            ui.painter().galley(at, galley, color);
+        };
+        write(-8.0, 13.0, theme.text, name.to_owned());
+        write(9.0, 11.0, theme.dim, about);
         response
     }
 }

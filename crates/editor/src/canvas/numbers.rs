@@ -57,8 +57,15 @@ impl Field<'_> {
             .clamp_existing_to_range(false)
             .speed(if held { scale.step * 0.2 } else { scale.step })
             .custom_parser(expression::value)
+            .prefix(egui::Atom::grow())
             .min_decimals(scale.decimals)
             .max_decimals(if whole { 0 } else { 6 });
+        // What is no number is shown as it is, and marked as wrong.
+        let raw = (!self.widget.value.is_number()).then(|| self.shown());
+        let drag = match raw.filter(|raw| !raw.is_empty()) {
+            Some(raw) => drag.custom_formatter(move |_, _| raw.clone()),
+            None => drag,
+        };
         ui.spacing_mut().interact_size = ui.max_rect().size();
         let response = ui.add(drag);
         self.paint_focus(brush, &response, response.rect);

@@ -33,8 +33,7 @@ impl Field<'_> {
         let area = ScrollArea::vertical().max_height(rect.height()).auto_shrink(false);
         let response = area.show(&mut inner, |ui| {
             let edit = TextEdit::multiline(&mut text)
-                .frame(Frame::NONE)
-                .margin(margin)
+                .frame(Frame::NONE.inner_margin(margin))
                 .hint_text(self.label)
                 .font(FontId::proportional(TEXT * brush.zoom))
                 .min_size(rect.size())
@@ -42,11 +41,12 @@ impl Field<'_> {
                 .desired_width(f32::INFINITY);
             let ends = |c: char| c.is_whitespace() || ",()".contains(c);
             let popup = CompletionPopup::new(id).word_boundary(ends).align(RectAlign::BOTTOM_START);
-            popup.show(ui, edit, |query| self.suggestions(query)).text_edit.response.response
+            let shown = popup.show(ui, edit, |query| self.suggestions(query));
+            (shown.text_edit.response.response, shown.accepted.is_some())
         });
-        let response = response.inner;
+        let (response, completed) = response.inner;
         self.paint_focus(brush, &response, rect);
-        let changed = response.changed() || reweighted;
+        let changed = response.changed() || reweighted || completed;
         let told = told(&response, changed.then(|| json!(text)));
         self.named(response, brush.theme);
         told

@@ -206,8 +206,7 @@ impl Field<'_> {
         let margin = egui::Margin::symmetric((GAP * brush.zoom) as i8, 0);
         let edit = TextEdit::singleline(&mut text)
             .id(id)
-            .frame(egui::Frame::NONE)
-            .margin(margin)
+            .frame(egui::Frame::NONE.inner_margin(margin))
             .align(egui::Align2([Align::Max, Align::Center]))
             .min_size(vec2(0.0, ui.max_rect().height()))
             .desired_width((width - margin.sum().x).max(20.0));
