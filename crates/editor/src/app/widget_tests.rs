@@ -361,3 +361,37 @@ fn a_mask_on_what_a_node_shows_comes_back_in_a_new_loader() {
     assert_eq!(pixels.get_pixel(0, 0).0[3], 255);
     assert_eq!(desk.harness.state().tab().canvas.selection, BTreeSet::from([2]));
 }
+
+#[test]
+fn markdown_is_shown_as_it_means_and_typed_after_a_double_click() {
+    let mut desk = Desk::with(&[], &[]);
+    let text =
+        "# Title\n\nSome **bold** words and [a page](https://example.org).\n\n- one\n- two\n";
+    desk.harness.state_mut().tab_mut().history.edit("test", |doc| {
+        let id = doc.create_own("MarkdownNote", [0.0, 0.0]).unwrap();
+        doc.node_mut(id).unwrap().values = json!([text]);
+        doc.node_mut(id).unwrap().size = [300.0, 200.0];
+    });
+    desk.harness.run_steps(2);
+    desk.harness.state_mut().fit();
+    desk.harness.run_steps(3);
+    desk.look("markdown");
+    desk.harness.get_by_label("a page").click();
+    desk.harness.run_steps(2);
+    let paper = desk.harness.get_by_label("MarkdownNote: text");
+    assert_eq!(paper.accesskit_node().role(), Role::Document);
+    desk.focus("MarkdownNote: text");
+    desk.press(Modifiers::NONE, Key::Enter);
+    desk.harness.run_steps(2);
+    desk.press(Modifiers::COMMAND, Key::A);
+    desk.write("*new*");
+    let values =
+        |desk: &Desk| desk.harness.state().tab().history.doc().node(1).unwrap().values.clone();
+    assert_eq!(values(&desk), json!(["*new*"]));
+    desk.press(Modifiers::NONE, Key::Escape);
+    desk.harness.run_steps(2);
+    let paper = desk.harness.get_by_label("MarkdownNote: text");
+    assert_eq!(paper.accesskit_node().role(), Role::Document);
+    desk.harness.state_mut().undo();
+    assert_eq!(values(&desk), json!([text]));
+}

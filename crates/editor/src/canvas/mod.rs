@@ -62,6 +62,7 @@ pub struct Canvas {
     /// What the open menu is about, and where on the canvas it was asked for.
     menu: (Hit, Pos2),
     rename: Option<rename::Rename>,
+    markdown: notes::Markdown,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
     /// Counts gestures: changes of one are one step.
@@ -122,6 +123,7 @@ impl Default for Canvas {
             hover: Hit::Nothing,
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
+            markdown: notes::Markdown::default(),
             fit: Some(BTreeSet::new()),
             gestures: 0,
         }

@@ -61,7 +61,7 @@ impl Canvas {
             look.paint(brush, &self.sockets(placed.id));
             self.name_sockets(ui, brush, &look);
             match placed.layout.kind {
-                Kind::Note => super::notes::show(ui, brush, &look, shown),
+                Kind::Note => super::notes::show(ui, brush, &look, &self.markdown, shown),
                 Kind::Plain => self.show_widgets(ui, brush, history.doc(), &look, cx, shown),
                 Kind::Dot => {}
             }
