@@ -116,6 +116,7 @@ impl App {
             last_tab: 0,
             setup,
         };
+        app.runs.previews = app.settings.previews;
         if let Some(path) = app.setup.open.take() {
             app.open_path(&path);
         }
@@ -315,6 +316,11 @@ impl App {
         self.take_settings();
     }
 
+    pub(crate) fn turn_previews(&mut self) {
+        self.settings.previews ^= true;
+        self.take_settings();
+    }
+
     pub(crate) fn turn_theme(&mut self) {
         self.settings.light ^= true;
         self.take_settings();
@@ -324,6 +330,7 @@ impl App {
     pub(crate) fn take_settings(&mut self) {
         self.theme = self.settings.theme();
         self.theme.apply(&self.ctx);
+        self.runs.previews = self.settings.previews;
         let kept = self.settings.save(&self.setup.state_dir);
         self.tell_error(kept);
     }

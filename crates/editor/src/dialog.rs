@@ -269,6 +269,7 @@ fn settings(app: &mut App, ui: &mut Ui) -> bool {
         ui.selectable_value(&mut app.settings.light, false, "Dark");
         ui.selectable_value(&mut app.settings.light, true, "Light");
     });
+    ui.checkbox(&mut app.settings.previews, "Samplers show the picture as it comes");
     if app.settings != before {
         app.take_settings();
     }

@@ -30,6 +30,8 @@ pub struct Look<'a> {
 
 /// How sockets are to be drawn.
 pub struct Sockets<'a> {
+    /// Whether a link is in hand.
+    pub dragging: bool,
     pub linked: Box<dyn Fn(usize, bool) -> bool + 'a>,
     pub lit: Box<dyn Fn(usize, bool) -> bool + 'a>,
 }
@@ -131,10 +133,12 @@ impl Look<'_> {
 
     fn paint_title(&self, brush: &Brush) {
         let (theme, bar) = (brush.theme, self.bar());
+        let (fill, _) = self.colors(brush);
+        let (ink, dim) = (theme.ink_on(fill), theme.dim_on(fill));
         let middle = bar.center().y;
         let arrow =
             if self.node.collapsed { icons::ICON_CHEVRON_RIGHT } else { icons::ICON_EXPAND_MORE };
-        brush.icon(arrow, pos2(bar.left() + 13.0, middle), 15.0, theme.dim);
+        brush.icon(arrow, pos2(bar.left() + 13.0, middle), 15.0, dim);
         let mut right = bar.right() - 8.0 - tools::width(self.node);
         for (icon, color) in self.badges(brush) {
             brush.icon(icon, pos2(right - 6.0, middle), 14.0, color);
@@ -144,22 +148,13 @@ impl Look<'_> {
             let width = text.chars().count() as f32 * 6.0 + 4.0;
             let at = pos2(right, middle);
             brush.text(
-                Line {
-                    at,
-                    anchor: Align2::RIGHT_CENTER,
-                    size: 11.0,
-                    color: theme.dim,
-                    width: 160.0,
-                },
+                Line { at, anchor: Align2::RIGHT_CENTER, size: 11.0, color: dim, width: 160.0 },
                 &text,
             );
             right -= width;
         }
         let left = bar.left() + 24.0;
-        brush.text(
-            line(pos2(left, middle), Align2::LEFT_CENTER, theme.text, right - left),
-            &self.title,
-        );
+        brush.text(line(pos2(left, middle), Align2::LEFT_CENTER, ink, right - left), &self.title);
     }
 
     fn badges(&self, brush: &Brush) -> Vec<(egui_material_icons::MaterialIcon, Color32)> {
@@ -192,6 +187,7 @@ impl Look<'_> {
     fn paint_sockets(&self, brush: &Brush, sockets: &Sockets) {
         let with_widget = |slot: usize| self.node.inputs[slot].widget.is_some();
         let half = self.placed.layout.body.x - 2.0 * PAD;
+        let (_, body) = self.colors(brush);
         for (socket, at) in self.placed.sockets() {
             let (slot, output) = (socket.slot, socket.output);
             let side = if output { &self.node.outputs } else { &self.node.inputs };
@@ -200,14 +196,18 @@ impl Look<'_> {
             if self.node.collapsed && slot > 0 && !linked {
                 continue;
             }
-            brush.socket(at, &it.ty, linked, lit);
-            if self.node.collapsed || (!output && self.row_of(with_widget(slot), at)) {
+            let beside = !output && self.row_of(with_widget(slot), at);
+            brush.socket(at, &it.ty, linked, lit, beside && !linked && !sockets.dragging);
+            if self.node.collapsed || beside {
                 continue;
             }
             let (anchor, dx) =
                 if output { (Align2::RIGHT_CENTER, -PAD) } else { (Align2::LEFT_CENTER, PAD) };
-            let color = if lit { brush.theme.text } else { brush.theme.dim.gamma_multiply(0.6) };
-            let color = if linked { color } else { color.lerp_to_gamma(brush.theme.dim, 0.6) };
+            let color = match (lit, linked) {
+                (true, true) => brush.theme.ink_on(body),
+                (true, false) => brush.theme.dim_on(body),
+                (false, _) => brush.theme.dim_on(body).gamma_multiply(0.5),
+            };
             let width = if self.node.outputs.is_empty() || self.node.inputs.is_empty() {
                 half
             } else {
@@ -242,7 +242,7 @@ impl Look<'_> {
         for (socket, at) in self.placed.sockets() {
             let lit = (sockets.lit)(socket.slot, socket.output);
             if !(sockets.linked)(socket.slot, socket.output) || !lit {
-                brush.socket(at, ty, false, lit);
+                brush.socket(at, ty, false, lit, false);
             }
         }
     }

@@ -96,7 +96,8 @@ impl Canvas {
             Gesture::Link(pending) => pending.may_end(&self.scene, Socket { node, slot, output }),
             _ => true,
         };
-        Sockets { linked: Box::new(linked), lit: Box::new(lit) }
+        let dragging = matches!(self.gesture, Gesture::Link(_));
+        Sockets { dragging, linked: Box::new(linked), lit: Box::new(lit) }
     }
 
     fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {

@@ -76,7 +76,8 @@ pub fn show(ui: &Ui, brush: &Brush, look: &Look, events: &mut Vec<Event>) {
         let name = format!("{}: {}", look.title, tool.title);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
         let near = response.hovered() || response.has_focus();
-        let color = if near { brush.theme.accent } else { brush.theme.dim };
+        let color =
+            if near { brush.theme.accent } else { brush.theme.dim_on(look.colors(brush).0) };
         brush.icon(tool.icon, at, 15.0, color);
         if response.on_hover_text(tool.title).clicked() {
             events.push((tool.event)(look.node.id));
