@@ -27,9 +27,15 @@ const CAPTION: f32 = 16.0;
 
 /// Whether a node has a place for pictures.
 pub fn any(node: &Node, cx: &CanvasContext) -> bool {
-    let made = cx.runs.node(node.id).is_some_and(|state| !state.images.is_empty());
-    made || cx.catalog.picture_input(&node.class).is_some()
+    let made = || cx.runs.node(node.id).is_some_and(|state| !state.images.is_empty());
+    let ty = cx.catalog.get(&node.class);
+    let will = || ty.is_some_and(|ty| ty.output_node && ty.inputs.iter().any(|i| i.ty == "IMAGE"));
+    // Where there is room, the picture is awaited.
+    cx.catalog.picture_input(&node.class).is_some() || made() || node.size[1] >= ROOM && will()
 }
+
+/// The height from which on a node has room for a picture.
+const ROOM: f32 = 200.0;
 
 /// The picture of the input folder that a node loads.
 pub fn loaded(doc: &Doc, node: &Node, catalog: &crate::catalog::Catalog) -> Option<Picture> {
@@ -74,6 +80,9 @@ impl Images {
             width: place.width(),
         };
         brush.text(words, &self.caption);
+        if self.textures.is_empty() && self.fault.is_none() {
+            brush.icon(icons::ICON_IMAGE, place.center(), 40.0, theme.outline);
+        }
         if let Some(fault) = &self.fault {
             brush.icon(icons::ICON_BROKEN_IMAGE, place.center(), 28.0, theme.muted);
             words.at = place.center() + vec2(0.0, 26.0);

@@ -48,7 +48,6 @@ impl Field<'_> {
         let old = self.widget.value.as_f64().unwrap_or(0.0);
         let scale = Scale::of(self, whole);
         self.paint_part(brush, old, &scale.range);
-        self.paint_label(brush);
         let mut new = old;
         // Arrows go by whole steps, a pointer by fifths of them.
         let held = ui.input(|i| i.pointer.any_down());
@@ -68,6 +67,7 @@ impl Field<'_> {
         };
         ui.spacing_mut().interact_size = ui.max_rect().size();
         let response = ui.add(drag);
+        self.paint_label(brush);
         self.paint_focus(brush, &response, response.rect);
         if new != old {
             new = scale.snapped(new, if response.dragged() { scale.step } else { scale.fine });
