@@ -140,6 +140,7 @@ actions! {
         "run-front" "Run next" ICON_FAST_FORWARD [CTRL_SHIFT Enter] has_nodes => |app| app.queue(true, &[]);
         "interrupt" "Stop what runs" ICON_STOP [CTRL_ALT Enter] runs => |app| app.runs.interrupt();
         "on-change" "Run on change" ICON_AUTORENEW [] always => |app| app.runs.on_change ^= true;
+        "previews" "Live previews on or off" ICON_VISIBILITY [] always => App::turn_previews;
         "run-to" "Run up to the selection" ICON_KEYBOARD_TAB [] has_selection => App::run_to;
     Run 1:
         "clear-queue" "Clear the queue" ICON_CLEAR_ALL [] waits => |app| app.runs.clear_queue();

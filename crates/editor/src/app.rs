@@ -126,6 +126,7 @@ impl App {
             setup,
         };
         app.restore();
+        app.runs.previews = app.settings.previews;
         if let Some(path) = app.setup.open.take() {
             app.open_path(&path);
         }
@@ -230,7 +231,8 @@ impl App {
             canvas::Event::Help(_) => self.look_at(side::Panel::Help),
             canvas::Event::OpenImage(id, at) => self.view_node(id, at),
             canvas::Event::EditMask(id) => self.edit_mask(id),
-            canvas::Event::Upload(..) => self.ask_open(),
+            canvas::Event::Outpaint(id) => self.outpaint(id),
+            canvas::Event::Upload(id, _) => self.ask_picture(id),
             canvas::Event::OpenPalette { at, purpose, .. } => {
                 self.show(Dialog::Nodes(Box::new(Palette::new(at, purpose))));
             }
@@ -330,6 +332,11 @@ impl App {
         self.take_settings();
     }
 
+    pub(crate) fn turn_previews(&mut self) {
+        self.settings.previews ^= true;
+        self.take_settings();
+    }
+
     pub(crate) fn turn_theme(&mut self) {
         self.settings.light ^= true;
         self.take_settings();
@@ -339,6 +346,7 @@ impl App {
     pub(crate) fn take_settings(&mut self) {
         self.theme = self.settings.theme();
         self.theme.apply(&self.ctx);
+        self.runs.previews = self.settings.previews;
         let kept = self.settings.save(&self.setup.state_dir);
         self.tell_error(kept);
     }
@@ -393,3 +401,5 @@ impl App {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod widget_tests;

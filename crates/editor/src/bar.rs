@@ -40,6 +40,8 @@ const HEIGHT: f32 = 30.0;
 pub fn top(app: &mut App, ui: &mut Ui) {
     let frame = Frame::NONE.fill(app.theme.panel).inner_margin(MARGIN);
     Panel::top("top").frame(frame).show(ui, |ui| {
+        // All that stands in the row is centred on one line.
+        ui.spacing_mut().interact_size.y = HEIGHT;
         ui.horizontal(|ui| {
             menu(app, ui);
             ui.separator();
@@ -102,21 +104,27 @@ fn tabs(app: &mut App, ui: &mut Ui) {
                 let text = RichText::new(format!("{}{mark}", tab.title));
                 let chosen = i == app.active;
                 let text = if chosen { text.strong() } else { text.color(app.theme.dim) };
-                let button = Button::selectable(chosen, text).min_size(vec2(0.0, HEIGHT));
-                let path =
-                    tab.path.as_ref().map_or("not saved yet".into(), |p| p.display().to_string());
-                let response = ui.add(button).on_hover_text(path);
-                name(&response, &format!("Tab {}", tab.title));
-                if response.clicked() {
-                    show = Some(i);
-                }
-                let small = Button::new(RichText::new(ICON_CLOSE.codepoint).color(app.theme.dim))
-                    .frame(false);
-                let closer = ui.add(small).on_hover_text("Close tab");
-                name(&closer, &format!("Close {}", tab.title));
-                if closer.clicked() || response.middle_clicked() {
-                    close = Some(tab.number);
-                }
+                let fill = if chosen { app.theme.title } else { app.theme.panel };
+                let frame =
+                    Frame::NONE.fill(fill).corner_radius(RADIUS).inner_margin(vec2(8.0, 0.0));
+                frame.show(ui, |ui| {
+                    let path = tab
+                        .path
+                        .as_ref()
+                        .map_or("not saved yet".into(), |p| p.display().to_string());
+                    let button = Button::new(text).frame(false).min_size(vec2(0.0, HEIGHT));
+                    let response = ui.add(button).on_hover_text(path);
+                    name(&response, &format!("Tab {}", tab.title));
+                    if response.clicked() {
+                        show = Some(i);
+                    }
+                    let small = RichText::new(ICON_CLOSE.codepoint).color(app.theme.dim);
+                    let closer = ui.add(Button::new(small).frame(false)).on_hover_text("Close tab");
+                    name(&closer, &format!("Close {}", tab.title));
+                    if closer.clicked() || response.middle_clicked() {
+                        close = Some(tab.number);
+                    }
+                });
             }
             icon(app, ui, action("new"));
         });

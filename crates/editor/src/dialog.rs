@@ -4,7 +4,7 @@ use crate::{
     actions::ACTIONS,
     app::App,
     command_palette::Commands,
-    files, missing,
+    doc, files, missing,
     overlay::Overlay,
     palette::Palette,
     runs, templates,
@@ -59,6 +59,8 @@ pub enum Want {
     Save,
     Export,
     Share,
+    /// A picture for a node to load.
+    Picture(doc::Id),
 }
 
 impl Want {
@@ -68,6 +70,7 @@ impl Want {
             Self::Save => "Save as",
             Self::Export => "Export API form",
             Self::Share => "Share as a picture",
+            Self::Picture(_) => "Add a picture",
         }
     }
 }
@@ -88,7 +91,7 @@ impl App {
     pub(crate) fn ask_path(&mut self, want: Want) {
         let tab = self.tab();
         let text = match (want, &tab.path) {
-            (Want::Open, _) => String::new(),
+            (Want::Open | Want::Picture(_), _) => String::new(),
             (Want::Save, Some(path)) => path.display().to_string(),
             (Want::Save, None) => format!("{}.json", tab.title),
             (Want::Export, _) => format!("{}.api.json", tab.title),
@@ -274,6 +277,7 @@ fn settings(app: &mut App, ui: &mut Ui) -> bool {
         ui.selectable_value(&mut app.settings.light, false, "Dark");
         ui.selectable_value(&mut app.settings.light, true, "Light");
     });
+    ui.checkbox(&mut app.settings.previews, "Samplers show the picture as it comes");
     if app.settings != before {
         app.take_settings();
     }

@@ -3,6 +3,7 @@
 use crate::{
     app::App,
     dialog::{Answer, Dialog, Question, Want, heading},
+    doc::Id,
     open,
     pictures::Picture,
     runs,
@@ -50,6 +51,9 @@ pub(crate) enum Said {
     Copied(Result<PathBuf>),
 }
 
+/// Endings of the pictures that can be read.
+const PICTURES: &[&str] = &["png", "jpg", "jpeg", "webp", "bmp", "gif"];
+
 /// A dialog that is closed sooner than this was never there.
 const NOBODY: Duration = Duration::from_millis(250);
 
@@ -86,7 +90,7 @@ impl Answers {
         self.work(move || {
             let began = Instant::now();
             let path = match want {
-                Want::Open => dialog.pick_file(),
+                Want::Open | Want::Picture(_) => dialog.pick_file(),
                 Want::Save | Want::Export | Want::Share => dialog.save_file(),
             };
             match path {
@@ -104,6 +108,12 @@ impl App {
             .set_title("Open a graph")
             .add_filter("Graphs and pictures that carry one", &["json", "png", "webp"]);
         self.answers.ask(Want::Open, dialog);
+    }
+
+    /// Asks for a picture that a node is to load.
+    pub(crate) fn ask_picture(&self, node: Id) {
+        let dialog = FileDialog::new().set_title("Add a picture").add_filter("Pictures", PICTURES);
+        self.answers.ask(Want::Picture(node), dialog);
     }
 
     pub(crate) fn ask_save(&mut self) {
@@ -157,6 +167,11 @@ impl App {
                 self.tell_error(done);
             }
             Want::Share => self.share(&path),
+            Want::Picture(node) => {
+                let done = open::into_input(self, &path);
+                let done = done.map(|name| self.load_picture(&name, Some(node)));
+                self.tell_error(done.with_context(|| path.display().to_string()));
+            }
         }
     }
 

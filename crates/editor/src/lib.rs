@@ -14,6 +14,8 @@ mod command_palette;
 mod dialog;
 pub mod doc;
 mod drops;
+mod emphasis;
+mod expression;
 mod files;
 mod help;
 pub mod history_panel;

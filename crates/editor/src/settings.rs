@@ -10,6 +10,8 @@ use std::path::Path;
 #[serde(default)]
 pub struct Settings {
     pub light: bool,
+    /// Whether samplers show the picture as it comes.
+    pub previews: bool,
     /// Whether there is a side panel, and what it shows.
     pub side: bool,
     pub panel: Panel,
@@ -17,7 +19,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { light: false, side: true, panel: Panel::default() }
+        Self { light: false, previews: true, side: true, panel: Panel::default() }
     }
 }
 

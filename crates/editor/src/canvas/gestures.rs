@@ -398,7 +398,7 @@ impl Canvas {
                 self.rename = Some(super::rename::Rename::new(super::rename::Target::Group(group)));
             }
             Hit::Body(id) => {
-                if let Some(image) = self.picture_at(id, at, cx) {
+                if let Some(image) = self.picture_at(id, at, doc, cx) {
                     events.push(Event::OpenImage(id, image));
                 } else if doc.node(id).is_some_and(|n| cx.catalog.get(&n.class).is_none()) {
                     events.push(Event::EnterSubgraph(id));
@@ -412,11 +412,11 @@ impl Canvas {
         }
     }
 
-    fn picture_at(&self, id: Id, at: Pos2, cx: &CanvasContext) -> Option<usize> {
+    fn picture_at(&self, id: Id, at: Pos2, doc: &Doc, cx: &CanvasContext) -> Option<usize> {
         let placed = self.scene.get(id)?;
         let area = placed.layout.picture?.translate(placed.pos.to_vec2());
-        let images = &cx.runs.node(id)?.images;
-        super::nodes::grid(area, images).iter().position(|(rect, _)| rect.contains(at))
+        let images = super::images::Images::of(doc, doc.node(id)?, cx);
+        images.grid(area).iter().position(|(rect, _)| rect.contains(at))
     }
 
     /// The box, or the link in hand.

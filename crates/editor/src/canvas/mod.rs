@@ -5,19 +5,26 @@
 //! ([`crate::doc::History`]), or an [`Event`] where it concerns more than the graph.
 
 mod brush;
+mod choices;
+mod color;
 mod combo;
 mod far;
+mod faults;
 mod gestures;
 mod groups;
+pub mod images;
 mod layout;
 mod links;
 mod menus;
 mod minimap;
 mod nodes;
 mod notes;
+mod numbers;
+mod prompt;
 mod rename;
 mod scene;
 mod show;
+mod tools;
 mod view;
 mod widgets;
 
@@ -55,6 +62,7 @@ pub struct Canvas {
     /// What the open menu is about, and where on the canvas it was asked for.
     menu: (Hit, Pos2),
     rename: Option<rename::Rename>,
+    markdown: notes::Markdown,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
     /// Counts gestures: changes of one are one step.
@@ -81,6 +89,8 @@ pub enum Event {
     /// A picture that a node shows.
     OpenImage(Id, usize),
     EditMask(Id),
+    /// The frame of a node that adds borders.
+    Outpaint(Id),
     EnterSubgraph(Id),
     /// A class's help.
     Help(String),
@@ -113,6 +123,7 @@ impl Default for Canvas {
             hover: Hit::Nothing,
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
+            markdown: notes::Markdown::default(),
             fit: Some(BTreeSet::new()),
             gestures: 0,
         }
@@ -172,14 +183,12 @@ impl Canvas {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
         });
         self.navigate(&ui);
-        let pictures = history.doc().nodes().map(|n| n.id);
-        let pictures =
-            pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
+        let pictures = history.doc().nodes().filter(|node| images::any(node, cx));
         self.scene.update(
             history.doc(),
             history.revision(),
             &cx.catalog.contract,
-            pictures.collect(),
+            pictures.map(|node| node.id).collect(),
         );
         self.selection.retain(|id| self.scene.get(*id).is_some());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {

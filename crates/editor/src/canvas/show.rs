@@ -3,13 +3,17 @@
 use super::{
     Canvas, CanvasContext, Event,
     brush::Brush,
+    faults,
     gestures::Gesture,
+    images::Images,
     layout::Kind,
     nodes::{Look, Sockets, slot_label, title},
     scene::{Placed, Socket},
+    tools,
     widgets::{Field, Told, Wish},
 };
 use crate::{
+    catalog::PICTURES,
     doc::{self, Doc, History, Id, Node, Widget},
     theme::TEXT,
 };
@@ -57,11 +61,12 @@ impl Canvas {
             look.paint(brush, &self.sockets(placed.id));
             self.name_sockets(ui, brush, &look);
             match placed.layout.kind {
-                Kind::Note => super::notes::show(ui, brush, &look, shown),
+                Kind::Note => super::notes::show(ui, brush, &look, &self.markdown, shown),
                 Kind::Plain => self.show_widgets(ui, brush, history.doc(), &look, cx, shown),
                 Kind::Dot => {}
             }
             look.paint_pictures(&brush.faded(look.opacity()));
+            tools::show(ui, brush, &look, &mut shown.events);
         }
     }
 
@@ -77,6 +82,7 @@ impl Canvas {
             node,
             placed,
             state: cx.runs.node(placed.id),
+            images: Images::of(doc, node, cx),
             title: title(node, cx.catalog),
             known: own || cx.catalog.get(&node.class).is_some() || is_subgraph(node),
             selected: self.selection.contains(&placed.id),
@@ -90,7 +96,8 @@ impl Canvas {
             Gesture::Link(pending) => pending.may_end(&self.scene, Socket { node, slot, output }),
             _ => true,
         };
-        Sockets { linked: Box::new(linked), lit: Box::new(lit) }
+        let dragging = matches!(self.gesture, Gesture::Link(_));
+        Sockets { dragging, linked: Box::new(linked), lit: Box::new(lit) }
     }
 
     fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {
@@ -133,7 +140,7 @@ impl Canvas {
             for row in &look.placed.layout.widgets {
                 let Some(widget) = widgets.get(row.widget) else { continue };
                 let rect = row.rect.translate(look.placed.pos.to_vec2());
-                let field = field(ui, look, widget, rect, cx);
+                let field = field(ui, look, widget, rect, doc, cx);
                 let told = field.show(ui, brush);
                 if told.wish.is_some() || told.settled {
                     shown.wishes.push((look.node.id, widget.name.clone(), told));
@@ -185,29 +192,43 @@ fn field<'a>(
     look: &'a Look,
     widget: &'a Widget,
     rect: Rect,
+    doc: &Doc,
     cx: &CanvasContext<'a>,
 ) -> Field<'a> {
-    let class = &look.node.class;
+    let (class, catalog) = (&look.node.class, cx.catalog);
     let spec = widget.spec.as_ref();
     let listed = spec.filter(|s| s.ty == "COMBO").map(|s| {
         let known = s.choices.iter().filter_map(|c| c.as_str().map(str::to_owned));
-        cx.catalog.choices(class, &widget.name).unwrap_or_else(|| known.collect())
+        catalog.choices(class, &widget.name).unwrap_or_else(|| known.collect())
     });
-    let input = cx.catalog.get(class).and_then(|ty| ty.input(&widget.name));
-    let complained = |s: &crate::runs::NodeState| {
-        s.problems.iter().any(|(input, _)| input.as_deref() == Some(&widget.name))
-    };
-    Field {
+    let input = catalog.get(class).and_then(|ty| ty.input(&widget.name));
+    let pictures = catalog.folder(class, &widget.name) == Some(PICTURES);
+    let mut field = Field {
         widget,
         name: format!("{}: {}", look.title, widget.name),
         label: &widget.name,
+        doc: input.map_or("", |input| input.doc),
         id: ui.scope_id().with(("widget", look.node.id, &widget.name)),
         rect,
         options: input.map(|input| &input.options),
         choices: listed.unwrap_or_default(),
-        wrong: look.state.is_some_and(complained),
+        pictures: pictures.then_some(&cx.runs.thumbnails),
+        embeddings: &catalog.embeddings,
+        fault: None,
+        source: source(doc, look.node, &widget.name, cx).filter(|_| widget.linked),
         upload: spec.is_some_and(|s| s.upload),
-    }
+    };
+    let own = field.own_fault(class, cx).filter(|_| !widget.linked);
+    field.fault = faults::complaint(look.state, widget).or(own);
+    field
+}
+
+/// The title of the node that feeds a widget.
+fn source(doc: &Doc, node: &Node, widget: &str, cx: &CanvasContext) -> Option<String> {
+    let stands_for = |slot: &doc::Slot| slot.widget.as_deref().unwrap_or(&slot.name) == widget;
+    let slot = node.inputs.iter().position(stands_for)?;
+    let link = doc.links.values().find(|link| link.to == node.id && link.to_slot == slot)?;
+    doc.node(link.from).map(|from| title(from, cx.catalog))
 }
 
 /// Subgraphs have the id of their definition as their class.

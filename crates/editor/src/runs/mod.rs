@@ -103,6 +103,8 @@ pub struct Runs {
     pub batch: usize,
     /// Whether a graph runs whenever it has changed.
     pub on_change: bool,
+    /// Whether samplers show the picture as it comes.
+    pub previews: bool,
 }
 
 /// For [`session::Local::start`]: has the window drawn soon after an event, and not too often.
@@ -122,6 +124,7 @@ impl Runs {
             shown: (0, String::new()),
             batch: 1,
             on_change: false,
+            previews: true,
         }
     }
 
@@ -317,6 +320,7 @@ impl Runs {
                 nodes.end();
             }
             session::Event::Warned(_, errors) => nodes.warn(&errors, false),
+            session::Event::Run(_, RunEvent::Preview { .. }) if !self.previews => {}
             session::Event::Run(_, event) => {
                 run.note(&event);
                 nodes.on(event, now, ctx);
