@@ -4,7 +4,7 @@ use crate::{
     app::App,
     dialog::{self, Dialog},
     doc::Mode,
-    missing,
+    keys, missing,
     side::Panel,
 };
 use egui::{Event, Key, KeyboardShortcut, Modifiers, ViewportCommand};
@@ -98,7 +98,7 @@ actions! {
         "missing" "What is missing…" ICON_FIND_IN_PAGE [] has_nodes
             => |app| app.show(Dialog::Missing(missing::Report::of(app)));
         "refresh" "Look for files again" ICON_REFRESH [NONE R] always => App::refresh;
-        "settings" "Settings…" ICON_SETTINGS [CTRL Comma] always => |app| app.show(Dialog::Settings);
+        "settings" "Settings…" ICON_SETTINGS [CTRL Comma] always => |app| app.show(Dialog::Settings(Box::default()));
         "quit" "Quit" ICON_LOGOUT [CTRL Q] always => |app| app.ctx.send_viewport_cmd(ViewportCommand::Close);
     Edit 0:
         "undo" "Undo" ICON_UNDO [CTRL Z] always => App::undo;
@@ -147,7 +147,7 @@ actions! {
         "clear-history" "Clear the history" ICON_DELETE [] remembers => |app| app.runs.clear_history();
     Help 0:
         "commands" "All commands…" ICON_TERMINAL [CTRL_SHIFT P] always => |app| app.show(Dialog::Commands(Box::default()));
-        "keys" "Keys" ICON_KEYBOARD [] always => |app| app.show(Dialog::Settings);
+        "keys" "Keys" ICON_KEYBOARD [] always => |app| app.show(Dialog::Settings(Box::default()));
 }
 
 fn always(_: &App) -> bool {
@@ -188,7 +188,7 @@ impl Action {
 
     /// The key as people read it; empty if there is none.
     pub fn key(&self, ctx: &egui::Context) -> String {
-        self.keys.first().map_or_else(String::new, |key| ctx.format_shortcut(key))
+        keys::of(ctx, self).first().map_or_else(String::new, |key| ctx.format_shortcut(key))
     }
 
     /// The title with the key.
@@ -199,8 +199,10 @@ impl Action {
         }
     }
 
-    fn has(&self, key: Key, modifiers: Modifiers) -> bool {
-        self.keys.iter().any(|k| k.logical_key == key && modifiers.matches_exact(k.modifiers))
+    fn has(&self, ctx: &egui::Context, key: Key, modifiers: Modifiers) -> bool {
+        keys::of(ctx, self)
+            .iter()
+            .any(|k| k.logical_key == key && modifiers.matches_exact(k.modifiers))
     }
 }
 
@@ -238,18 +240,20 @@ pub(crate) fn keys(app: &mut App) {
 fn pressed(ctx: &egui::Context, typing: bool) -> Vec<&'static Action> {
     let mut found = Vec::new();
     let meant = |key, modifiers| {
-        let allowed = |a: &&Action| !typing || WHILE_TYPING.contains(&a.id);
-        ACTIONS.iter().filter(allowed).find(|a| a.has(key, modifiers))
+        let works = !typing || keys::works_while_typing(key, modifiers);
+        let allowed = |a: &&Action| works && (!typing || WHILE_TYPING.contains(&a.id));
+        ACTIONS.iter().filter(allowed).find(|a| a.has(ctx, key, modifiers))
     };
-    ctx.input_mut(|input| {
-        input.events.retain(|event| match event {
-            Event::Key { key, pressed: true, modifiers, .. } => {
-                let action = meant(*key, *modifiers);
-                found.extend(action);
-                action.is_none()
-            }
-            _ => true,
-        });
+    let events = ctx.input_mut(|input| std::mem::take(&mut input.events));
+    let left = events.into_iter().filter(|event| match event {
+        Event::Key { key, pressed: true, modifiers, .. } => {
+            let action = meant(*key, *modifiers);
+            found.extend(action);
+            action.is_none()
+        }
+        _ => true,
     });
+    let left = left.collect();
+    ctx.input_mut(|input| input.events = left);
     found
 }

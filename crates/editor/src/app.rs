@@ -103,9 +103,12 @@ impl App {
         egui_material_icons::initialize(ctx);
         // Zooming is the canvas's business.
         ctx.options_mut(|o| o.zoom_with_keyboard = false);
-        let settings = Settings::load(&setup.state_dir);
+        let mut toasts = Toasts::default();
+        let settings = Settings::load(&setup.state_dir).unwrap_or_else(|error| {
+            toasts.error(&error);
+            Settings::default()
+        });
         let theme = settings.theme();
-        theme.apply(ctx);
         let mut app = Self {
             ctx: ctx.clone(),
             catalog: Catalog::new(setup.types, setup.host.clone()),
@@ -115,7 +118,7 @@ impl App {
             tabs: Vec::new(),
             active: 0,
             dialog: None,
-            toasts: Toasts::default(),
+            toasts,
             answers: Answers::new(ctx),
             overlay: None,
             dropped: Dropped::default(),
@@ -126,7 +129,7 @@ impl App {
             setup,
         };
         app.restore();
-        app.runs.previews = app.settings.previews;
+        app.apply_settings();
         if let Some(path) = app.setup.open.take() {
             app.open_path(&path);
         }
@@ -232,7 +235,7 @@ impl App {
             canvas::Event::OpenImage(id, at) => self.view_node(id, at),
             canvas::Event::EditMask(id) => self.edit_mask(id),
             canvas::Event::Outpaint(id) => self.outpaint(id),
-            canvas::Event::Upload(id, _) => self.ask_picture(id),
+            canvas::Event::Upload(id, input) => self.ask_picture(id, input),
             canvas::Event::OpenPalette { at, purpose, .. } => {
                 self.show(Dialog::Nodes(Box::new(Palette::new(at, purpose))));
             }
@@ -344,11 +347,17 @@ impl App {
 
     /// The settings have changed: they are kept and become true.
     pub(crate) fn take_settings(&mut self) {
+        self.apply_settings();
+        let kept = self.settings.save(&self.setup.state_dir);
+        self.tell_error(kept);
+    }
+
+    fn apply_settings(&mut self) {
         self.theme = self.settings.theme();
         self.theme.apply(&self.ctx);
         self.runs.previews = self.settings.previews;
-        let kept = self.settings.save(&self.setup.state_dir);
-        self.tell_error(kept);
+        self.settings.keys.apply(&self.ctx);
+        self.ctx.set_zoom_factor(self.settings.size.clamp(0.5, 4.0));
     }
 
     pub(crate) fn turn_side(&mut self) {

@@ -74,6 +74,9 @@ fn entries(app: &mut App, ui: &mut Ui, menu: Menu) {
         }
         part = Some(action.part);
         entry(app, ui, action);
+        if action.id == "open-path" {
+            app.recent_ui(ui);
+        }
     }
 }
 

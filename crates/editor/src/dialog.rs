@@ -1,16 +1,17 @@
 //! What lies over the window and wants an answer first.
 
 use crate::{
-    actions::ACTIONS,
     app::App,
     command_palette::Commands,
-    doc, files, missing,
+    drops, files, missing,
     overlay::Overlay,
     palette::Palette,
-    runs, templates,
-    theme::{GAP, RADIUS, Theme},
+    runs,
+    settings_dialog::SettingsDialog,
+    templates,
+    theme::{GAP, RADIUS},
 };
-use egui::{Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand};
+use egui::{Frame, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand};
 use std::path::PathBuf;
 
 /// At most one is open.
@@ -18,7 +19,7 @@ pub enum Dialog {
     Commands(Box<Commands>),
     Nodes(Box<Palette>),
     Templates(Box<templates::Browser>),
-    Settings,
+    Settings(Box<SettingsDialog>),
     Path(PathField),
     Ask(Question),
     Missing(missing::Report),
@@ -53,18 +54,18 @@ pub struct PathField {
 }
 
 /// What a path is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
     Open,
     Save,
     Export,
     Share,
     /// A picture for a node to load.
-    Picture(doc::Id),
+    Picture(drops::Target),
 }
 
 impl Want {
-    fn title(self) -> &'static str {
+    fn title(&self) -> &'static str {
         match self {
             Self::Open => "Open",
             Self::Save => "Save as",
@@ -90,7 +91,7 @@ impl App {
     /// Asks for a path in the window itself.
     pub(crate) fn ask_path(&mut self, want: Want) {
         let tab = self.tab();
-        let text = match (want, &tab.path) {
+        let text = match (&want, &tab.path) {
             (Want::Open | Want::Picture(_), _) => String::new(),
             (Want::Save, Some(path)) => path.display().to_string(),
             (Want::Save, None) => format!("{}.json", tab.title),
@@ -197,7 +198,7 @@ impl Dialog {
             }
             Self::Nodes(palette) => palette.ui(app, ui),
             Self::Templates(browser) => browser.ui(app, ui),
-            Self::Settings => settings(app, ui),
+            Self::Settings(settings) => settings.ui(app, ui),
             Self::Path(field) => path(app, ui, field),
             Self::Ask(question) => ask(app, ui, question),
             Self::Missing(report) => report.ui(app, ui),
@@ -248,7 +249,7 @@ fn path(app: &mut App, ui: &mut Ui, field: &mut PathField) -> bool {
         cancel = ui.button("Cancel").clicked();
     });
     if go && !field.text.trim().is_empty() {
-        app.picked(field.want, PathBuf::from(field.text.trim()));
+        app.picked(field.want.clone(), PathBuf::from(field.text.trim()));
         return true;
     }
     cancel
@@ -266,48 +267,4 @@ fn weights(app: &mut App, ui: &mut Ui, all: &mut Vec<files::Found>) -> bool {
     });
     ui.add_space(GAP);
     ui.button("Close").clicked() || all.is_empty()
-}
-
-fn settings(app: &mut App, ui: &mut Ui) -> bool {
-    ui.set_width(560.0);
-    heading(ui, "Settings");
-    let before = app.settings.clone();
-    ui.horizontal(|ui| {
-        ui.label("Theme");
-        ui.selectable_value(&mut app.settings.light, false, "Dark");
-        ui.selectable_value(&mut app.settings.light, true, "Light");
-    });
-    ui.checkbox(&mut app.settings.previews, "Samplers show the picture as it comes");
-    if app.settings != before {
-        app.take_settings();
-    }
-    ScrollArea::vertical().id_salt("settings").max_height(480.0).show(ui, |ui| {
-        section(ui, &app.theme, "Computes on");
-        ui.label(&app.setup.device);
-        section(ui, &app.theme, "Folders");
-        Grid::new("folders").num_columns(2).show(ui, |ui| {
-            for (name, path) in &app.setup.folders {
-                ui.label(name);
-                ui.label(RichText::new(path.display().to_string()).monospace());
-                ui.end_row();
-            }
-        });
-        section(ui, &app.theme, "Keys");
-        Grid::new("keys").num_columns(2).striped(true).show(ui, |ui| {
-            for action in ACTIONS.iter().filter(|action| !action.keys.is_empty()) {
-                let keys: Vec<String> =
-                    action.keys.iter().map(|key| ui.ctx().format_shortcut(key)).collect();
-                ui.label(action.title);
-                ui.label(RichText::new(keys.join(", ")).monospace());
-                ui.end_row();
-            }
-        });
-    });
-    ui.add_space(GAP);
-    ui.add(Button::new("Close")).clicked()
-}
-
-fn section(ui: &mut Ui, theme: &Theme, title: &str) {
-    ui.add_space(GAP * 2.0);
-    ui.label(RichText::new(title).small().color(theme.dim));
 }

@@ -3,11 +3,14 @@
 use crate::{
     app::App,
     doc::{Id, widgets},
-    open,
+    open, runs,
 };
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use egui::{Event, Pos2};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Files that were dropped, until it is known where.
 #[derive(Default)]
@@ -15,6 +18,16 @@ pub struct Dropped {
     files: Vec<PathBuf>,
     /// In egui's time.
     at: f64,
+}
+
+/// The widget for which a picture was asked, wherever a person has gone since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub tab: runs::Tab,
+    /// The subgraph, as [`crate::doc::File::prefix`] tells it.
+    pub level: String,
+    pub node: Id,
+    pub input: String,
 }
 
 /// While something is dragged over a window it hears nothing of the pointer; that comes right after the
@@ -54,6 +67,24 @@ impl App {
         Ok(())
     }
 
+    /// Copies a picture into the input folder and lets the widget name it.
+    pub(crate) fn upload(&mut self, target: &Target, path: &Path) -> Result<()> {
+        let name = open::into_input(self, path)?;
+        self.catalog.refresh();
+        let contract = &self.catalog.contract;
+        let mut tabs = self.tabs.iter_mut();
+        let tab = tabs
+            .find(|tab| tab.number == target.tab && tab.history.file().prefix() == target.level);
+        let set = tab.is_some_and(|tab| {
+            tab.history.edit("Load a picture", |doc| {
+                doc.set_widget(target.node, &target.input, name.as_str().into(), contract)
+            })
+        });
+        ensure!(set, "the node is no longer in view; the picture is in the input folder as {name}");
+        self.toasts.tell(format!("{name} is in the input folder"));
+        Ok(())
+    }
+
     /// The node under a point of the screen, if it loads pictures.
     fn loader_at(&self, at: Pos2) -> Option<Id> {
         let tab = self.tab();
@@ -76,7 +107,7 @@ mod tests {
     use crate::app::tests::{empty, window};
     use egui::{DroppedFile, vec2};
     use egui_kittest::{Harness, kittest::Queryable as _};
-    use std::{path::Path, sync::Arc};
+    use std::sync::Arc;
 
     #[derive(Debug)]
     struct Given(PathBuf);
@@ -137,6 +168,24 @@ mod tests {
             ["second.png", "second_1.png"],
             "no file is written over"
         );
+    }
+
+    #[test]
+    fn an_upload_finds_its_node_again_though_another_tab_is_seen() {
+        let (mut harness, state) = window(&empty());
+        let app = harness.state_mut();
+        app.load_picture("x.png", None);
+        let (tab, node) = (app.tab().number, app.tab().history.doc().nodes().next().unwrap().id);
+        let mut target = Target { tab, level: String::new(), node, input: "image".into() };
+        let file = state.path().join("up.png");
+        png(&file);
+        app.new_tab();
+        app.upload(&target, &file).unwrap();
+        app.active = app.tabs.iter().position(|t| t.number == tab).unwrap();
+        assert_eq!(loaded(app), ["up.png"]);
+        target.node = 99;
+        let error = app.upload(&target, &file).unwrap_err().to_string();
+        assert!(error.contains("up_1.png"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     app::App,
     dialog::{Answer, Dialog, Question, Want, heading},
     doc::Id,
+    drops::Target,
     open,
     pictures::Picture,
     runs,
@@ -111,9 +112,12 @@ impl App {
     }
 
     /// Asks for a picture that a node is to load.
-    pub(crate) fn ask_picture(&self, node: Id) {
+    pub(crate) fn ask_picture(&self, node: Id, input: String) {
+        let tab = self.tab();
+        let level = tab.history.file().prefix();
+        let target = Target { tab: tab.number, level, node, input };
         let dialog = FileDialog::new().set_title("Add a picture").add_filter("Pictures", PICTURES);
-        self.answers.ask(Want::Picture(node), dialog);
+        self.answers.ask(Want::Picture(target), dialog);
     }
 
     pub(crate) fn ask_save(&mut self) {
@@ -167,9 +171,8 @@ impl App {
                 self.tell_error(done);
             }
             Want::Share => self.share(&path),
-            Want::Picture(node) => {
-                let done = open::into_input(self, &path);
-                let done = done.map(|name| self.load_picture(&name, Some(node)));
+            Want::Picture(target) => {
+                let done = self.upload(&target, &path);
                 self.tell_error(done.with_context(|| path.display().to_string()));
             }
         }
@@ -228,7 +231,8 @@ impl App {
         let text = serde_json::to_vec_pretty(&tab.json())?;
         write_whole(&path, &text).with_context(|| path.display().to_string())?;
         self.toasts.tell(format!("Saved {}", path.display()));
-        tab.in_file(path);
+        tab.in_file(path.clone());
+        self.note_recent(&path);
         self.drop_closing();
         Ok(())
     }

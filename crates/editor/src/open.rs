@@ -58,6 +58,7 @@ fn graph(app: &mut App, path: &Path) -> Result<()> {
     if same {
         tab.in_file(path.to_owned());
     }
+    app.note_recent(path);
     let report = missing::Report::of(app);
     if !report.is_empty() {
         app.show(Dialog::Missing(report));
