@@ -281,7 +281,7 @@ impl App {
     pub(crate) fn take_panel(&mut self, events: Vec<history_panel::Event>) {
         for event in events {
             match event {
-                history_panel::Event::Jump(tab, path) => self.jump(tab, &path),
+                history_panel::Event::Jump { tab, node, input } => self.jump(tab, &node, input),
                 history_panel::Event::Open { title, workflow, prompt } => {
                     self.open_run(&title, &workflow, &prompt);
                 }
@@ -290,14 +290,21 @@ impl App {
         }
     }
 
-    /// Shows a node, `12:7` if it is within a subgraph: the outermost one.
-    fn jump(&mut self, tab: runs::Tab, path: &str) {
+    /// Points at a node, `12:7` if it is within a subgraph, which is entered, or at one of its inputs.
+    fn jump(&mut self, tab: runs::Tab, path: &str, input: Option<String>) {
         let Some(at) = self.tabs.iter().position(|t| t.number == tab) else { return };
-        self.active = at;
-        let outermost = path.split(':').next().and_then(|id| id.parse().ok());
-        if let Some(id) = outermost {
-            self.tab_mut().canvas.scroll_to(id);
+        (self.active, self.overlay) = (at, None);
+        let tab = self.tab_mut();
+        let ids: Vec<Id> = path.split(':').map_while(|id| id.parse().ok()).collect();
+        let Some((node, level)) = ids.split_last() else { return };
+        if !tab.history.file().path().map(|(id, _)| id).eq(level.iter().copied()) {
+            while tab.history.leave() {}
+            // What has been taken out since cannot be entered: then what it was in is shown.
+            if let Some(gone) = level.iter().find(|id| !tab.history.enter(**id)) {
+                return tab.canvas.point_at(*gone, None);
+            }
         }
+        tab.canvas.point_at(*node, input);
     }
 
     fn open_run(&mut self, title: &str, workflow: &Json, prompt: &serde_json::Map<String, Json>) {

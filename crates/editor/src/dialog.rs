@@ -123,7 +123,7 @@ impl App {
             Answer::Close(tab) => self.drop_tab(tab),
             Answer::SaveAndClose(tab) => self.save_and_close(tab),
             Answer::Write(tab, path) => {
-                let written = self.write(tab, path);
+                let written = self.write(tab, &path);
                 self.tell_error(written);
             }
             Answer::SaveElsewhere => self.ask_save(),

@@ -208,7 +208,7 @@ impl App {
         let path = if path.extension().is_none() { path.with_extension("json") } else { path };
         let Some(tab) = self.tabs.iter().find(|tab| tab.number == number) else { return };
         if !tab.changed_on_disk(&path) {
-            let written = self.write(number, path);
+            let written = self.write(number, &path);
             return self.tell_error(written);
         }
         let ours = tab.path.as_deref() == Some(&path);
@@ -224,15 +224,15 @@ impl App {
         }));
     }
 
-    pub(crate) fn write(&mut self, number: runs::Tab, path: PathBuf) -> Result<()> {
+    pub(crate) fn write(&mut self, number: runs::Tab, path: &Path) -> Result<()> {
         let Some(tab) = self.tabs.iter_mut().find(|tab| tab.number == number) else {
             return Ok(());
         };
         let text = serde_json::to_vec_pretty(&tab.json())?;
-        write_whole(&path, &text).with_context(|| path.display().to_string())?;
+        write_whole(path, &text).with_context(|| path.display().to_string())?;
         self.toasts.tell(format!("Saved {}", path.display()));
-        tab.in_file(path.clone());
-        self.note_recent(&path);
+        tab.in_file(path);
+        self.note_recent(path);
         self.drop_closing();
         Ok(())
     }

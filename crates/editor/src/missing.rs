@@ -230,14 +230,14 @@ fn source(node: &Node, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::app::tests::window;
     use egui_kittest::kittest::Queryable as _;
     use serde_json::{Value as Json, json};
 
     /// Two loaders, one of them in a subgraph whose own widget says what it loads, and an unknown node.
-    fn graph() -> Json {
+    pub(crate) fn graph() -> Json {
         let class = "11111111-2222-3333-4444-555555555555";
         let loader = |id: i64, link: Option<i64>| {
             json!({"id": id, "type": "LoadImage", "pos": [0, id * 300], "size": [200, 100], "mode": 0,

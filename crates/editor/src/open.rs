@@ -56,7 +56,7 @@ fn graph(app: &mut App, path: &Path) -> Result<()> {
     // A picture is no place to save a graph to, and nor is the other form of it.
     let same = path.extension().is_some_and(|e| e == "json") && is_ui(path);
     if same {
-        tab.in_file(path.to_owned());
+        tab.in_file(path);
     }
     app.note_recent(path);
     let report = missing::Report::of(app);

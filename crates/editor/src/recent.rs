@@ -86,7 +86,7 @@ mod tests {
         let (mut harness, state) = window(&empty());
         let app = harness.state_mut();
         for name in ["a.json", "b.json", "a.json"] {
-            app.write(app.tab().number, state.path().join(name)).unwrap();
+            app.write(app.tab().number, &state.path().join(name)).unwrap();
         }
         let all = read(state.path()).unwrap();
         assert_eq!(all, [state.path().join("a.json"), state.path().join("b.json")]);

@@ -66,10 +66,10 @@ impl Tab {
     }
 
     /// The file now holds what the tab shows.
-    pub fn in_file(&mut self, path: PathBuf) {
-        self.title = stem(&path);
-        self.seen = Stamp::of(&path);
-        self.path = Some(path);
+    pub fn in_file(&mut self, path: &Path) {
+        self.title = stem(path);
+        self.seen = Stamp::of(path);
+        self.path = Some(path.to_owned());
         self.history.mark_saved();
     }
 

@@ -20,6 +20,7 @@ mod minimap;
 mod nodes;
 mod notes;
 mod numbers;
+mod point;
 mod prompt;
 mod rename;
 mod scene;
@@ -30,6 +31,7 @@ mod widgets;
 
 pub use gestures::PendingLink;
 pub use nodes::title;
+pub use point::Pointed;
 pub use scene::Socket;
 pub use view::View;
 
@@ -65,6 +67,7 @@ pub struct Canvas {
     markdown: notes::Markdown,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
+    pointed: Option<point::Pointed>,
     /// Counts gestures: changes of one are one step.
     gestures: u64,
 }
@@ -125,6 +128,7 @@ impl Default for Canvas {
             rename: None,
             markdown: notes::Markdown::default(),
             fit: Some(BTreeSet::new()),
+            pointed: None,
             gestures: 0,
         }
     }
@@ -194,6 +198,7 @@ impl Canvas {
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
         }
+        self.seek(&ui, history.doc(), cx);
         self.hover = self.under_pointer(&ui);
         let mut shown = self.draw(&mut ui, background, history, cx);
         self.show_rename(&mut ui, history, cx);
@@ -255,6 +260,7 @@ impl Canvas {
         } else {
             self.show_nodes(ui, &brush, history, cx, &mut shown);
         }
+        self.paint_pointed(&brush, history.doc(), cx);
         self.paint_gesture(&brush, history.doc());
         if self.minimap {
             self.paint_minimap(&brush, history.doc());

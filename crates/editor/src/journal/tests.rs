@@ -35,7 +35,7 @@ fn tabs_come_back_as_they_were() {
     let app = harness.state_mut();
     let file = state.path().join("kept.json");
     app.add_note();
-    app.write(app.tab().number, file.clone()).unwrap();
+    app.write(app.tab().number, &file).unwrap();
     app.open_json("b", &json!({"nodes": [], "links": [], "extra": {"odd": 1.5}})).unwrap();
     app.add_note();
     app.open_json("c", &empty()).unwrap();
