@@ -5,6 +5,7 @@ use crate::{
     dialog::{self, Dialog},
     doc::Mode,
     keys, missing,
+    settings_dialog::{Page, SettingsDialog},
     side::Panel,
 };
 use egui::{Event, Key, KeyboardShortcut, Modifiers, ViewportCommand};
@@ -147,7 +148,7 @@ actions! {
         "clear-history" "Clear the history" ICON_DELETE [] remembers => |app| app.runs.clear_history();
     Help 0:
         "commands" "All commands…" ICON_TERMINAL [CTRL_SHIFT P] always => |app| app.show(Dialog::Commands(Box::default()));
-        "keys" "Keys" ICON_KEYBOARD [] always => |app| app.show(Dialog::Settings(Box::default()));
+        "keys" "Keys" ICON_KEYBOARD [] always => |app| app.show(Dialog::Settings(Box::new(SettingsDialog::at(Page::Keys))));
 }
 
 fn always(_: &App) -> bool {

@@ -208,6 +208,13 @@ impl Dialog {
     }
 }
 
+/// Draws what may be long: as high as the window allows.
+pub fn scrolling<R>(ui: &mut Ui, name: &str, content: impl FnOnce(&mut Ui) -> R) -> R {
+    let height = (ui.ctx().content_rect().height() - 260.0).clamp(160.0, 560.0);
+    let area = ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height);
+    area.show(ui, content).inner
+}
+
 /// The first line of a dialog.
 pub fn heading(ui: &mut Ui, text: &str) {
     ui.label(RichText::new(text).strong().size(18.0));
@@ -258,7 +265,7 @@ fn path(app: &mut App, ui: &mut Ui, field: &mut PathField) -> bool {
 /// Draws what each dropped file of weights is, until all are settled.
 fn weights(app: &mut App, ui: &mut Ui, all: &mut Vec<files::Found>) -> bool {
     ui.set_max_width(560.0);
-    ScrollArea::vertical().id_salt("weights").max_height(520.0).show(ui, |ui| {
+    scrolling(ui, "weights", |ui| {
         let mut number = 0;
         all.retain(|found| {
             number += 1;

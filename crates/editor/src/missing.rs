@@ -3,11 +3,11 @@
 use crate::{
     app::App,
     catalog::Catalog,
-    dialog::heading,
+    dialog::{heading, scrolling},
     doc::{Doc, EDITORS_OWN, File, INPUTS, Node, Widget, widgets},
     theme::GAP,
 };
-use egui::{ComboBox, Id, RichText, ScrollArea, Ui};
+use egui::{ComboBox, Id, RichText, Ui};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Everything that is missing.
@@ -90,7 +90,7 @@ impl Report {
         };
         heading(ui, title);
         let mut choice = None;
-        ScrollArea::vertical().id_salt("missing").max_height(460.0).show(ui, |ui| {
+        scrolling(ui, "missing", |ui| {
             self.classes_ui(app, ui);
             for file in &self.files {
                 let chosen = ui.push_id((file.folder, &file.name), |ui| file.ui(app, ui)).inner;

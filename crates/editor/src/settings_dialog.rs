@@ -4,18 +4,19 @@ use crate::{
     actions::{ACTIONS, Action, Menu},
     app::App,
     bar,
-    dialog::heading,
+    dialog::{heading, scrolling},
     keys,
     panels::icon_button,
     picker::matching,
     theme::{GAP, Theme},
 };
-use egui::{ComboBox, Event, Grid, Key, KeyboardShortcut, RichText, ScrollArea, TextEdit, Ui};
+use egui::{ComboBox, Event, Grid, Key, KeyboardShortcut, RichText, TextEdit, Ui};
 use egui_material_icons::icons::{ICON_BACKSPACE, ICON_EDIT, ICON_UNDO};
 
 /// The window while it is open.
 #[derive(Default)]
 pub struct SettingsDialog {
+    page: Page,
     query: String,
     /// The action whose key is to be pressed.
     waits: Option<&'static Action>,
@@ -23,22 +24,45 @@ pub struct SettingsDialog {
     taken: Option<(KeyboardShortcut, &'static Action)>,
 }
 
+/// A part of the window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    #[default]
+    General,
+    Keys,
+    Folders,
+}
+
+impl Page {
+    const ALL: [(Self, &str); 3] =
+        [(Self::General, "General"), (Self::Keys, "Keys"), (Self::Folders, "Folders")];
+}
+
 /// How large text and everything else is.
 const SIZES: &[f32] = &[0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0];
 
 impl SettingsDialog {
+    /// Opens at a page.
+    pub fn at(page: Page) -> Self {
+        Self { page, ..Self::default() }
+    }
+
     /// Draws it; whether it is done.
     pub fn ui(&mut self, app: &mut App, ui: &mut Ui) -> bool {
         ui.set_width(620.0);
         self.listen(app);
         heading(ui, "Settings");
+        ui.horizontal(|ui| {
+            for (page, title) in Page::ALL {
+                ui.selectable_value(&mut self.page, page, title);
+            }
+        });
+        ui.separator();
         let before = app.settings.clone();
-        looks(app, ui);
-        ScrollArea::vertical().id_salt("settings").max_height(520.0).show(ui, |ui| {
-            section(ui, &app.theme, "Running");
-            ui.checkbox(&mut app.settings.previews, "Samplers show the picture as it comes");
-            facts(app, ui);
-            self.keys(app, ui);
+        scrolling(ui, "settings", |ui| match self.page {
+            Page::General => general(app, ui),
+            Page::Keys => self.keys(app, ui),
+            Page::Folders => folders(app, ui),
         });
         if app.settings != before {
             app.take_settings();
@@ -74,7 +98,6 @@ impl SettingsDialog {
     }
 
     fn keys(&mut self, app: &mut App, ui: &mut Ui) {
-        section(ui, &app.theme, "Keys");
         ui.horizontal(|ui| {
             let label = ui.label(RichText::new("Search").color(app.theme.dim));
             let field = TextEdit::singleline(&mut self.query).desired_width(260.0);
@@ -154,12 +177,14 @@ impl SettingsDialog {
     }
 }
 
-fn looks(app: &mut App, ui: &mut Ui) {
+fn general(app: &mut App, ui: &mut Ui) {
+    section(ui, &app.theme, "Look");
     ui.horizontal(|ui| {
         ui.label("Theme");
         ui.selectable_value(&mut app.settings.light, false, "Dark");
         ui.selectable_value(&mut app.settings.light, true, "Light");
-        ui.add_space(GAP * 3.0);
+    });
+    ui.horizontal(|ui| {
         let label = ui.label("Size of text and all else");
         let percent = |size: f32| format!("{:.0} %", size * 100.0);
         let list = ComboBox::from_id_salt("size").selected_text(percent(app.settings.size));
@@ -170,18 +195,17 @@ fn looks(app: &mut App, ui: &mut Ui) {
         });
         bar::name(&list.response.labelled_by(label.id), "Size of text and all else");
     });
+    section(ui, &app.theme, "Running");
+    ui.checkbox(&mut app.settings.previews, "Samplers show the picture as it comes");
+    ui.label(format!("Computes on {}", app.setup.device));
+    let about = "weft edit --device cpu, gpu or auto chooses another";
+    ui.label(RichText::new(about).small().color(app.theme.dim));
 }
 
 /// What is set where the program is started.
-fn facts(app: &App, ui: &mut Ui) {
-    section(ui, &app.theme, "Computes on");
-    ui.label(&app.setup.device);
-    ui.label(
-        RichText::new("weft edit --device cpu, gpu or auto chooses another")
-            .small()
-            .color(app.theme.dim),
-    );
-    section(ui, &app.theme, "Folders");
+fn folders(app: &App, ui: &mut Ui) {
+    let about = "weft edit --models, --input, --output or --comfyui chooses others";
+    ui.label(RichText::new(about).small().color(app.theme.dim));
     Grid::new("folders").num_columns(2).show(ui, |ui| {
         for (name, path) in &app.setup.folders {
             ui.label(name);
@@ -189,8 +213,6 @@ fn facts(app: &App, ui: &mut Ui) {
             ui.end_row();
         }
     });
-    let about = "weft edit --models, --input, --output or --comfyui chooses others";
-    ui.label(RichText::new(about).small().color(app.theme.dim));
 }
 
 fn section(ui: &mut Ui, theme: &Theme, title: &str) {
@@ -211,7 +233,9 @@ mod tests {
     #[test]
     fn a_key_is_changed_conflicts_are_told_and_it_is_kept() {
         let (mut harness, state) = window(&empty());
-        harness.state_mut().show(crate::dialog::Dialog::Settings(Box::default()));
+        harness
+            .state_mut()
+            .show(crate::dialog::Dialog::Settings(Box::new(SettingsDialog::at(Page::Keys))));
         harness.run_steps(2);
         let change = |harness: &mut egui_kittest::Harness<App>, title: &str, modifiers, key| {
             harness.get_by_label(&format!("Change the key of {title}")).click_accesskit();

@@ -2,16 +2,15 @@
 
 use crate::{
     app::App,
-    dialog::heading,
+    dialog::{heading, scrolling},
     panels::fitted,
     picker::matching,
     pictures,
     theme::{GAP, RADIUS, Theme},
 };
 use egui::{
-    Align2, FontId, Key, Modifiers, Rect, Response, RichText, ScrollArea, Sense, Stroke,
-    StrokeKind, TextEdit, TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo, accesskit::Role,
-    vec2,
+    Align2, FontId, Key, Modifiers, Rect, Response, RichText, Sense, Stroke, StrokeKind, TextEdit,
+    TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo, accesskit::Role, vec2,
 };
 use graph::Json;
 
@@ -81,7 +80,7 @@ impl Browser {
         }
         let found = self.search(&app.theme, ui);
         let mut chosen = self.keys(ui, found.len());
-        ScrollArea::vertical().id_salt("templates").max_height(520.0).show(ui, |ui| {
+        scrolling(ui, "templates", |ui| {
             ui.spacing_mut().item_spacing = Vec2::splat(GAP * 2.0);
             for (row, cards) in found.chunks(COLUMNS).enumerate() {
                 ui.horizontal(|ui| {
