@@ -150,13 +150,20 @@ impl App {
 
     /// Opens a graph in UI form in a tab of its own and shows it.
     pub fn open_json(&mut self, title: &str, json: &Json) -> Result<&mut Tab> {
-        Ok(self.open_history(title, History::of(File::from_json(json)?)))
+        Ok(self.open_history(title, History::of(File::from_json(json)?), None))
     }
 
-    /// Opens a graph with its history in a tab of its own and shows it.
-    pub(crate) fn open_history(&mut self, title: &str, history: History) -> &mut Tab {
-        self.last_tab += 1;
-        self.tabs.push(Tab::new(self.last_tab, title, history));
+    /// Opens a graph with its history in a tab of its own, which has a new number unless one is given, and
+    /// shows it.
+    pub(crate) fn open_history(
+        &mut self,
+        title: &str,
+        history: History,
+        number: Option<runs::Tab>,
+    ) -> &mut Tab {
+        let number = number.unwrap_or(self.last_tab + 1);
+        self.last_tab = self.last_tab.max(number);
+        self.tabs.push(Tab::new(number, title, history));
         self.active = self.tabs.len() - 1;
         self.tab_mut()
     }

@@ -64,6 +64,8 @@ impl App {
         let points = (room + Vec2::splat(2.0 * MARGIN)).max(Vec2::splat(200.0)).ceil();
         let scale = SHARP.min((MOST_PIXELS / (points.x * points.y)).sqrt());
         canvas.fit(&Default::default());
+        // And the second how wide each text is.
+        self.draw(&ctx, &mut canvas, &mut history, points, scale);
         let primitives = self.draw(&ctx, &mut canvas, &mut history, points, scale);
         Drawn {
             primitives,

@@ -21,7 +21,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use store::{Orphan, Store};
+use store::{Folder, Store};
 
 /// What the disk has of the window, or will have soon.
 #[derive(Default)]
@@ -174,62 +174,65 @@ impl App {
     /// Starts the journal and brings back what windows that are gone have left.
     pub(crate) fn restore(&mut self) {
         let root = self.setup.state_dir.join("journal");
-        let opened = Store::open(&root)
-            .with_context(|| format!("Unsaved changes cannot be kept: {}", root.display()));
-        match opened {
-            Ok((store, orphans)) => {
-                self.journal.store = Some(store);
-                self.adopt(orphans);
-            }
-            Err(error) => self.toasts.error(&error),
-        }
-    }
-
-    fn adopt(&mut self, orphans: Vec<Orphan>) {
-        for orphan in &orphans {
-            let taken = self.take_over(orphan);
-            self.tell_error(taken);
-        }
+        let started = store::take(&root).and_then(|(own, left)| self.adopt(own, left));
+        let started = started.with_context(|| format!("the journal in {}", root.display()));
+        self.tell_error(started);
         if !self.tabs.is_empty() {
-            self.toasts.tell(format!("Back from last time: {}", names(&self.tabs)));
+            self.toasts.remind(format!("Back from last time: {}", names(&self.tabs)));
         }
-        self.keep();
-        // Only what is in our own journal may go from theirs.
-        let done = self.journal.flush();
-        let done = done.and_then(|()| orphans.into_iter().try_for_each(Orphan::remove));
-        self.tell_error(done);
     }
 
-    fn take_over(&mut self, orphan: &Orphan) -> Result<()> {
+    fn adopt(&mut self, own: Folder, left: Vec<Folder>) -> Result<()> {
+        self.journal.window = self.take_over(&own, true)?;
+        for tab in &self.tabs {
+            self.journal.tabs.insert(tab.number, Seen::of(tab));
+        }
+        for folder in &left {
+            self.take_over(folder, false)?;
+        }
+        self.journal.store = Some(Store::start(own)?);
+        self.keep();
+        if left.is_empty() {
+            return Ok(());
+        }
+        // Only what is in our own folder may go from theirs.
+        self.journal.flush()?;
+        left.into_iter().try_for_each(Folder::remove)
+    }
+
+    /// Opens what a folder holds; how it says that things were arranged. What comes from the own folder is on
+    /// the disk already.
+    fn take_over(&mut self, folder: &Folder, own: bool) -> Result<Window> {
         let (mut window, mut tabs, mut runs) = (Window::default(), vec![], vec![]);
-        for path in orphan.files()? {
+        for path in folder.files()? {
             match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
                 WINDOW => window = self.read(&path).unwrap_or_default(),
                 name if name.starts_with("tab-") => {
-                    tabs.extend(self.read::<Kept>(&path).map(|kept| (path, kept)))
+                    tabs.extend(self.read::<Kept>(&path).map(|kept| (path, kept)));
                 }
                 name if name.starts_with("run-") => runs.extend(self.read::<Run>(&path)),
                 _ => {}
             }
         }
-        let place =
-            |number| window.tabs.iter().position(|tab| *tab == number).unwrap_or(usize::MAX);
-        tabs.sort_by_key(|(_, kept)| (place(kept.number), kept.number));
-        let active = window.tabs.get(window.active).copied();
-        // Numbers are this window's own.
+        let place = |number| window.tabs.iter().position(|tab| *tab == number);
+        tabs.sort_by_key(|(_, kept)| (place(kept.number).unwrap_or(usize::MAX), kept.number));
         let mut numbers = HashMap::new();
         for (path, kept) in tabs {
             let old = kept.number;
             let opened = self.reopen(kept);
-            if let Some(new) = self.sound(&path, opened) {
-                numbers.insert(old, new);
-            }
+            numbers.extend(self.sound(&path, opened).map(|new| (old, new)));
         }
-        let shown = active.and_then(|old| numbers.get(&old));
-        self.active =
-            self.tabs.iter().position(|tab| Some(&tab.number) == shown).unwrap_or(self.active);
-        self.runs.take_back(runs, &window.waiting, |tab| numbers.get(&tab).copied().unwrap_or(0));
-        Ok(())
+        let shown = window.tabs.get(window.active).and_then(|old| numbers.get(old));
+        let shown = self.tabs.iter().position(|tab| Some(&tab.number) == shown);
+        self.active = shown.unwrap_or(self.active);
+        if own {
+            // A number of a tab that is closed may be given again, so such a run is written anew.
+            let same = runs.iter().filter(|run| numbers.get(&run.tab) == Some(&run.tab));
+            self.journal.runs = same.map(|run| (run.number, run.mark())).collect();
+        }
+        let tab = |old| numbers.get(&old).copied().unwrap_or(0);
+        self.runs.take_back(runs, &window.waiting, tab);
+        Ok(window)
     }
 
     fn reopen(&mut self, kept: Kept) -> Result<runs::Tab> {
@@ -237,7 +240,8 @@ impl App {
         for id in kept.level {
             history.enter(id);
         }
-        let tab = self.open_history(&kept.title, history);
+        let free = self.tabs.iter().all(|tab| tab.number != kept.number);
+        let tab = self.open_history(&kept.title, history, free.then_some(kept.number));
         tab.path = kept.path.map(PathBuf::from);
         tab.seen = kept.stamp;
         Ok(tab.number)

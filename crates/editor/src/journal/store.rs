@@ -17,17 +17,16 @@ use std::{
 /// Makes a file's content, on the thread that writes it.
 pub type Content = Box<dyn Fn() -> Vec<u8> + Send>;
 
-/// The own folder; it stays when the window goes.
+/// The thread that writes into the own folder, which stays when the window goes.
 pub struct Store {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-    _lock: File,
 }
 
-/// The folder of a window that is gone, locked while it is looked at.
-pub struct Orphan {
-    folder: PathBuf,
-    _lock: File,
+/// A folder that nobody else has as long as this is there.
+pub struct Folder {
+    path: PathBuf,
+    lock: File,
 }
 
 /// So long several changes may gather before they are written: nobody types faster than a disk likes.
@@ -57,24 +56,27 @@ struct State {
     trouble: Option<String>,
 }
 
+/// A folder below `root` for a window that begins, and others that windows which are gone have left. Where
+/// there are any, the first is one of them: what it holds need not be written anew.
+pub fn take(root: &Path) -> Result<(Folder, Vec<Folder>)> {
+    fs::create_dir_all(root)?;
+    // Without it a new folder could be taken for a left one before it is locked.
+    let gate = File::create(root.join(LOCK))?;
+    // Not every file system has locks; `left` says what happens then.
+    let _ = gate.lock();
+    let mut left = left(root)?;
+    let own = left.pop().map_or_else(|| Folder::new(root), Ok)?;
+    Ok((own, left))
+}
+
 impl Store {
-    /// Makes a folder below `root`, and takes over those whose windows are gone.
-    pub fn open(root: &Path) -> Result<(Self, Vec<Orphan>)> {
-        fs::create_dir_all(root)?;
-        // Without it a new folder could be taken for an orphan before it is locked.
-        let gate = File::create(root.join(LOCK))?;
-        // Not every file system has locks; `orphans` says what happens then.
-        let _ = gate.lock();
-        let orphans = orphans(root)?;
-        let folder = root.join(uuid::Uuid::new_v4().to_string());
-        fs::create_dir(&folder)?;
-        let lock = File::create(folder.join(LOCK))?;
-        let _ = lock.lock();
+    /// Starts to write into a folder.
+    pub fn start(folder: Folder) -> Result<Self> {
         let shared = Arc::new(Shared::default());
         let worker = shared.clone();
         let thread = std::thread::Builder::new().name("journal".into());
-        let thread = thread.spawn(move || worker.work(&folder))?;
-        Ok((Self { shared, thread: Some(thread), _lock: lock }, orphans))
+        let thread = thread.spawn(move || worker.work(&folder.path, folder.lock))?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Has a file written soon; what was due under that name no longer is.
@@ -127,7 +129,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self, folder: &Path) {
+    /// The lock is given back when the last file is written.
+    fn work(&self, folder: &Path, _lock: File) {
         while let Some(due) = self.next() {
             let mut trouble = None;
             let mut failed = BTreeMap::new();
@@ -186,37 +189,50 @@ fn write(folder: &Path, name: &str, content: Option<&Content>) -> Result<()> {
 }
 
 /// The folders that nobody holds.
-fn orphans(root: &Path) -> Result<Vec<Orphan>> {
+fn left(root: &Path) -> Result<Vec<Folder>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root)? {
-        let folder = entry?.path();
-        if !folder.is_dir() {
+        let path = entry?.path();
+        if !path.is_dir() {
             continue;
         }
-        let lock = File::create(folder.join(LOCK))?;
+        let lock = File::create(path.join(LOCK))?;
         // Where there are no locks, taking what belongs to another window doubles it and loses nothing:
         // that window writes on into a new folder of the same name.
         if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
-            found.push(Orphan { folder, _lock: lock });
+            found.push(Folder { path, lock });
         }
     }
     Ok(found)
 }
 
-impl Orphan {
-    /// Its files, without those that were only half written.
+impl Folder {
+    fn new(root: &Path) -> Result<Self> {
+        let path = root.join(uuid::Uuid::new_v4().to_string());
+        fs::create_dir(&path)?;
+        let lock = File::create(path.join(LOCK))?;
+        let _ = lock.lock();
+        Ok(Self { path, lock })
+    }
+
+    /// Its files; those that were only half written are removed.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.folder)?.collect::<std::io::Result<Vec<_>>>()?;
-        let paths = entries.into_iter().map(|entry| entry.path());
-        let mut files: Vec<PathBuf> =
-            paths.filter(|p| p.extension().is_some_and(|e| e == "json")).collect();
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            match path.extension().and_then(|ending| ending.to_str()) {
+                Some("json") => files.push(path),
+                Some("part") => fs::remove_file(&path)?,
+                _ => {}
+            }
+        }
         files.sort();
         Ok(files)
     }
 
     /// Its content is in good hands now.
     pub fn remove(self) -> Result<()> {
-        fs::remove_dir_all(&self.folder).with_context(|| self.folder.display().to_string())
+        fs::remove_dir_all(&self.path).with_context(|| self.path.display().to_string())
     }
 }
 
@@ -230,53 +246,60 @@ mod tests {
         Box::new(move || text.clone().into_bytes())
     }
 
-    fn contents(orphans: &[Orphan]) -> Vec<String> {
-        let files = orphans.iter().flat_map(|orphan| orphan.files().unwrap());
-        files.map(|file| fs::read_to_string(file).unwrap()).collect()
+    fn contents(folder: &Folder) -> Vec<String> {
+        let files = folder.files().unwrap();
+        files.into_iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+    }
+
+    /// A store in a folder of its own, which is given too.
+    fn start(root: &Path) -> (Store, PathBuf) {
+        let (own, _) = take(root).unwrap();
+        let path = own.path.clone();
+        (Store::start(own).unwrap(), path)
     }
 
     #[test]
     fn a_change_is_on_the_disk_within_a_second_unasked() {
         let root = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(root.path()).unwrap();
+        let (store, folder) = start(root.path());
         let began = Instant::now();
         store.put("a.json".into(), text("a"));
-        let written = || {
-            fs::read_dir(root.path()).unwrap().flatten().any(|e| e.path().join("a.json").exists())
-        };
-        while !written() {
+        while !folder.join("a.json").exists() {
             assert!(began.elapsed() < Duration::from_secs(1), "not written in time");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     #[test]
-    fn the_folder_of_a_window_that_is_gone_is_found_and_that_of_an_open_one_is_not() {
+    fn the_folder_of_a_window_that_is_gone_is_taken_and_that_of_an_open_one_is_not() {
         let root = tempfile::tempdir().unwrap();
-        let (first, none) = Store::open(root.path()).unwrap();
-        assert!(none.is_empty());
+        let (first, folder) = start(root.path());
         first.put("a.json".into(), text("a"));
         first.put("b.json".into(), text("old"));
         first.put("b.json".into(), text("new"));
         first.put("c.json".into(), text("c"));
         first.remove("c.json".into());
         first.flush().unwrap();
-        let (_second, none) = Store::open(root.path()).unwrap();
-        assert!(none.is_empty(), "both are open");
-        drop(first);
-        let (_third, mut left) = Store::open(root.path()).unwrap();
-        assert_eq!(contents(&left), ["a", "new"]);
+        fs::write(folder.join("d.json.7.part"), "half").unwrap();
+        let (second, other) = start(root.path());
+        assert_ne!(folder, other, "both are open");
+        drop((first, second));
+        let (own, mut left) = take(root.path()).unwrap();
+        assert_eq!(left.len(), 1);
+        left.push(own);
+        left.sort_by_key(|one| one.path != folder);
+        assert_eq!(contents(&left[0]), ["a", "new"]);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3, "and the lock");
         left.remove(0).remove().unwrap();
-        assert!(Store::open(root.path()).unwrap().1.is_empty());
+        assert!(!folder.exists());
     }
 
     #[test]
     fn what_cannot_be_written_is_told_and_written_when_it_can_be() {
         let root = tempfile::tempdir().unwrap();
-        let (store, _) = Store::open(root.path()).unwrap();
+        let (store, folder) = start(root.path());
         // A folder of that name is in the way.
-        let own = fs::read_dir(root.path()).unwrap().flatten().find(|e| e.path().is_dir()).unwrap();
-        let way = own.path().join("a.json");
+        let way = folder.join("a.json");
         fs::create_dir(&way).unwrap();
         store.put("a.json".into(), text("a"));
         let error = store.flush().unwrap_err().to_string();

@@ -57,6 +57,27 @@ fn tabs_come_back_as_they_were() {
 }
 
 #[test]
+fn what_the_disk_has_already_is_not_written_again() {
+    let (mut harness, state) = window(&empty());
+    let tab = harness.state().tab().number;
+    let run = crate::runs::Order { tab, ..order(json!({"1": {}})) };
+    harness.state_mut().runs.submit(run, false);
+    harness.step();
+    drop(harness);
+    let times = || {
+        let files = std::fs::read_dir(&folders(state.path())[0]).unwrap().flatten();
+        let files = files.filter(|file| file.file_name() != "lock");
+        files.map(|f| (f.path(), f.metadata().unwrap().modified().unwrap())).collect::<Vec<_>>()
+    };
+    let before = times();
+    assert_eq!(before.len(), 4, "two tabs, a run, the window");
+    let mut harness = window_on(state.path());
+    harness.step();
+    drop(harness);
+    assert_eq!(times(), before);
+}
+
+#[test]
 fn windows_that_are_open_at_once_leave_each_other_alone() {
     let (mut first, state) = window(&empty());
     first.state_mut().add_note();

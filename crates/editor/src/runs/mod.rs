@@ -268,12 +268,14 @@ impl Runs {
     }
 
     /// Takes up what an earlier window left. What waited, in the order of `waiting`, or ran, which comes
-    /// first, is held; `tab` gives the new numbers of its files.
+    /// first, is held; `tab` gives the new numbers of its files. Runs whose numbers are taken get others.
     pub fn take_back(&mut self, mut runs: Vec<Run>, waiting: &[Number], tab: impl Fn(Tab) -> Tab) {
         let place = |run: &Run| waiting.iter().position(|number| *number == run.number);
         runs.sort_by_key(|run| (place(run), run.number));
         for mut run in runs {
-            run.number = self.next_number();
+            if self.get(run.number).is_some() {
+                run.number = self.next_number();
+            }
             run.tab = tab(run.tab);
             if !run.over() {
                 (run.stage, run.cached) = (Stage::Waiting, 0);
@@ -284,7 +286,7 @@ impl Runs {
     }
 
     fn next_number(&self) -> Number {
-        self.runs.last().map_or(1, |run| run.number + 1)
+        self.runs.iter().map(|run| run.number).max().unwrap_or(0) + 1
     }
 
     /// Takes up what has happened; to be called once a frame, before anything is drawn.
