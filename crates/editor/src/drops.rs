@@ -3,10 +3,11 @@
 use crate::{
     app::App,
     doc::{Id, widgets},
+    files::write_new,
     open, runs,
 };
 use anyhow::{Context as _, Result, ensure};
-use egui::{Event, Pos2};
+use egui::{ColorImage, Event, Pos2};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -58,10 +59,16 @@ impl App {
         }
     }
 
-    /// Takes a picture that is in no file, such as a pasted one, as PNG: the node under the pointer loads it,
-    /// the selected one, or a new one.
-    pub fn take_picture(&mut self, name: &str, png: &[u8]) -> Result<()> {
-        let name = open::new_input(self, name, "png", |path| crate::files::write_new(path, png))?;
+    /// A picture from the clipboard goes the way of one that was dropped.
+    pub(crate) fn paste_picture(&mut self, image: &ColorImage) -> Result<()> {
+        let [width, height] = image.size.map(|side| side as u32);
+        let pixels = image.pixels.iter().flat_map(|color| color.to_srgba_unmultiplied()).collect();
+        let picture = image::RgbaImage::from_raw(width, height, pixels)
+            .context("it has fewer pixels than it says")?;
+        let mut png = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut png, image::ImageFormat::Png)?;
+        let png = png.into_inner();
+        let name = open::new_input(self, "pasted", "png", |path| write_new(path, &png))?;
         let onto = self.ctx.pointer_latest_pos().and_then(|at| self.loader_at(at));
         self.load_picture(&name, onto);
         Ok(())
@@ -154,20 +161,22 @@ mod tests {
         drop_file(&mut harness, &first);
         assert_eq!(loaded(harness.state()), ["first.png"]);
         // New nodes have their upper left corner at the pointer.
-        harness.state_mut().tab_mut().canvas.selection.clear();
         harness.hover_at(middle + vec2(40.0, 30.0));
         harness.step();
         drop_file(&mut harness, &second);
         assert_eq!(loaded(harness.state()), ["second.png"]);
         harness.hover_at(middle - vec2(300.0, 200.0));
         harness.step();
-        harness.state_mut().tab_mut().canvas.selection.clear();
-        drop_file(&mut harness, &second);
-        assert_eq!(
-            loaded(harness.state()),
-            ["second.png", "second_1.png"],
-            "no file is written over"
-        );
+        let made = harness.state().tab().history.doc().nodes().map(|node| node.id).collect();
+        harness.state_mut().tab_mut().canvas.selection = made;
+        for path in [&first, &second] {
+            harness.input_mut().dropped_files.push(Arc::new(Given(path.clone())));
+        }
+        harness.run_steps(20);
+        // No file is written over, and what is selected is left alone.
+        assert_eq!(loaded(harness.state()), ["second.png", "first_1.png", "second_1.png"]);
+        let places: Vec<_> = harness.state().tab().history.doc().nodes().map(|n| n.pos).collect();
+        assert_ne!(places[1], places[2]);
     }
 
     #[test]
@@ -192,12 +201,13 @@ mod tests {
     fn a_pasted_picture_is_a_new_file_each_time() {
         let (mut harness, _state) = window(&empty());
         let app = harness.state_mut();
-        app.take_picture("pasted", b"one").unwrap();
+        app.paste_picture(&ColorImage::filled([2, 1], egui::Color32::RED)).unwrap();
         app.tab_mut().canvas.selection.clear();
-        app.take_picture("pasted", b"two").unwrap();
+        app.paste_picture(&ColorImage::filled([3, 1], egui::Color32::RED)).unwrap();
         assert_eq!(loaded(app), ["pasted.png", "pasted_1.png"]);
         let folder = app.setup.host.folder("input").unwrap();
-        assert_eq!(std::fs::read(folder.join("pasted_1.png")).unwrap(), b"two");
+        let second = image::open(folder.join("pasted_1.png")).unwrap();
+        assert_eq!((second.width(), second.height()), (3, 1));
     }
 
     #[test]

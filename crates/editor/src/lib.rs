@@ -14,6 +14,7 @@ mod command_palette;
 mod dialog;
 pub mod doc;
 mod drops;
+mod editing;
 mod emphasis;
 mod expression;
 mod files;

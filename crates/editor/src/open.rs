@@ -86,7 +86,7 @@ fn weights(app: &mut App, path: &Path) -> Result<()> {
 /// Copies the picture into the input folder and loads it in the graph.
 fn picture(app: &mut App, path: &Path, onto: Option<Id>) -> Result<()> {
     let name = into_input(app, path)?;
-    app.load_picture(&name, onto);
+    app.load_into(&name, onto);
     Ok(())
 }
 

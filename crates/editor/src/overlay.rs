@@ -147,17 +147,21 @@ impl App {
         let tab = self.tab();
         let loads = |id: &Id| tab.history.doc().node(*id).is_some_and(|n| n.class == LOADER);
         let node = node.or_else(|| tab.canvas.selection.iter().copied().find(loads));
-        self.load_masked(name, node);
+        self.load_into(name, node);
     }
 
-    /// Lets a node, or a new one, load a picture of the input folder.
-    fn load_masked(&mut self, name: &str, node: Option<Id>) {
+    /// Lets a node, or a new one, load a picture of the input folder; gives the new one.
+    pub(crate) fn load_into(&mut self, name: &str, node: Option<Id>) -> Option<Id> {
         self.catalog.refresh();
         let tab = &mut self.tabs[self.active];
-        let (catalog, at) = (&self.catalog, tab.canvas.place(&self.ctx));
+        let (catalog, mut at) = (&self.catalog, tab.canvas.place(&self.ctx));
         let new = catalog.get(LOADER);
         let mut made = None;
         tab.history.edit("Load a picture", |doc| {
+            // Several that come at once must not hide each other.
+            while doc.nodes().any(|node| node.pos == at) {
+                at = at.map(|side| side + BESIDE);
+            }
             let id = node.or_else(|| Some(crate::palette::add(doc, catalog, new?, at)));
             let class = id.and_then(|id| doc.node(id)).map(|node| node.class.clone());
             let input = class.and_then(|class| catalog.picture_input(&class));
@@ -166,12 +170,18 @@ impl App {
                 made = Some(id).filter(|_| node.is_none());
             }
         });
-        if let Some(id) = made {
-            tab.canvas.selection = BTreeSet::from([id]);
-        }
         self.toasts.tell(format!("{name} is in the input folder"));
+        made
+    }
+
+    fn load_masked(&mut self, name: &str, node: Option<Id>) {
+        if let Some(made) = self.load_into(name, node) {
+            self.tab_mut().canvas.selection = BTreeSet::from([made]);
+        }
     }
 }
 
+/// From a node that is in the way to where the next one may be, in canvas units.
+const BESIDE: f32 = 40.0;
 /// The class that is added for a picture.
 const LOADER: &str = "LoadImage";

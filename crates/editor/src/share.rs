@@ -14,7 +14,10 @@ use egui::{
     ClippedPrimitive, ColorImage, Context, Pos2, RawInput, Rect, TextureId, Vec2, ViewportId,
 };
 use graph::{Host, Json};
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 /// What is around the graph, in points: links and words that hang over.
 const MARGIN: f32 = 60.0;
@@ -90,7 +93,12 @@ impl App {
             ..RawInput::default()
         };
         input.viewports.entry(ViewportId::ROOT).or_default().native_pixels_per_point = Some(scale);
-        let cx = CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
+        let cx = CanvasContext {
+            catalog: &self.catalog,
+            theme: &self.theme,
+            runs: &self.runs,
+            able: &BTreeSet::new(),
+        };
         let mut output = ctx.run_ui(input, |ui| drop(canvas.ui(ui, history, &cx)));
         // The whole atlas is taken at the end.
         output.textures_delta.clear();

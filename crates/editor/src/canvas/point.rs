@@ -1,7 +1,7 @@
 //! Points at a node, or at one of its inputs: brings it into view and draws a frame around it that fades.
 
 use super::{Canvas, CanvasContext, brush::Brush};
-use crate::doc::{Doc, Id, widgets};
+use crate::doc::{Doc, Id, Part, widgets};
 use egui::{Rect, Stroke, StrokeKind, Ui, Vec2};
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ const STAY: f64 = 3.0;
 impl Canvas {
     /// Brings a node into the middle of the screen, selects it, and points at it or at one of its inputs.
     pub fn point_at(&mut self, node: Id, input: Option<String>) {
-        self.selection = BTreeSet::from([node]);
+        self.select(Part { nodes: BTreeSet::from([node]), ..Part::default() });
         self.pointed = Some(Pointed { node, input, since: None });
     }
 
@@ -42,9 +42,7 @@ impl Canvas {
                     return;
                 };
                 // Widgets are only drawn where they can be read.
-                while self.view.overview() {
-                    self.zoom_by(1);
-                }
+                self.view.readable();
                 self.view.center(place.center());
                 self.pointed = Some(Pointed { since: Some(now), ..pointed });
                 ui.ctx().request_repaint();
