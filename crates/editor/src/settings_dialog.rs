@@ -74,9 +74,13 @@ impl SettingsDialog {
     /// Takes the key that is pressed for an action, before anything else sees it.
     fn listen(&mut self, app: &mut App) {
         let Some(action) = self.waits else { return };
-        let mut found = None;
+        let (mut found, mut clipboard) = (None, false);
         app.ctx.input_mut(|input| {
             input.events.retain(|event| match event {
+                Event::Copy | Event::Cut | Event::Paste(_) => {
+                    clipboard = true;
+                    false
+                }
                 Event::Key { key, pressed: true, modifiers, .. } => {
                     found = Some((*key, *modifiers));
                     false
@@ -84,6 +88,9 @@ impl SettingsDialog {
                 _ => true,
             });
         });
+        if clipboard {
+            app.toasts.tell("Ctrl+C, Ctrl+X and Ctrl+V are the clipboard's");
+        }
         let Some((key, modifiers)) = found else { return };
         self.waits = None;
         if key == Key::Escape {

@@ -21,7 +21,7 @@ use engine::{End, RunEvent};
 use graph::{Host, Json};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -78,6 +78,9 @@ pub struct Run {
     pub seconds: Option<f64>,
     /// What it made, in the order in which it was made.
     pub pictures: Vec<Picture>,
+    /// The same by node, for the nodes to show them again in a later window.
+    #[serde(default)]
+    shown: BTreeMap<String, Vec<Picture>>,
     /// How many of its nodes had their results already.
     pub cached: usize,
     #[serde(skip)]
@@ -194,6 +197,7 @@ impl Runs {
             asked: SystemTime::now(),
             seconds: None,
             pictures: Vec::new(),
+            shown: BTreeMap::new(),
             cached: 0,
             began: None,
             job: Some(self.session.submit(job, front)),
@@ -280,7 +284,9 @@ impl Runs {
             if !run.over() {
                 (run.stage, run.cached) = (Stage::Waiting, 0);
                 run.pictures.clear();
+                run.shown.clear();
             }
+            self.nodes.entry(run.tab).or_default().show_again(&run.shown);
             self.runs.push(run);
         }
     }
@@ -391,7 +397,13 @@ impl Run {
     fn note(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Cached { ids } => self.cached = ids.len(),
-            RunEvent::Executed { ui, .. } => self.pictures.extend(Picture::all_of(ui)),
+            RunEvent::Executed { id, ui, .. } => {
+                let pictures = Picture::all_of(ui);
+                self.pictures.extend_from_slice(&pictures);
+                if !pictures.is_empty() {
+                    self.shown.insert(id.clone(), pictures);
+                }
+            }
             _ => {}
         }
     }

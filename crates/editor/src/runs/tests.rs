@@ -182,6 +182,7 @@ fn a_new_window_goes_on_with_the_queue_and_the_history_of_the_old() {
     }
     runs.reorder(4, 0);
     session.tell(Event::Started(1));
+    session.tell(ran(1, "1", &json!({"images": [{"filename": "a.png", "type": "output"}]})));
     session.tell(Event::Ended(1, End::Completed));
     session.tell(Event::Started(2));
     runs.poll(&ctx);
@@ -194,6 +195,8 @@ fn a_new_window_goes_on_with_the_queue_and_the_history_of_the_old() {
     assert_eq!(titles(new.held().collect()), ["runs", "first", "waits"]);
     assert!(new.waiting().is_empty(), "nothing runs before a person says so");
     assert!(new.all().iter().all(|run| run.tab == 11));
+    new.look(11, &[]);
+    assert_eq!(new.node(1).unwrap().pictures[0].name(), "a.png", "nodes show what they showed");
     new.cancel(new.held().last().unwrap().number);
     new.release();
     assert_eq!(titles(new.waiting()), ["runs", "first"]);
