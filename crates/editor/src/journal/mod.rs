@@ -59,6 +59,14 @@ struct Kept {
     workflow: Json,
 }
 
+/// What a folder holds; the tabs with their files.
+#[derive(Default)]
+struct Content {
+    window: Window,
+    tabs: Vec<(PathBuf, Kept)>,
+    runs: Vec<Run>,
+}
+
 /// What a tab's file depends on.
 #[derive(PartialEq)]
 struct Seen {
@@ -203,19 +211,7 @@ impl App {
     /// Opens what a folder holds; how it says that things were arranged. What comes from the own folder is on
     /// the disk already.
     fn take_over(&mut self, folder: &Folder, own: bool) -> Result<Window> {
-        let (mut window, mut tabs, mut runs) = (Window::default(), vec![], vec![]);
-        for path in folder.files()? {
-            match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
-                WINDOW => window = self.read(&path).unwrap_or_default(),
-                name if name.starts_with("tab-") => {
-                    tabs.extend(self.read::<Kept>(&path).map(|kept| (path, kept)));
-                }
-                name if name.starts_with("run-") => runs.extend(self.read::<Run>(&path)),
-                _ => {}
-            }
-        }
-        let place = |number| window.tabs.iter().position(|tab| *tab == number);
-        tabs.sort_by_key(|(_, kept)| (place(kept.number).unwrap_or(usize::MAX), kept.number));
+        let Content { window, tabs, runs } = self.content(folder)?;
         let mut numbers = HashMap::new();
         for (path, kept) in tabs {
             let old = kept.number;
@@ -233,6 +229,25 @@ impl App {
         let tab = |old| numbers.get(&old).copied().unwrap_or(0);
         self.runs.take_back(runs, &window.waiting, tab);
         Ok(window)
+    }
+
+    /// What can be read of a folder, the tabs in their order.
+    fn content(&mut self, folder: &Folder) -> Result<Content> {
+        let mut content = Content::default();
+        for path in folder.files()? {
+            match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
+                WINDOW => content.window = self.read(&path).unwrap_or_default(),
+                name if name.starts_with("tab-") => {
+                    content.tabs.extend(self.read::<Kept>(&path).map(|kept| (path, kept)));
+                }
+                name if name.starts_with("run-") => content.runs.extend(self.read::<Run>(&path)),
+                _ => {}
+            }
+        }
+        let order = content.window.tabs.clone();
+        let place = |number| order.iter().position(|tab| *tab == number).unwrap_or(usize::MAX);
+        content.tabs.sort_by_key(|(_, kept)| (place(kept.number), kept.number));
+        Ok(content)
     }
 
     fn reopen(&mut self, kept: Kept) -> Result<runs::Tab> {

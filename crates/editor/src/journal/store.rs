@@ -193,10 +193,8 @@ fn left(root: &Path) -> Result<Vec<Folder>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
-        if !path.is_dir() {
-            continue;
-        }
-        let lock = File::create(path.join(LOCK))?;
+        // What is no folder of ours, or not for us to write, is none of our business.
+        let Ok(lock) = File::create(path.join(LOCK)) else { continue };
         // Where there are no locks, taking what belongs to another window doubles it and loses nothing:
         // that window writes on into a new folder of the same name.
         if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
