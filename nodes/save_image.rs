@@ -108,20 +108,7 @@ fn placeholders(prefix: &str, width: usize, height: usize) -> String {
 fn texts(ctx: &Context) -> Vec<(String, String)> {
     let prompt = Some(("prompt", ctx.prompt)).filter(|(_, p)| !p.is_null());
     let extra = ctx.extra.iter().map(|(k, v)| (k.as_str(), v));
-    prompt.into_iter().chain(extra).map(|(k, v)| (k.to_owned(), ascii(&v.to_string()))).collect()
-}
-
-/// JSON with everything beyond ASCII escaped: PNG's plain text is Latin-1.
-fn ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_ascii() {
-            out.push(c);
-        } else {
-            c.encode_utf16(&mut [0; 2]).iter().for_each(|u| out += &format!("\\u{u:04x}"));
-        }
-    }
-    out
+    prompt.into_iter().chain(extra).map(|(k, v)| (k.to_owned(), graph::chunk_text(v))).collect()
 }
 
 /// Writes a file under the first free number from `number` on, which then becomes the next; gives its
@@ -152,24 +139,9 @@ fn write_all(mut file: std::fs::File, bytes: &[u8]) -> std::io::Result<()> {
 
 fn encode(picture: &ArrayView3<f32>, texts: &[(String, String)]) -> Result<Vec<u8>> {
     let (h, w, c) = picture.dim();
-    let mut bytes = Vec::new();
-    let mut png = png::Encoder::new(&mut bytes, u32::try_from(w)?, u32::try_from(h)?);
-    png.set_color(match c {
-        1 => png::ColorType::Grayscale,
-        3 => png::ColorType::Rgb,
-        4 => png::ColorType::Rgba,
-        _ => anyhow::bail!("a picture of {c} channels cannot be saved as PNG"),
-    });
-    png.set_depth(png::BitDepth::Eight);
-    for (key, text) in texts {
-        png.add_text_chunk(key.clone(), text.clone())?;
-    }
     // The original cuts off what is below a whole step; so do we, to get the same bytes.
     let pixels: Vec<u8> = picture.iter().map(|x| (x * 255.0).clamp(0.0, 255.0) as u8).collect();
-    let mut writer = png.write_header()?;
-    writer.write_image_data(&pixels)?;
-    writer.finish()?;
-    Ok(bytes)
+    graph::encode_png(&pixels, [u32::try_from(w)?, u32::try_from(h)?], c, texts)
 }
 
 #[cfg(test)]

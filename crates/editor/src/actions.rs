@@ -10,6 +10,8 @@ use crate::{
         widgets,
     },
     editing::{self, has_part},
+    keys, missing,
+    settings_dialog::{Page, SettingsDialog},
     side::Panel,
 };
 use egui::{Event, Key, KeyboardShortcut, Modifiers, ViewportCommand};
@@ -105,18 +107,22 @@ actions! {
         "new" "New graph" ICON_ADD [CTRL N] always => App::new_tab;
         "open" "Open…" ICON_FOLDER_OPEN [CTRL O] always => App::ask_open;
         "open-path" "Open by path…" ICON_EDIT [] always => |app| app.ask_path(dialog::Want::Open);
-        "templates" "Templates…" ICON_DASHBOARD [CTRL T] always => |app| app.show(Dialog::Templates);
+        "templates" "Templates…" ICON_DASHBOARD [CTRL T] always => |app| app.show(Dialog::Templates(Box::default()));
     File 1:
         "save" "Save" ICON_SAVE [CTRL S] always => App::save;
         "save-as" "Save as…" ICON_SAVE_AS [CTRL_SHIFT S] always => App::ask_save;
         "save-path" "Save by path…" ICON_EDIT [] always => |app| app.ask_path(dialog::Want::Save);
         "export" "Export API form…" ICON_DATA_OBJECT [] has_nodes => App::ask_export;
+        "share" "Share as a picture…" ICON_SHARE [] has_nodes => App::ask_share;
     File 2:
         "close" "Close tab" ICON_CLOSE [CTRL W] always => |app| app.close(app.tab().number);
         "next-tab" "Next tab" ICON_SKIP_NEXT [CTRL PageDown] several_tabs => |app| app.turn(1);
         "last-tab" "Previous tab" ICON_SKIP_PREVIOUS [CTRL PageUp] several_tabs => |app| app.turn(-1);
     File 3:
-        "settings" "Settings…" ICON_SETTINGS [CTRL Comma] always => |app| app.show(Dialog::Settings);
+        "missing" "What is missing…" ICON_FIND_IN_PAGE [] has_nodes
+            => |app| app.show(Dialog::Missing(missing::Report::of(app)));
+        "refresh" "Look for files again" ICON_REFRESH [NONE R] always => App::refresh;
+        "settings" "Settings…" ICON_SETTINGS [CTRL Comma] always => |app| app.show(Dialog::Settings(Box::default()));
         "quit" "Quit" ICON_LOGOUT [CTRL Q] always => |app| app.ctx.send_viewport_cmd(ViewportCommand::Close);
     Edit 0:
         "undo" "Undo" ICON_UNDO [CTRL Z] undoes => App::undo;
@@ -233,13 +239,14 @@ actions! {
         "run-front" "Run next" ICON_FAST_FORWARD [CTRL_SHIFT Enter] has_nodes => |app| app.queue(true, &[]);
         "interrupt" "Stop what runs" ICON_STOP [CTRL_ALT Enter] runs => |app| app.runs.interrupt();
         "on-change" "Run on change" ICON_AUTORENEW [] always => |app| app.runs.on_change ^= true;
+        "previews" "Live previews on or off" ICON_VISIBILITY [] always => App::turn_previews;
         "run-to" "Run up to the selection" ICON_KEYBOARD_TAB [] has_selection => App::run_to;
     Run 1:
         "clear-queue" "Clear the queue" ICON_CLEAR_ALL [] waits => |app| app.runs.clear_queue();
         "clear-history" "Clear the history" ICON_DELETE [] remembers => |app| app.runs.clear_history();
     Help 0:
         "commands" "All commands…" ICON_TERMINAL [CTRL_SHIFT P] always => |app| app.show(Dialog::Commands(Box::default()));
-        "keys" "Keys" ICON_KEYBOARD [] always => |app| app.show(Dialog::Settings);
+        "keys" "Keys" ICON_KEYBOARD [] always => |app| app.show(Dialog::Settings(Box::new(SettingsDialog::at(Page::Keys))));
 }
 
 fn always(_: &App) -> bool {
@@ -318,7 +325,7 @@ impl Action {
 
     /// The key as people read it; empty if there is none.
     pub fn key(&self, ctx: &egui::Context) -> String {
-        self.keys.first().map_or_else(String::new, |key| ctx.format_shortcut(key))
+        keys::of(ctx, self).first().map_or_else(String::new, |key| ctx.format_shortcut(key))
     }
 
     /// The title with the key.
@@ -329,8 +336,10 @@ impl Action {
         }
     }
 
-    fn has(&self, key: Key, modifiers: Modifiers) -> bool {
-        self.keys.iter().any(|k| k.logical_key == key && modifiers.matches_exact(k.modifiers))
+    fn has(&self, ctx: &egui::Context, key: Key, modifiers: Modifiers) -> bool {
+        keys::of(ctx, self)
+            .iter()
+            .any(|k| k.logical_key == key && modifiers.matches_exact(k.modifiers))
     }
 }
 
@@ -388,8 +397,9 @@ fn meant(app: &App, event: &Event, typing: bool) -> Option<&'static Action> {
     if elsewhere && modifiers.is_none() && FOCUS_KEYS.contains(&key) {
         return None;
     }
-    let allowed = |a: &&Action| !typing || WHILE_TYPING.contains(&a.id);
-    let mut actions = ACTIONS.iter().filter(allowed).filter(|a| a.has(key, modifiers));
+    let works = !typing || keys::works_while_typing(key, modifiers);
+    let allowed = |a: &&Action| works && (!typing || WHILE_TYPING.contains(&a.id));
+    let mut actions = ACTIONS.iter().filter(allowed).filter(|a| a.has(&app.ctx, key, modifiers));
     actions.find(|action| (action.enabled)(app))
 }
 

@@ -4,9 +4,11 @@ use crate::{
     actions, bar, breadcrumb, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    doc::{Doc, File, Id, Part},
+    doc::{Doc, File, History, Id, Part},
+    drops::Dropped,
     files::{Answers, Weights},
     history_panel,
+    journal::Journal,
     overlay::Overlay,
     palette::Palette,
     runs::{self, Runs},
@@ -17,6 +19,7 @@ use crate::{
     templates,
     theme::Theme,
     toasts::Toasts,
+    transfer::Transfers,
 };
 use anyhow::{Result, anyhow};
 use egui::{CentralPanel, Context, Frame, Ui, ViewportBuilder, vec2};
@@ -62,8 +65,11 @@ pub struct App {
     pub(crate) toasts: Toasts,
     pub(crate) answers: Answers,
     pub(crate) overlay: Option<Overlay>,
+    pub(crate) dropped: Dropped,
+    pub(crate) transfers: Transfers,
     /// Whether the window closes without another question.
     pub(crate) leaving: bool,
+    pub(crate) journal: Journal,
     /// Whether the next paste keeps the links into what is pasted.
     pub(crate) paste_linked: bool,
     /// What had the focus at the end of the last frame.
@@ -101,9 +107,12 @@ impl App {
         egui_material_icons::initialize(ctx);
         // Zooming is the canvas's business.
         ctx.options_mut(|o| o.zoom_with_keyboard = false);
-        let settings = Settings::load(&setup.state_dir);
+        let mut toasts = Toasts::default();
+        let settings = Settings::load(&setup.state_dir).unwrap_or_else(|error| {
+            toasts.error(&error);
+            Settings::default()
+        });
         let theme = settings.theme();
-        theme.apply(ctx);
         let mut app = Self {
             ctx: ctx.clone(),
             catalog: Catalog::new(setup.types, setup.host.clone()),
@@ -113,15 +122,20 @@ impl App {
             tabs: Vec::new(),
             active: 0,
             dialog: None,
-            toasts: Toasts::default(),
+            toasts,
             answers: Answers::new(ctx),
             overlay: None,
+            dropped: Dropped::default(),
+            transfers: Transfers::default(),
             leaving: false,
+            journal: Journal::default(),
             paste_linked: false,
             focused: None,
             last_tab: 0,
             setup,
         };
+        app.restore();
+        app.apply_settings();
         if let Some(path) = app.setup.open.take() {
             app.open_path(&path);
         }
@@ -142,12 +156,23 @@ impl App {
 
     /// Opens a graph in UI form in a tab of its own and shows it.
     pub fn open_json(&mut self, title: &str, json: &Json) -> Result<&mut Tab> {
-        self.last_tab += 1;
-        let tab = Tab::new(self.last_tab, title, json)?;
-        self.tabs.push(tab);
+        Ok(self.open_history(title, History::of(File::from_json(json)?), None))
+    }
+
+    /// Opens a graph with its history in a tab of its own, which has a new number unless one is given, and
+    /// shows it.
+    pub(crate) fn open_history(
+        &mut self,
+        title: &str,
+        history: History,
+        number: Option<runs::Tab>,
+    ) -> &mut Tab {
+        let number = number.unwrap_or(self.last_tab + 1);
+        self.last_tab = self.last_tab.max(number);
+        self.tabs.push(Tab::new(number, title, history));
         self.active = self.tabs.len() - 1;
         self.tell_unread();
-        Ok(self.tab_mut())
+        self.tab_mut()
     }
 
     pub(crate) fn new_tab(&mut self) {
@@ -236,7 +261,8 @@ impl App {
             canvas::Event::Help(_) => self.look_at(side::Panel::Help),
             canvas::Event::OpenImage(id, at) => self.view_node(id, at),
             canvas::Event::EditMask(id) => self.edit_mask(id),
-            canvas::Event::Upload(..) => self.ask_open(),
+            canvas::Event::Outpaint(id) => self.outpaint(id),
+            canvas::Event::Upload(id, input) => self.ask_picture(id, input),
             canvas::Event::OpenPalette { at, purpose, .. } => {
                 self.show(Dialog::Nodes(Box::new(Palette::new(at, purpose))));
             }
@@ -256,6 +282,7 @@ impl eframe::App for App {
         actions::keys(self);
         self.queue_on_change();
         bar::top(self, ui);
+        bar::held(self, ui);
         bar::status(self, ui);
         side::ui(self, ui);
         CentralPanel::default().frame(Frame::NONE.fill(self.theme.canvas)).show(ui, |ui| {
@@ -266,6 +293,7 @@ impl eframe::App for App {
         self.show_dialog();
         self.toasts.ui(&ctx, &self.theme);
         self.focused = ctx.memory(egui::Memory::focused);
+        self.keep();
     }
 
     fn persist_egui_memory(&self) -> bool {
@@ -281,7 +309,7 @@ impl App {
     pub(crate) fn take_panel(&mut self, events: Vec<history_panel::Event>) {
         for event in events {
             match event {
-                history_panel::Event::Jump(tab, path) => self.jump(tab, &path),
+                history_panel::Event::Jump { tab, node, input } => self.jump(tab, &node, input),
                 history_panel::Event::Open { title, workflow, prompt } => {
                     self.open_run(&title, &workflow, &prompt);
                 }
@@ -290,11 +318,11 @@ impl App {
         }
     }
 
-    /// Shows a node, `12:7` if it is within a subgraph.
-    fn jump(&mut self, tab: runs::Tab, path: &str) {
+    /// Points at a node, `12:7` if it is within a subgraph, which is entered, or at one of its inputs.
+    fn jump(&mut self, tab: runs::Tab, path: &str, input: Option<String>) {
         let Some(at) = self.tabs.iter().position(|t| t.number == tab) else { return };
-        self.active = at;
-        self.go_to(path);
+        (self.active, self.overlay) = (at, None);
+        self.go_to(path, input);
     }
 
     fn open_run(&mut self, title: &str, workflow: &Json, prompt: &serde_json::Map<String, Json>) {
@@ -334,6 +362,11 @@ impl App {
         self.take_settings();
     }
 
+    pub(crate) fn turn_previews(&mut self) {
+        self.settings.previews ^= true;
+        self.take_settings();
+    }
+
     pub(crate) fn turn_theme(&mut self) {
         self.settings.light ^= true;
         self.take_settings();
@@ -341,10 +374,17 @@ impl App {
 
     /// The settings have changed: they are kept and become true.
     pub(crate) fn take_settings(&mut self) {
-        self.theme = self.settings.theme();
-        self.theme.apply(&self.ctx);
+        self.apply_settings();
         let kept = self.settings.save(&self.setup.state_dir);
         self.tell_error(kept);
+    }
+
+    fn apply_settings(&mut self) {
+        self.theme = self.settings.theme();
+        self.theme.apply(&self.ctx);
+        self.runs.previews = self.settings.previews;
+        self.settings.keys.apply(&self.ctx);
+        self.ctx.set_zoom_factor(self.settings.size.clamp(0.5, 4.0));
     }
 
     pub(crate) fn turn_side(&mut self) {
@@ -416,4 +456,6 @@ impl App {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+#[cfg(test)]
+mod widget_tests;

@@ -9,7 +9,30 @@ use egui::{
     Align, Button, DragValue, Frame, Layout, Panel, ProgressBar, RichText, Role, Ui, WidgetInfo,
     vec2,
 };
-use egui_material_icons::icons::{ICON_CLOSE, ICON_MENU};
+use egui_material_icons::icons::{ICON_CLOSE, ICON_HISTORY, ICON_MENU};
+
+/// Says that runs were left by an earlier window, and asks what shall become of them.
+pub fn held(app: &mut App, ui: &mut Ui) {
+    let count = app.runs.held().count();
+    if count == 0 {
+        return;
+    }
+    let frame = Frame::NONE.fill(app.theme.field).inner_margin(MARGIN);
+    Panel::top("held").frame(frame).show(ui, |ui| {
+        ui.horizontal(|ui| {
+            let icon = RichText::new(ICON_HISTORY.codepoint).size(18.0).color(app.theme.warning);
+            ui.label(icon);
+            let runs = if count == 1 { "1 run is" } else { &*format!("{count} runs are") };
+            ui.label(format!("{runs} waiting from last time"));
+            if ui.button("Run them").clicked() {
+                app.runs.release();
+            }
+            if ui.button("Discard them").clicked() {
+                app.runs.discard_held();
+            }
+        });
+    });
+}
 
 /// Height of what stands in the top bar.
 const HEIGHT: f32 = 30.0;
@@ -17,6 +40,8 @@ const HEIGHT: f32 = 30.0;
 pub fn top(app: &mut App, ui: &mut Ui) {
     let frame = Frame::NONE.fill(app.theme.panel).inner_margin(MARGIN);
     Panel::top("top").frame(frame).show(ui, |ui| {
+        // All that stands in the row is centred on one line.
+        ui.spacing_mut().interact_size.y = HEIGHT;
         ui.horizontal(|ui| {
             menu(app, ui);
             ui.separator();
@@ -49,6 +74,9 @@ fn entries(app: &mut App, ui: &mut Ui, menu: Menu) {
         }
         part = Some(action.part);
         entry(app, ui, action);
+        if action.id == "open-path" {
+            app.recent_ui(ui);
+        }
     }
 }
 
@@ -79,21 +107,27 @@ fn tabs(app: &mut App, ui: &mut Ui) {
                 let text = RichText::new(format!("{}{mark}", tab.title));
                 let chosen = i == app.active;
                 let text = if chosen { text.strong() } else { text.color(app.theme.dim) };
-                let button = Button::selectable(chosen, text).min_size(vec2(0.0, HEIGHT));
-                let path =
-                    tab.path.as_ref().map_or("not saved yet".into(), |p| p.display().to_string());
-                let response = ui.add(button).on_hover_text(path);
-                name(&response, &format!("Tab {}", tab.title));
-                if response.clicked() {
-                    show = Some(i);
-                }
-                let small = Button::new(RichText::new(ICON_CLOSE.codepoint).color(app.theme.dim))
-                    .frame(false);
-                let closer = ui.add(small).on_hover_text("Close tab");
-                name(&closer, &format!("Close {}", tab.title));
-                if closer.clicked() || response.middle_clicked() {
-                    close = Some(tab.number);
-                }
+                let fill = if chosen { app.theme.title } else { app.theme.panel };
+                let frame =
+                    Frame::NONE.fill(fill).corner_radius(RADIUS).inner_margin(vec2(8.0, 0.0));
+                frame.show(ui, |ui| {
+                    let path = tab
+                        .path
+                        .as_ref()
+                        .map_or("not saved yet".into(), |p| p.display().to_string());
+                    let button = Button::new(text).frame(false).min_size(vec2(0.0, HEIGHT));
+                    let response = ui.add(button).on_hover_text(path);
+                    name(&response, &format!("Tab {}", tab.title));
+                    if response.clicked() {
+                        show = Some(i);
+                    }
+                    let small = RichText::new(ICON_CLOSE.codepoint).color(app.theme.dim);
+                    let closer = ui.add(Button::new(small).frame(false)).on_hover_text("Close tab");
+                    name(&closer, &format!("Close {}", tab.title));
+                    if closer.clicked() || response.middle_clicked() {
+                        close = Some(tab.number);
+                    }
+                });
             }
             icon(app, ui, action("new"));
         });
@@ -159,6 +193,7 @@ pub fn status(app: &mut App, ui: &mut Ui) {
                 (Some(run), n) => format!("runs {}, {n} wait", run.title),
             };
             line(ui, queue);
+            app.transfers.ui(ui, &app.theme);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let doc = app.tab().history.doc();
                 line(ui, format!("{} nodes, {} links", doc.nodes().len(), doc.links.len()));

@@ -78,14 +78,14 @@ impl App {
     }
 
     /// Opens the level of a node, `12:7` if it is within a subgraph, and shows it there.
-    pub(crate) fn go_to(&mut self, path: &str) {
+    pub(crate) fn go_to(&mut self, path: &str, input: Option<String>) {
         self.leave_to(0);
         let tab = self.tab_mut();
         let mut ids = path.split(':').filter_map(|id| id.parse().ok()).peekable();
         while let Some(id) = ids.next() {
             // A group's parts have no level of their own: then it is the group that is shown.
             if ids.peek().is_none() || !tab.history.enter(id) {
-                return tab.canvas.scroll_to(id);
+                return tab.canvas.point_at(id, input);
             }
         }
     }

@@ -1,29 +1,29 @@
 //! What lies over the window and wants an answer first.
 
 use crate::{
-    actions::ACTIONS,
     app::App,
     command_palette::Commands,
-    files, missing,
+    drops, files, missing,
+    overlay::Overlay,
     palette::Palette,
-    runs, templates,
-    theme::{GAP, RADIUS, Theme},
+    runs,
+    settings_dialog::SettingsDialog,
+    templates,
+    theme::{GAP, RADIUS},
 };
-use egui::{
-    Button, Frame, Grid, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand, vec2,
-};
+use egui::{Frame, Id, Modal, RichText, ScrollArea, TextEdit, Ui, ViewportCommand};
 use std::path::PathBuf;
 
 /// At most one is open.
 pub enum Dialog {
     Commands(Box<Commands>),
     Nodes(Box<Palette>),
-    Templates,
-    Settings,
+    Templates(Box<templates::Browser>),
+    Settings(Box<SettingsDialog>),
     Path(PathField),
     Ask(Question),
     Missing(missing::Report),
-    Weights(Box<files::Found>),
+    Weights(Vec<files::Found>),
 }
 
 /// Something to be decided.
@@ -54,19 +54,24 @@ pub struct PathField {
 }
 
 /// What a path is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
     Open,
     Save,
     Export,
+    Share,
+    /// A picture for a node to load.
+    Picture(drops::Target),
 }
 
 impl Want {
-    fn title(self) -> &'static str {
+    fn title(&self) -> &'static str {
         match self {
             Self::Open => "Open",
             Self::Save => "Save as",
             Self::Export => "Export API form",
+            Self::Share => "Share as a picture",
+            Self::Picture(_) => "Add a picture",
         }
     }
 }
@@ -86,11 +91,12 @@ impl App {
     /// Asks for a path in the window itself.
     pub(crate) fn ask_path(&mut self, want: Want) {
         let tab = self.tab();
-        let text = match (want, &tab.path) {
-            (Want::Open, _) => String::new(),
+        let text = match (&want, &tab.path) {
+            (Want::Open | Want::Picture(_), _) => String::new(),
             (Want::Save, Some(path)) => path.display().to_string(),
             (Want::Save, None) => format!("{}.json", tab.title),
             (Want::Export, _) => format!("{}.api.json", tab.title),
+            (Want::Share, _) => format!("{}.png", tab.title),
         };
         self.show(Dialog::Path(PathField { want, text }));
     }
@@ -117,7 +123,7 @@ impl App {
             Answer::Close(tab) => self.drop_tab(tab),
             Answer::SaveAndClose(tab) => self.save_and_close(tab),
             Answer::Write(tab, path) => {
-                let written = self.write(tab, path);
+                let written = self.write(tab, &path);
                 self.tell_error(written);
             }
             Answer::SaveElsewhere => self.ask_save(),
@@ -144,16 +150,28 @@ impl App {
 }
 
 impl App {
-    /// Keeps the window open where closing it would lose something, and asks.
+    /// Keeps the window open where closing it would lose something, and asks. The journal brings unsaved
+    /// graphs back at the next start, so there is nothing to ask while it can be written: a question that
+    /// saves nobody anything is soon clicked away unread. Closing a tab does throw it away, and asks.
     pub(crate) fn guard_window(&mut self) {
         let asked = self.ctx.input(|i| i.viewport().close_requested());
-        let unsaved: Vec<&str> =
-            self.tabs.iter().filter(|t| t.modified()).map(|t| t.title.as_str()).collect();
-        if !asked || self.leaving || unsaved.is_empty() {
+        if !asked || self.leaving {
             return;
         }
+        let unsaved: Vec<&str> =
+            self.tabs.iter().filter(|t| t.modified()).map(|t| t.title.as_str()).collect();
+        let painting = matches!(self.overlay, Some(Overlay::Mask(..)));
+        let text = match self.journal.flush() {
+            _ if painting => "The mask that is being painted is in no file.".to_owned(),
+            Err(error) if !unsaved.is_empty() => {
+                format!(
+                    "Changes that are in no file: {}. They cannot be kept: {error:#}.",
+                    unsaved.join(", ")
+                )
+            }
+            _ => return,
+        };
         self.ctx.send_viewport_cmd(ViewportCommand::CancelClose);
-        let text = format!("Changes that are in no file: {}.", unsaved.join(", "));
         self.show(Dialog::Ask(Question {
             title: "Leave without saving?".into(),
             text,
@@ -179,15 +197,22 @@ impl Dialog {
                 done
             }
             Self::Nodes(palette) => palette.ui(app, ui),
-            Self::Templates => browse(app, ui),
-            Self::Settings => settings(app, ui),
+            Self::Templates(browser) => browser.ui(app, ui),
+            Self::Settings(settings) => settings.ui(app, ui),
             Self::Path(field) => path(app, ui, field),
             Self::Ask(question) => ask(app, ui, question),
-            Self::Missing(report) => report.ui(&app.theme, ui),
-            Self::Weights(found) => found.ui(app, ui),
+            Self::Missing(report) => report.ui(app, ui),
+            Self::Weights(all) => weights(app, ui, all),
         };
         if done { Next::Close } else { Next::Stay }
     }
+}
+
+/// Draws what may be long: as high as the window allows.
+pub fn scrolling<R>(ui: &mut Ui, name: &str, content: impl FnOnce(&mut Ui) -> R) -> R {
+    let height = (ui.ctx().content_rect().height() - 260.0).clamp(160.0, 560.0);
+    let area = ScrollArea::vertical().id_salt(name).max_height(height).min_scrolled_height(height);
+    area.show(ui, content).inner
 }
 
 /// The first line of a dialog.
@@ -231,78 +256,22 @@ fn path(app: &mut App, ui: &mut Ui, field: &mut PathField) -> bool {
         cancel = ui.button("Cancel").clicked();
     });
     if go && !field.text.trim().is_empty() {
-        app.picked(field.want, PathBuf::from(field.text.trim()));
+        app.picked(field.want.clone(), PathBuf::from(field.text.trim()));
         return true;
     }
     cancel
 }
 
-fn browse(app: &mut App, ui: &mut Ui) -> bool {
-    ui.set_width(720.0);
-    heading(ui, "Templates");
-    let mut chosen = None;
-    ScrollArea::vertical().id_salt("templates").max_height(520.0).show(ui, |ui| {
-        Grid::new("templates").num_columns(3).spacing(vec2(GAP * 2.0, GAP * 2.0)).show(ui, |ui| {
-            for (i, template) in templates::ALL.iter().enumerate() {
-                if template.card(ui, &app.theme) {
-                    chosen = Some(template);
-                }
-                if i % 3 == 2 {
-                    ui.end_row();
-                }
-            }
-        });
-    });
-    chosen.into_iter().for_each(|template| app.open_template(template));
-    chosen.is_some()
-}
-
-fn settings(app: &mut App, ui: &mut Ui) -> bool {
-    ui.set_width(560.0);
-    heading(ui, "Settings");
-    let before = app.settings.clone();
-    ui.horizontal(|ui| {
-        ui.label("Theme");
-        ui.selectable_value(&mut app.settings.light, false, "Dark");
-        ui.selectable_value(&mut app.settings.light, true, "Light");
-    });
-    ui.horizontal(|ui| {
-        ui.label("Links");
-        for (style, title) in crate::canvas::Style::ALL {
-            ui.selectable_value(&mut app.settings.link_style, style, title);
-        }
-        ui.checkbox(&mut app.settings.hide_links, "hidden");
-    });
-    if app.settings != before {
-        app.take_settings();
-    }
-    ScrollArea::vertical().id_salt("settings").max_height(480.0).show(ui, |ui| {
-        section(ui, &app.theme, "Computes on");
-        ui.label(&app.setup.device);
-        section(ui, &app.theme, "Folders");
-        Grid::new("folders").num_columns(2).show(ui, |ui| {
-            for (name, path) in &app.setup.folders {
-                ui.label(name);
-                ui.label(RichText::new(path.display().to_string()).monospace());
-                ui.end_row();
-            }
-        });
-        section(ui, &app.theme, "Keys");
-        Grid::new("keys").num_columns(2).striped(true).show(ui, |ui| {
-            for action in ACTIONS.iter().filter(|action| !action.keys.is_empty()) {
-                let keys: Vec<String> =
-                    action.keys.iter().map(|key| ui.ctx().format_shortcut(key)).collect();
-                ui.label(action.title);
-                ui.label(RichText::new(keys.join(", ")).monospace());
-                ui.end_row();
-            }
+/// Draws what each dropped file of weights is, until all are settled.
+fn weights(app: &mut App, ui: &mut Ui, all: &mut Vec<files::Found>) -> bool {
+    ui.set_max_width(560.0);
+    scrolling(ui, "weights", |ui| {
+        let mut number = 0;
+        all.retain(|found| {
+            number += 1;
+            !ui.push_id(number, |ui| found.ui(app, ui)).inner
         });
     });
     ui.add_space(GAP);
-    ui.add(Button::new("Close")).clicked()
-}
-
-fn section(ui: &mut Ui, theme: &Theme, title: &str) {
-    ui.add_space(GAP * 2.0);
-    ui.label(RichText::new(title).small().color(theme.dim));
+    ui.button("Close").clicked() || all.is_empty()
 }

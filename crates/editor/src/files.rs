@@ -3,19 +3,24 @@
 use crate::{
     app::App,
     dialog::{Answer, Dialog, Question, Want, heading},
+    doc::Id,
+    drops::Target,
     open,
     pictures::Picture,
     runs,
     tabs::{Tab, stem},
     theme::GAP,
+    transfer::claim,
 };
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use egui::{Context, RichText, Ui};
 use rfd::FileDialog;
 use std::{
+    fs::File,
+    io::Write as _,
     path::{Path, PathBuf},
     sync::mpsc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// What a file of weights is.
@@ -39,13 +44,16 @@ pub struct Answers {
     receiver: mpsc::Receiver<Said>,
 }
 
-enum Said {
+pub(crate) enum Said {
     Path(Want, PathBuf),
     /// There is no file dialog here.
     NoDialog(Want),
     /// A file was copied to where it was wanted, or not.
     Copied(Result<PathBuf>),
 }
+
+/// Endings of the pictures that can be read.
+const PICTURES: &[&str] = &["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 
 /// A dialog that is closed sooner than this was never there.
 const NOBODY: Duration = Duration::from_millis(250);
@@ -57,7 +65,7 @@ impl Answers {
     }
 
     /// Does something slow on a thread of its own.
-    fn work(&self, work: impl FnOnce() -> Option<Said> + Send + 'static) {
+    pub(crate) fn work(&self, work: impl FnOnce() -> Option<Said> + Send + 'static) {
         let (sender, ctx) = (self.sender.clone(), self.ctx.clone());
         std::thread::spawn(move || {
             if let Some(said) = work() {
@@ -83,8 +91,8 @@ impl Answers {
         self.work(move || {
             let began = Instant::now();
             let path = match want {
-                Want::Open => dialog.pick_file(),
-                Want::Save | Want::Export => dialog.save_file(),
+                Want::Open | Want::Picture(_) => dialog.pick_file(),
+                Want::Save | Want::Export | Want::Share => dialog.save_file(),
             };
             match path {
                 Some(path) => Some(Said::Path(want, path)),
@@ -103,6 +111,15 @@ impl App {
         self.answers.ask(Want::Open, dialog);
     }
 
+    /// Asks for a picture that a node is to load.
+    pub(crate) fn ask_picture(&self, node: Id, input: String) {
+        let tab = self.tab();
+        let level = tab.history.file().prefix();
+        let target = Target { tab: tab.number, level, node, input };
+        let dialog = FileDialog::new().set_title("Add a picture").add_filter("Pictures", PICTURES);
+        self.answers.ask(Want::Picture(target), dialog);
+    }
+
     pub(crate) fn ask_save(&mut self) {
         self.tab_mut().closing = false;
         let tab = self.tab();
@@ -117,6 +134,15 @@ impl App {
             .set_title("Export the API form")
             .set_file_name(format!("{}.api.json", tab.title));
         self.answers.ask(Want::Export, dialog);
+    }
+
+    pub(crate) fn ask_share(&mut self) {
+        let tab = self.tab();
+        let dialog = FileDialog::new()
+            .set_title("Share the graph as a picture that carries it")
+            .add_filter("Picture", &["png"])
+            .set_file_name(format!("{}.png", tab.title));
+        self.answers.ask(Want::Share, dialog);
     }
 
     /// Takes up what the threads have said.
@@ -143,6 +169,11 @@ impl App {
             Want::Export => {
                 let done = self.export(&path);
                 self.tell_error(done);
+            }
+            Want::Share => self.share(&path),
+            Want::Picture(target) => {
+                let done = self.upload(&target, &path);
+                self.tell_error(done.with_context(|| path.display().to_string()));
             }
         }
     }
@@ -177,7 +208,7 @@ impl App {
         let path = if path.extension().is_none() { path.with_extension("json") } else { path };
         let Some(tab) = self.tabs.iter().find(|tab| tab.number == number) else { return };
         if !tab.changed_on_disk(&path) {
-            let written = self.write(number, path);
+            let written = self.write(number, &path);
             return self.tell_error(written);
         }
         let ours = tab.path.as_deref() == Some(&path);
@@ -193,14 +224,15 @@ impl App {
         }));
     }
 
-    pub(crate) fn write(&mut self, number: runs::Tab, path: PathBuf) -> Result<()> {
+    pub(crate) fn write(&mut self, number: runs::Tab, path: &Path) -> Result<()> {
         let Some(tab) = self.tabs.iter_mut().find(|tab| tab.number == number) else {
             return Ok(());
         };
         let text = serde_json::to_vec_pretty(&tab.json())?;
-        write_whole(&path, &text).with_context(|| path.display().to_string())?;
+        write_whole(path, &text).with_context(|| path.display().to_string())?;
         self.toasts.tell(format!("Saved {}", path.display()));
         tab.in_file(path);
+        self.note_recent(path);
         self.drop_closing();
         Ok(())
     }
@@ -218,16 +250,6 @@ impl App {
         let opened = open::path(self, path).with_context(|| path.display().to_string());
         self.tell_error(opened);
     }
-
-    /// Opens what was dropped on the window.
-    pub(crate) fn take_dropped(&mut self) {
-        let dropped = self.ctx.input_mut(|i| std::mem::take(&mut i.raw.dropped_files));
-        for file in dropped {
-            let opened = open::dropped(self, file.path());
-            let opened = opened.with_context(|| file.path().display().to_string());
-            self.tell_error(opened);
-        }
-    }
 }
 
 /// A dialog that begins where the tab's file is.
@@ -240,47 +262,52 @@ fn beside(tab: &Tab) -> FileDialog {
 }
 
 impl Found {
-    /// What the file is, and the offer to put it where it belongs; whether the dialog is done.
-    pub fn ui(&mut self, app: &mut App, ui: &mut Ui) -> bool {
-        ui.set_max_width(560.0);
+    /// What the file is, and the offer to put it where it belongs; whether that is settled.
+    pub fn ui(&self, app: &mut App, ui: &mut Ui) -> bool {
         heading(ui, &self.path.file_name().unwrap_or_default().to_string_lossy());
         ui.label(RichText::new(&self.weights.about).monospace());
         ui.add_space(GAP);
-        let mut done = false;
-        if let Some(home) = self.weights.home.clone() {
-            let target = home.join(self.path.file_name().unwrap_or_default());
-            let there = target.exists();
-            let text = if there { "is there already" } else { "is where it belongs" };
-            ui.label(format!("{} {text}", target.display()));
-            if ui.add_enabled(!there, egui::Button::new("Copy it there")).clicked() {
-                let from = self.path.clone();
-                app.answers.work(move || Some(Said::Copied(copy_new(&from, &target))));
-                done = true;
-            }
-        }
-        done | ui.button("Close").clicked()
+        self.offer(app, ui)
     }
 }
 
-/// Copies a file to a place where none is. Half a file is never seen under its name.
-pub fn copy_new(from: &Path, to: &Path) -> Result<PathBuf> {
-    let folder = to.parent().context("a file has a folder")?;
-    std::fs::create_dir_all(folder)?;
-    ensure!(!to.exists(), "{} is there already", to.display());
-    let part = to.with_added_extension("part");
-    let copied = std::fs::copy(from, &part).and_then(|_| std::fs::rename(&part, to));
-    copied
-        .inspect_err(|_| drop(std::fs::remove_file(&part)))
-        .with_context(|| to.display().to_string())?;
-    Ok(to.to_owned())
+/// Writes a file where none is.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let part = path.with_added_extension("new");
+    write_whole(&part, bytes)?;
+    claim(&part, path).inspect_err(|_| drop(std::fs::remove_file(&part)))
 }
 
-/// Writes beside the file, then renames: there is never half a file.
+/// Writes beside the file, then renames: there is never half a file, not even when the power fails.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = path.with_added_extension(format!("{}.part", std::process::id()));
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let written = File::create(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    });
     written.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
     Ok(())
+}
+
+/// So many damaged files are kept for whoever wants to look at them.
+const SET_ASIDE: usize = 20;
+
+/// Moves a file of ours that cannot be read out of the way; what to tell of it.
+pub fn set_aside(path: &Path, state_dir: &Path, why: anyhow::Error) -> anyhow::Error {
+    let folder = state_dir.join("damaged");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let kept = folder.join(format!("{seconds}-{}-{name}", uuid::Uuid::new_v4()));
+    let moved = std::fs::create_dir_all(&folder).and_then(|()| std::fs::rename(path, &kept));
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    // The oldest are first.
+    all.sort();
+    let surplus = all.len().saturating_sub(SET_ASIDE);
+    all.iter().take(surplus).for_each(|old| drop(std::fs::remove_file(old)));
+    let place = moved.map_or_else(|_| path.to_owned(), |()| kept);
+    why.context(format!("{name} is damaged and was left out; it is kept as {}", place.display()))
 }
 
 /// The name that a picture's copy is offered.

@@ -17,8 +17,8 @@ use std::{sync::Arc, time::SystemTime};
 /// What the panels ask of the window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Show a node: its file and its path, `12:7` if it is within a subgraph.
-    Jump(Tab, String),
+    /// Show a node: its file and its path, `12:7` if it is within a subgraph; and one of its inputs.
+    Jump { tab: Tab, node: String, input: Option<String> },
     /// Show pictures at full size, beginning with the one at this place.
     View(Vec<Picture>, usize),
     /// Open the graph of an earlier run in a new tab: its UI form, and if that is null its API form.
@@ -117,7 +117,11 @@ impl Runs {
         ScrollArea::vertical().id_salt("problems").auto_shrink([false, true]).show(ui, |ui| {
             for (i, problem) in problems.iter().enumerate() {
                 let jump = ui.push_id(i, |ui| problem_ui(ui, theme, problem)).inner;
-                events.extend(jump.then(|| Event::Jump(self.shown().0, problem.node.clone())));
+                events.extend(jump.then(|| Event::Jump {
+                    tab: self.shown().0,
+                    node: problem.node.clone(),
+                    input: problem.input.clone(),
+                }));
             }
         });
         events

@@ -3,12 +3,14 @@
 use crate::{
     app::App,
     dialog::Dialog,
-    files::{Found, copy_new, write_whole},
+    doc::Id,
+    files::Found,
     missing,
     tabs::stem,
+    transfer::{How, Progress, put},
 };
 use anyhow::{Context as _, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Larger than any graph with its picture; a guard against reading something else into memory.
 const MAX_BYTES: u64 = 1 << 30;
@@ -20,19 +22,23 @@ pub fn path(app: &mut App, path: &Path) -> Result<()> {
         app.active = open;
         return Ok(());
     }
-    dropped(app, &path)
+    dropped(app, &path, None)
 }
 
-/// Opens a file in a tab of its own; a picture without a graph goes into the graph that is seen.
-pub fn dropped(app: &mut App, path: &Path) -> Result<()> {
+/// Opens a file in a tab of its own; a picture without a graph goes into the graph that is seen. `onto` is
+/// the node on which it was dropped if that loads pictures: then a picture is for it, whatever it carries.
+pub fn dropped(app: &mut App, path: &Path, onto: Option<Id>) -> Result<()> {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match &*ending {
         "safetensors" | "sft" => weights(app, path),
-        "png" | "webp" => match graph(app, path) {
-            Err(error) if error.is::<graph::NoGraph>() => picture(app, path),
+        "ckpt" | "pt" | "pth" | "bin" => {
+            bail!("reading weights of this kind can run code; Weft takes .safetensors files only")
+        }
+        "png" | "webp" if onto.is_none() => match graph(app, path) {
+            Err(error) if error.is::<graph::NoGraph>() => picture(app, path, None),
             opened => opened,
         },
-        "jpg" | "jpeg" | "bmp" | "gif" => picture(app, path),
+        "png" | "webp" | "jpg" | "jpeg" | "bmp" | "gif" => picture(app, path, onto),
         _ => graph(app, path),
     }
 }
@@ -50,8 +56,9 @@ fn graph(app: &mut App, path: &Path) -> Result<()> {
     // A picture is no place to save a graph to, and nor is the other form of it.
     let same = path.extension().is_some_and(|e| e == "json") && is_ui(path);
     if same {
-        tab.in_file(path.to_owned());
+        tab.in_file(path);
     }
+    app.note_recent(path);
     let report = missing::Report::of(app);
     if !report.is_empty() {
         app.show(Dialog::Missing(report));
@@ -68,54 +75,48 @@ fn is_ui(path: &Path) -> bool {
 
 fn weights(app: &mut App, path: &Path) -> Result<()> {
     let weights = (app.setup.weights)(path)?;
-    app.show(Dialog::Weights(Box::new(Found { path: path.to_owned(), weights })));
+    let found = Found { path: path.to_owned(), weights };
+    match &mut app.dialog {
+        Some(Dialog::Weights(all)) => all.push(found),
+        _ => app.show(Dialog::Weights(vec![found])),
+    }
     Ok(())
 }
 
 /// Copies the picture into the input folder and loads it in the graph.
-fn picture(app: &mut App, path: &Path) -> Result<()> {
+fn picture(app: &mut App, path: &Path, onto: Option<Id>) -> Result<()> {
     let name = into_input(app, path)?;
-    app.load_picture(&name, None);
+    app.load_into(&name, onto);
     Ok(())
 }
 
 /// Copies a file into the input folder under a name that is free there; gives that name.
-fn into_input(app: &App, path: &Path) -> Result<String> {
+pub(crate) fn into_input(app: &App, path: &Path) -> Result<String> {
     let folder = app.setup.host.folder("input")?;
     if std::path::absolute(path)?.parent() == Some(&std::path::absolute(&folder)?) {
         return Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
     }
     let ending = path.extension().unwrap_or_default().to_string_lossy();
-    let name = free_name(&folder, &stem(path), &ending)?;
-    let to: PathBuf = folder.join(&name);
-    copy_new(path, &to)?;
-    Ok(name)
+    new_input(app, &stem(path), &ending, |to| {
+        put(path, to, How::Copy, &Progress::default()).map(drop)
+    })
 }
 
-/// A name that no file of the folder has.
-fn free_name(folder: &Path, stem: &str, ending: &str) -> Result<String> {
+/// Has a file made in the input folder under a name that is free there; gives that name.
+pub(crate) fn new_input(
+    app: &App,
+    stem: &str,
+    ending: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<String> {
+    let folder = app.setup.host.folder("input")?;
+    std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let mut names = (0..1000).map(|i| match i {
         0 => format!("{stem}.{ending}"),
         i => format!("{stem}_{i}.{ending}"),
     });
     let free = |name: &String| !folder.join(name).exists();
-    names.find(free).with_context(|| format!("{} has a thousand such names", folder.display()))
-}
-
-impl App {
-    /// A picture from the clipboard goes the way of one that was dropped.
-    pub(crate) fn paste_picture(&mut self, image: &egui::ColorImage) -> Result<()> {
-        let [width, height] = image.size.map(|side| side as u32);
-        let pixels = image.pixels.iter().flat_map(|color| color.to_srgba_unmultiplied()).collect();
-        let picture = image::RgbaImage::from_raw(width, height, pixels)
-            .context("it has fewer pixels than it says")?;
-        let mut png = std::io::Cursor::new(Vec::new());
-        picture.write_to(&mut png, image::ImageFormat::Png)?;
-        let folder = self.setup.host.folder("input")?;
-        std::fs::create_dir_all(&folder)?;
-        let name = free_name(&folder, "pasted", "png")?;
-        write_whole(&folder.join(&name), &png.into_inner())?;
-        self.load_picture(&name, None);
-        Ok(())
-    }
+    let name = names.find(free).context("the input folder has a thousand such names")?;
+    make(&folder.join(&name))?;
+    Ok(name)
 }

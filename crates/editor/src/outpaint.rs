@@ -3,12 +3,20 @@
 
 use crate::{
     lens::{WHOLE, checkerboard},
+    panels::strong,
+    pictures::{self, Picture, Reading},
     theme::Theme,
 };
 use egui::{
-    Align2, Color32, CursorIcon, FontId, Pos2, Rect, Sense, TextureHandle, Ui, Vec2, WidgetInfo,
-    accesskit::Role, pos2, vec2,
+    Align2, Button, Color32, ColorImage, CursorIcon, DragValue, FontId, Frame, Key, Pos2, Rect,
+    RichText, Sense, TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo, accesskit::Role, pos2,
+    vec2,
 };
+use graph::Host;
+use std::sync::Arc;
+
+/// The class of the node whose frame it is.
+pub const CLASS: &str = "ImagePadForOutpaint";
 
 /// What is added at each side, in pixels of the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +25,35 @@ pub struct Borders {
     pub top: u32,
     pub right: u32,
     pub bottom: u32,
+}
+
+/// What the node is told: its inputs have these names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Padding {
+    pub borders: Borders,
+    /// How far the mask fades into the picture, in pixels.
+    pub feathering: u32,
+}
+
+/// What the editor of the frame asks of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Close,
+    Done(Padding),
+}
+
+/// A frame around a picture.
+pub struct Outpaint {
+    stage: Stage,
+    padding: Padding,
+    /// The part of the picture that is repainted, and what it was made for.
+    veil: Option<(TextureHandle, Padding)>,
+}
+
+enum Stage {
+    Reading(Reading),
+    Broken(String),
+    Open { texture: TextureHandle, size: Vec2 },
 }
 
 /// The node's inputs take multiples of this.
@@ -39,6 +76,12 @@ const HANDLES: &[([i8; 2], &str, CursorIcon)] = &[
 ];
 
 impl Borders {
+    /// The four by the names of the node's inputs.
+    fn each(&mut self) -> [(&'static str, &mut u32); 4] {
+        let Self { left, top, right, bottom } = self;
+        [("left", left), ("top", top), ("right", right), ("bottom", bottom)]
+    }
+
     /// The picture with its borders, if its own corner is at 0.
     pub fn frame(self, size: Vec2) -> Rect {
         let min = pos2(-(self.left as f32), -(self.top as f32));
@@ -60,12 +103,148 @@ impl Borders {
     }
 }
 
-/// Draws the picture of `size` pixels in the middle of the room there is, with its frame; gives the
-/// borders once they were changed.
-pub fn ui(
+impl Padding {
+    /// The values by the names of the node's inputs.
+    pub fn each(&mut self) -> [(&'static str, &mut u32); 5] {
+        let [left, top, right, bottom] = self.borders.each();
+        [left, top, right, bottom, ("feathering", &mut self.feathering)]
+    }
+
+    /// How much of a pixel of the picture is painted anew, from 0 to 1: as the node makes its mask.
+    fn repainted(&self, at: Pos2, size: Vec2) -> f32 {
+        let (far, borders) = (self.feathering as f32, self.borders);
+        if far <= 0.0 || 2.0 * far >= size.min_elem() {
+            return 0.0;
+        }
+        let edges = [
+            (borders.left, at.x),
+            (borders.right, size.x - at.x),
+            (borders.top, at.y),
+            (borders.bottom, size.y - at.y),
+        ];
+        let near = edges.iter().filter(|(border, _)| *border > 0).map(|(_, distance)| *distance);
+        let near = near.fold(far, f32::min);
+        ((far - near) / far).powi(2)
+    }
+}
+
+/// The longer side of the texture that shows what is repainted.
+const VEIL: f32 = 256.0;
+
+impl Outpaint {
+    /// Opens the picture that the node pads.
+    pub fn new(
+        picture: Picture,
+        padding: Padding,
+        host: Arc<dyn Host>,
+        ctx: &egui::Context,
+    ) -> Self {
+        let stage = Stage::Reading(Reading::start(picture, host, ctx));
+        Self { stage, padding, veil: None }
+    }
+
+    /// Draws it into all the room there is.
+    pub fn ui(&mut self, ui: &mut Ui, theme: &Theme) -> Option<Event> {
+        self.read(ui);
+        let mut event = self.keys(ui);
+        egui::Panel::top("outpaint tools").show_separator_line(false).show(ui, |ui| {
+            event = event.or(self.bar(ui, theme));
+        });
+        Frame::new().fill(theme.canvas).inner_margin(24.0).show(ui, |ui| self.stage_ui(ui, theme));
+        event
+    }
+
+    fn read(&mut self, ui: &Ui) {
+        let Stage::Reading(reading) = &self.stage else { return };
+        let Some(read) = reading.done() else { return };
+        self.stage = match read {
+            Ok(pixels) => {
+                let size = vec2(pixels.width() as f32, pixels.height() as f32);
+                let side = ui.input(|i| i.max_texture_side) as u32;
+                let image = pictures::color_image(&pictures::at_most(pixels, side));
+                let texture = ui.ctx().load_texture("padded", image, TextureOptions::LINEAR);
+                Stage::Open { texture, size }
+            }
+            Err(error) => Stage::Broken(format!("{error:#}")),
+        };
+    }
+
+    fn keys(&self, ui: &Ui) -> Option<Event> {
+        if ui.ctx().egui_wants_keyboard_input() {
+            return None;
+        }
+        let pressed = |key| ui.input(|i| i.key_pressed(key));
+        let done = pressed(Key::Enter) && matches!(self.stage, Stage::Open { .. });
+        let done = done.then_some(Event::Done(self.padding));
+        done.or(pressed(Key::Escape).then_some(Event::Close))
+    }
+
+    /// The numbers at the left; what ends the work at the right.
+    fn bar(&mut self, ui: &mut Ui, theme: &Theme) -> Option<Event> {
+        let (mut event, open) = (None, matches!(self.stage, Stage::Open { .. }));
+        let (now, mut padding) = (self.padding, self.padding);
+        let numbers = |ui: &mut Ui| {
+            for (name, value) in padding.each() {
+                let step = if name == "feathering" { 1.0 } else { STEP };
+                let label = ui.label(RichText::new(name).color(theme.dim));
+                let drag = DragValue::new(value).range(0..=MOST as u32).speed(step * 0.25);
+                let drag = ui.add(drag.custom_parser(crate::expression::value));
+                drag.labelled_by(label.id);
+                ui.add_space(4.0);
+            }
+        };
+        egui::Sides::new().height(36.0).show(ui, numbers, |ui| {
+            let words = RichText::new("Use this frame").color(theme.panel);
+            let button = Button::new(words).fill(theme.accent);
+            if ui.add_enabled(open, button).on_hover_text("Enter").clicked() {
+                event = Some(Event::Done(now));
+            }
+            if ui.button("Cancel").on_hover_text("Esc").clicked() {
+                event = Some(Event::Close);
+            }
+        });
+        padding.borders.each().into_iter().for_each(|(_, value)| {
+            *value = ((*value as f32 / STEP).round() * STEP) as u32;
+        });
+        self.padding = padding;
+        event
+    }
+
+    fn stage_ui(&mut self, ui: &mut Ui, theme: &Theme) {
+        let (texture, size) = match &self.stage {
+            Stage::Open { texture, size } => (texture.clone(), *size),
+            Stage::Reading(_) => return drop(ui.label(strong(theme, "Reading"))),
+            Stage::Broken(why) => return drop(ui.label(RichText::new(why).color(theme.error))),
+        };
+        let veil = self.veil(ui, size, theme);
+        let pulled = frame_ui(ui, theme, [&texture, &veil], size, self.padding.borders);
+        self.padding.borders = pulled.unwrap_or(self.padding.borders);
+    }
+
+    /// The veil over what is repainted of the picture; made anew when that changes.
+    fn veil(&mut self, ui: &Ui, size: Vec2, theme: &Theme) -> TextureHandle {
+        if let Some((veil, _)) = self.veil.as_ref().filter(|(_, made)| *made == self.padding) {
+            return veil.clone();
+        }
+        let scale = (VEIL / size.max_elem()).min(1.0);
+        let [width, height] = [size.x, size.y].map(|n| (n * scale).ceil().max(1.0) as usize);
+        let pixel = |x: usize, y: usize| pos2(x as f32 + 0.5, y as f32 + 0.5) / scale;
+        let shade = |part| theme.accent.gamma_multiply(0.8 * part);
+        let places = (0..height).flat_map(|y| (0..width).map(move |x| pixel(x, y)));
+        let pixels = places.map(|at| shade(self.padding.repainted(at, size))).collect();
+        let image = ColorImage::new([width, height], pixels);
+        let veil = ui.ctx().load_texture("repainted", image, TextureOptions::LINEAR);
+        self.veil = Some((veil.clone(), self.padding));
+        veil
+    }
+}
+
+/// Draws the picture of `size` pixels, and what lies over it, in the middle of the room there is, with its
+/// frame; gives the borders once they were changed.
+fn frame_ui(
     ui: &mut Ui,
     theme: &Theme,
-    texture: &TextureHandle,
+    textures: [&TextureHandle; 2],
     size: Vec2,
     borders: Borders,
 ) -> Option<Borders> {
@@ -81,9 +260,12 @@ pub fn ui(
         (screen(borders.frame(size)), screen(Rect::from_min_size(Pos2::ZERO, size)));
     checkerboard(ui, frame, [theme.field, theme.node]);
     let painter = ui.painter_at(view.expand(HANDLE));
-    painter.image(texture.id(), picture, WHOLE, Color32::WHITE);
+    painter.rect_filled(frame, 0.0, theme.accent.gamma_multiply(0.12));
+    for texture in textures {
+        painter.image(texture.id(), picture, WHOLE, Color32::WHITE);
+    }
     painter.rect_stroke(frame, 0.0, (1.5, theme.accent), egui::StrokeKind::Outside);
-    label(ui, theme, frame, borders.frame(size).size());
+    labels(ui, theme, frame, picture, size, borders);
     let mut changed = None;
     for (way, name, cursor) in HANDLES {
         let at = frame.center() + frame.size() / 2.0 * vec2(f32::from(way[0]), f32::from(way[1]));
@@ -126,11 +308,25 @@ fn corner(view: Rect, size: Vec2, borders: Borders, scale: f32) -> Pos2 {
     view.center() - borders.frame(size).center().to_vec2() * scale
 }
 
-/// The size of the whole, below the frame.
-fn label(ui: &Ui, theme: &Theme, frame: Rect, size: Vec2) {
-    let words = format!("{} x {}", size.x, size.y);
-    let at = frame.center_bottom() + vec2(0.0, HANDLE);
-    ui.painter().text(at, Align2::CENTER_TOP, words, FontId::proportional(12.0), theme.dim);
+/// The size of the whole below the frame, and of each border in it.
+fn labels(ui: &Ui, theme: &Theme, frame: Rect, picture: Rect, size: Vec2, mut borders: Borders) {
+    let write = |at: Pos2, anchor: Align2, words: String, color: Color32| {
+        ui.painter().text(at, anchor, words, FontId::proportional(12.0), color);
+    };
+    let whole = borders.frame(size).size();
+    let below = frame.center_bottom() + vec2(0.0, HANDLE);
+    write(below, Align2::CENTER_TOP, format!("{} × {}", whole.x, whole.y), theme.text);
+    let middles = [
+        pos2((frame.left() + picture.left()) / 2.0, picture.center().y),
+        pos2(picture.center().x, (frame.top() + picture.top()) / 2.0),
+        pos2((frame.right() + picture.right()) / 2.0, picture.center().y),
+        pos2(picture.center().x, (frame.bottom() + picture.bottom()) / 2.0),
+    ];
+    for (at, (_, border)) in middles.into_iter().zip(borders.each()) {
+        if *border > 0 {
+            write(at, Align2::CENTER_CENTER, format!("+{border}"), theme.accent);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +354,19 @@ mod tests {
     }
 
     #[test]
+    fn the_mask_fades_in_from_edges_that_have_a_border() {
+        let size = vec2(100.0, 100.0);
+        let borders = Borders { left: 8, ..Borders::default() };
+        let padding = Padding { borders, feathering: 20 };
+        assert_eq!(padding.repainted(pos2(0.0, 50.0), size), 1.0);
+        assert_eq!(padding.repainted(pos2(10.0, 50.0), size), 0.25);
+        assert_eq!(padding.repainted(pos2(20.0, 50.0), size), 0.0);
+        assert_eq!(padding.repainted(pos2(99.0, 50.0), size), 0.0, "nothing is added there");
+        let wide = Padding { feathering: 50, ..padding };
+        assert_eq!(wide.repainted(pos2(0.0, 50.0), size), 0.0, "no room to fade");
+    }
+
+    #[test]
     fn dragging_the_handles_changes_the_borders() {
         use egui_kittest::{Harness, kittest::Queryable};
         let draw = |ui: &mut Ui, (borders, texture): &mut (Borders, Option<TextureHandle>)| {
@@ -165,7 +374,8 @@ mod tests {
             let load = || ui.ctx().load_texture("picture", image, egui::TextureOptions::LINEAR);
             let texture = texture.get_or_insert_with(load).clone();
             let size = texture.size_vec2();
-            *borders = super::ui(ui, &Theme::dark(), &texture, size, *borders).unwrap_or(*borders);
+            let both = [&texture, &texture];
+            *borders = frame_ui(ui, &Theme::dark(), both, size, *borders).unwrap_or(*borders);
         };
         let builder = Harness::builder().with_size(vec2(640.0, 480.0)).wgpu();
         let mut harness = builder.build_ui_state(draw, (Borders::default(), None));

@@ -114,6 +114,20 @@ pub fn picture(
     name: &str,
 ) -> Response {
     let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), Sense::click());
+    paint_picture(ui, theme, thumbnail, rect);
+    if response.hovered() || response.has_focus() {
+        let stroke = Stroke::new(1.5, theme.accent);
+        ui.painter().rect_stroke(rect, theme::RADIUS, stroke, egui::StrokeKind::Inside);
+    }
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, name));
+    match thumbnail {
+        Thumbnail::Broken(why) => response.on_hover_text(why),
+        _ => response,
+    }
+}
+
+/// A picture in a place, whole and centred; an icon while there is none.
+pub fn paint_picture(ui: &Ui, theme: &Theme, thumbnail: &Thumbnail, rect: Rect) {
     let painter = ui.painter_at(rect);
     painter.rect_filled(rect, theme::RADIUS, theme.field);
     match thumbnail {
@@ -129,15 +143,6 @@ pub fn picture(
         Thumbnail::Broken(_) => {
             centred(ui, rect, egui_material_icons::icons::ICON_BROKEN_IMAGE, theme.muted);
         }
-    }
-    if response.hovered() || response.has_focus() {
-        let stroke = Stroke::new(1.5, theme.accent);
-        ui.painter().rect_stroke(rect, theme::RADIUS, stroke, egui::StrokeKind::Inside);
-    }
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, name));
-    match thumbnail {
-        Thumbnail::Broken(why) => response.on_hover_text(why),
-        _ => response,
     }
 }
 

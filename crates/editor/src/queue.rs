@@ -10,7 +10,7 @@ use crate::{
 use egui::{DragValue, Id, RichText, ScrollArea, Ui};
 use egui_material_icons::icons::{
     ICON_CANCEL, ICON_CLOSE, ICON_DELETE_SWEEP, ICON_DRAG_INDICATOR, ICON_KEYBOARD_ARROW_DOWN,
-    ICON_KEYBOARD_ARROW_UP, ICON_PLAYLIST_PLAY,
+    ICON_KEYBOARD_ARROW_UP, ICON_PAUSE, ICON_PLAYLIST_PLAY,
 };
 
 /// What a person does to the queue.
@@ -44,7 +44,10 @@ impl Runs {
             for (place, run) in waiting.iter().enumerate() {
                 wishes.extend(waiting_ui(ui, theme, run, place, waiting.len()));
             }
-            if self.running().is_none() && waiting.is_empty() {
+            for run in self.held() {
+                wishes.extend(held_ui(ui, theme, run));
+            }
+            if self.running().is_none() && self.queued().next().is_none() {
                 nothing(
                     ui,
                     theme,
@@ -154,6 +157,24 @@ fn waiting_ui(ui: &mut Ui, theme: &Theme, run: &Run, place: usize, count: usize)
     if let Some(dragged) = shown.response.dnd_release_payload::<Number>() {
         wish = Some(Wish::Move(*dragged, place));
     }
+    wish
+}
+
+/// One that an earlier window left.
+fn held_ui(ui: &mut Ui, theme: &Theme, run: &Run) -> Option<Wish> {
+    let mut wish = None;
+    let title = |ui: &mut Ui| {
+        ui.label(RichText::from(ICON_PAUSE).color(theme.muted));
+        ui.label(RichText::new(&run.title).color(theme.dim));
+    };
+    card(ui, theme, theme.warning, |ui| {
+        row(ui, title, |ui| {
+            let name = format!("Cancel {} {}", run.title, run.number);
+            if icon_button(ui, ICON_CLOSE, &name).clicked() {
+                wish = Some(Wish::Cancel(run.number));
+            }
+        });
+    });
     wish
 }
 

@@ -27,7 +27,8 @@ pub fn ui(app: &mut App, ui: &mut Ui) {
         return;
     }
     let frame = Frame::NONE.fill(app.theme.panel).inner_margin(MARGIN);
-    Bar::right("side").default_size(300.0).min_size(220.0).frame(frame).show(ui, |ui| {
+    let bar = Bar::right("side").default_size(app.settings.side_width).min_size(220.0).frame(frame);
+    let shown = bar.show(ui, |ui| {
         let before = app.settings.panel;
         ui.horizontal(|ui| {
             for (panel, title) in Panel::ALL {
@@ -46,6 +47,12 @@ pub fn ui(app: &mut App, ui: &mut Ui) {
             }
         });
     });
+    let width = shown.response.rect.width();
+    let dragged = ui.input(|i| i.pointer.any_down());
+    if !dragged && (width - app.settings.side_width).abs() > 1.0 {
+        app.settings.side_width = width;
+        app.take_settings();
+    }
 }
 
 fn queue(app: &mut App, ui: &mut Ui) {

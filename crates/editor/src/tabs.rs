@@ -1,12 +1,8 @@
 //! The open files.
 
-use crate::{
-    canvas::Canvas,
-    doc::{File, History},
-    runs,
-};
-use anyhow::Result;
+use crate::{canvas::Canvas, doc::History, runs};
 use graph::Json;
+use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
     time::SystemTime,
@@ -29,7 +25,7 @@ pub struct Tab {
 }
 
 /// What tells whether someone else wrote a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     time: Option<SystemTime>,
     size: u64,
@@ -45,10 +41,9 @@ impl Stamp {
 
 impl Tab {
     /// A graph that is in no file yet.
-    pub fn new(number: runs::Tab, title: &str, json: &Json) -> Result<Self> {
-        let history = History::of(File::from_json(json)?);
+    pub fn new(number: runs::Tab, title: &str, history: History) -> Self {
         let now = history.revision();
-        Ok(Self {
+        Self {
             number,
             title: title.to_owned(),
             path: None,
@@ -57,7 +52,7 @@ impl Tab {
             canvas: Canvas::default(),
             ran: now,
             closing: false,
-        })
+        }
     }
 
     /// Whether there is something that closing would lose.
@@ -71,10 +66,10 @@ impl Tab {
     }
 
     /// The file now holds what the tab shows.
-    pub fn in_file(&mut self, path: PathBuf) {
-        self.title = stem(&path);
-        self.seen = Stamp::of(&path);
-        self.path = Some(path);
+    pub fn in_file(&mut self, path: &Path) {
+        self.title = stem(path);
+        self.seen = Stamp::of(path);
+        self.path = Some(path.to_owned());
         self.history.mark_saved();
     }
 

@@ -1,6 +1,6 @@
 //! The look, in one place: colours, spacing, radii, type sizes. Nothing else names a colour.
 
-use egui::Color32;
+use egui::{Color32, CornerRadius, ecolor::Rgba};
 
 /// All colours and measures of one look.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Theme {
 
 /// Corners of nodes and panels, in canvas units.
 pub const RADIUS: f32 = 6.0;
+/// Corners of fields and buttons.
+pub const CORNER: f32 = 4.0;
 /// Height of a row of a node: a socket or a one-line widget.
 pub const ROW: f32 = 22.0;
 /// Height of a title bar.
@@ -48,7 +50,7 @@ impl Theme {
             field: Color32::from_rgb(0x1f, 0x22, 0x28),
             outline: Color32::from_rgb(0x3d, 0x43, 0x4d),
             text: Color32::from_rgb(0xe6, 0xe9, 0xee),
-            dim: Color32::from_rgb(0x93, 0x9b, 0xa8),
+            dim: Color32::from_rgb(0x9c, 0xa4, 0xb1),
             accent: Color32::from_rgb(0x5b, 0xa8, 0xff),
             error: Color32::from_rgb(0xff, 0x6b, 0x6b),
             warning: Color32::from_rgb(0xf5, 0xb9, 0x4f),
@@ -69,11 +71,11 @@ impl Theme {
             field: Color32::from_rgb(0xf3, 0xf5, 0xf8),
             outline: Color32::from_rgb(0xc9, 0xcf, 0xd8),
             text: Color32::from_rgb(0x1c, 0x22, 0x2b),
-            dim: Color32::from_rgb(0x62, 0x6c, 0x7a),
-            accent: Color32::from_rgb(0x1f, 0x74, 0xd9),
+            dim: Color32::from_rgb(0x5a, 0x63, 0x70),
+            accent: Color32::from_rgb(0x1a, 0x6b, 0xcc),
             error: Color32::from_rgb(0xc9, 0x2f, 0x2f),
-            warning: Color32::from_rgb(0xa8, 0x6a, 0x00),
-            good: Color32::from_rgb(0x1c, 0x8a, 0x4d),
+            warning: Color32::from_rgb(0x98, 0x5f, 0x00),
+            good: Color32::from_rgb(0x18, 0x7c, 0x44),
             muted: Color32::from_rgb(0xa5, 0xad, 0xb8),
             bypassed: Color32::from_rgb(0x8b, 0x4f, 0xc4),
         }
@@ -84,7 +86,21 @@ impl Theme {
         let [r, g, b] = SOCKETS.iter().find(|(name, ..)| *name == ty).map_or(OTHER, |(_, c, _)| *c);
         let color = Color32::from_rgb(r, g, b);
         // On white the same colours want to be darker.
-        if self.dark { color } else { color.lerp_to_gamma(Color32::BLACK, 0.3) }
+        if self.dark { color } else { color.lerp_to_gamma(Color32::BLACK, 0.42) }
+    }
+
+    /// The colour of text on a colour that people chose.
+    pub fn ink_on(&self, fill: Color32) -> Color32 {
+        let inks = [self.text, Color32::BLACK, Color32::WHITE];
+        let read = |ink: &&Color32| contrast(**ink, fill) >= READABLE;
+        let best =
+            || inks.iter().max_by(|a, b| contrast(**a, fill).total_cmp(&contrast(**b, fill)));
+        *inks.iter().find(read).or_else(best).expect("there are three")
+    }
+
+    /// The colour of lesser text there.
+    pub fn dim_on(&self, fill: Color32) -> Color32 {
+        if contrast(self.dim, fill) >= READABLE { self.dim } else { self.ink_on(fill) }
     }
 
     /// Sets egui's own style to this look.
@@ -96,7 +112,18 @@ impl Theme {
             v.panel_fill = self.panel;
             v.window_fill = self.panel;
             v.extreme_bg_color = self.field;
-            v.override_text_color = Some(self.text);
+            let all = &mut v.widgets;
+            for widget in [
+                &mut all.noninteractive,
+                &mut all.inactive,
+                &mut all.hovered,
+                &mut all.active,
+                &mut all.open,
+            ] {
+                widget.fg_stroke.color = self.text;
+                widget.corner_radius = CornerRadius::same(CORNER as u8);
+            }
+            v.weak_text_color = Some(self.dim);
             v.selection.bg_fill = self.accent.gamma_multiply(0.45);
             v.selection.stroke.color = self.text;
             v.hyperlink_color = self.accent;
@@ -110,13 +137,31 @@ impl Theme {
     }
 }
 
-/// How a socket is drawn, so that types can be told apart without colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the contrast of text must come to, by the rules for accessible pages (WCAG 2.2, 1.4.3).
+const READABLE: f32 = 4.5;
+
+/// The contrast of two colours, from 1 to 21, as those rules reckon it.
+fn contrast(a: Color32, b: Color32) -> f32 {
+    let light = |color: Color32| {
+        let linear = Rgba::from(color);
+        0.2126 * linear.r() + 0.7152 * linear.g() + 0.0722 * linear.b() + 0.05
+    };
+    let (a, b) = (light(a), light(b));
+    a.max(b) / a.min(b)
+}
+
+/// How a socket is drawn, so that types can be told apart without colour: what most graphs have has a
+/// shape of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     Circle,
     Square,
+    /// Higher than wide.
+    Bar,
     Diamond,
+    /// To the right.
     Triangle,
+    Down,
     Hexagon,
 }
 
@@ -131,17 +176,17 @@ const SOCKETS: &[(&str, [u8; 3], Shape)] = &[
     ("MODEL", [0xb3, 0x9d, 0xdb], Shape::Hexagon),
     ("CLIP", [0xff, 0xd5, 0x00], Shape::Diamond),
     ("VAE", [0xff, 0x6e, 0x6e], Shape::Triangle),
-    ("CONDITIONING", [0xff, 0xa9, 0x31], Shape::Diamond),
-    ("LATENT", [0xff, 0x9c, 0xf9], Shape::Square),
+    ("CONDITIONING", [0xff, 0xa9, 0x31], Shape::Circle),
+    ("LATENT", [0xff, 0x9c, 0xf9], Shape::Bar),
     ("IMAGE", [0x64, 0xb5, 0xf6], Shape::Square),
-    ("MASK", [0x81, 0xc7, 0x84], Shape::Square),
+    ("MASK", [0x81, 0xc7, 0x84], Shape::Down),
     ("CLIP_VISION", [0xa8, 0xda, 0xdc], Shape::Diamond),
     ("CONTROL_NET", [0x6e, 0xe7, 0xb7], Shape::Hexagon),
     ("STYLE_MODEL", [0xc2, 0xff, 0xae], Shape::Hexagon),
     ("NOISE", [0xb0, 0xb0, 0xb0], Shape::Circle),
     ("GUIDER", [0x66, 0xff, 0xff], Shape::Triangle),
-    ("SAMPLER", [0xec, 0xb4, 0xb4], Shape::Triangle),
-    ("SIGMAS", [0xcd, 0xff, 0xcd], Shape::Triangle),
+    ("SAMPLER", [0xec, 0xb4, 0xb4], Shape::Down),
+    ("SIGMAS", [0xcd, 0xff, 0xcd], Shape::Bar),
 ];
 
 /// What people colour nodes and groups with, as files know it.
@@ -166,4 +211,55 @@ pub const PAINTS: [Paint; 9] = [
 
 const fn paint(name: &'static str, node: [&'static str; 2], group: &'static str) -> Paint {
     Paint { name, node, group }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn text_can_be_read_on_everything_it_stands_on() {
+        for theme in [Theme::dark(), Theme::light()] {
+            let fills = [theme.canvas, theme.panel, theme.node, theme.title, theme.field];
+            let inks = [theme.text, theme.dim];
+            for (fill, ink) in fills.into_iter().flat_map(|fill| inks.map(|ink| (fill, ink))) {
+                let contrast = contrast(ink, fill);
+                assert!(contrast >= READABLE, "{ink:?} on {fill:?}: {contrast}");
+            }
+            for ink in [theme.accent, theme.error, theme.warning, theme.good] {
+                let contrast = contrast(ink, theme.panel);
+                assert!(contrast >= READABLE, "{ink:?} on panels: {contrast}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_can_be_read_on_any_colour_of_a_node() {
+        for theme in [Theme::dark(), Theme::light()] {
+            for (r, g, b) in (0..512).map(|i| ((i >> 6) * 36, (i >> 3 & 7) * 36, (i & 7) * 36)) {
+                let fill = Color32::from_rgb(r as u8, g as u8, b as u8);
+                assert!(contrast(theme.ink_on(fill), fill) >= READABLE, "{fill:?}");
+                assert!(contrast(theme.dim_on(fill), fill) >= READABLE, "{fill:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sockets_stand_out_and_the_common_ones_have_shapes_of_their_own() {
+        for theme in [Theme::dark(), Theme::light()] {
+            for (ty, ..) in SOCKETS {
+                let contrast = contrast(theme.socket(ty), theme.node);
+                assert!(contrast >= 3.0, "{ty}: {contrast}");
+            }
+        }
+        let common = ["MODEL", "CLIP", "VAE", "CONDITIONING", "LATENT", "IMAGE", "MASK"];
+        assert_eq!(HashSet::from(common.map(shape)).len(), common.len());
+    }
+
+    #[test]
+    fn contrast_is_that_of_the_rules() {
+        assert!((contrast(Color32::BLACK, Color32::WHITE) - 21.0).abs() < 1e-3);
+        assert!((contrast(Color32::from_gray(0x77), Color32::WHITE) - 4.48).abs() < 0.01);
+    }
 }

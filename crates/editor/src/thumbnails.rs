@@ -1,7 +1,7 @@
 //! Small pictures as textures, read and made smaller on a thread of their own.
 
 use crate::pictures::{self, Picture};
-use egui::{Context, TextureHandle, TextureOptions};
+use egui::{Context, TextureHandle, TextureId, TextureOptions};
 use graph::Host;
 use std::{
     collections::HashMap,
@@ -78,6 +78,17 @@ impl Thumbnails {
         // The thread is gone only when the program ends.
         let _ = self.wanted.send(picture.clone());
         Thumbnail::Loading
+    }
+
+    /// The pictures that the textures show.
+    pub fn sources(&self) -> HashMap<TextureId, Picture> {
+        let shelf = lock(&self.shelf);
+        let ready = shelf.thumbnails.iter();
+        ready
+            .filter_map(|(picture, (thumbnail, _))| {
+                Some((thumbnail.texture()?.id(), picture.clone()))
+            })
+            .collect()
     }
 
     /// To be read again: the file has changed.

@@ -3,9 +3,9 @@
 use crate::theme::{GAP, RADIUS, Theme};
 use egui::{Align2, Area, Context, Frame, Id, Order, Stroke, vec2};
 
-/// How long a message stays, in seconds: errors longer.
+/// How long a message stays, in seconds: errors and reminders longer.
 const STAY: f64 = 4.0;
-const STAY_ERROR: f64 = 12.0;
+const STAY_LONG: f64 = 12.0;
 
 /// What there is to tell.
 #[derive(Default)]
@@ -14,17 +14,25 @@ pub struct Toasts(Vec<Toast>);
 struct Toast {
     text: String,
     error: bool,
+    /// How long it stays, in seconds.
+    stay: f64,
     /// In egui's time; set when it is first drawn.
     until: Option<f64>,
 }
 
 impl Toasts {
     pub fn tell(&mut self, text: impl Into<String>) {
-        self.0.push(Toast { text: text.into(), error: false, until: None });
+        self.0.push(Toast { text: text.into(), error: false, stay: STAY, until: None });
+    }
+
+    /// As [`Toasts::tell`], for what nobody may miss.
+    pub fn remind(&mut self, text: impl Into<String>) {
+        self.0.push(Toast { text: text.into(), error: false, stay: STAY_LONG, until: None });
     }
 
     pub fn error(&mut self, error: &anyhow::Error) {
-        self.0.push(Toast { text: format!("{error:#}"), error: true, until: None });
+        let text = format!("{error:#}");
+        self.0.push(Toast { text, error: true, stay: STAY_LONG, until: None });
     }
 
     pub fn ui(&mut self, ctx: &Context, theme: &Theme) {
@@ -39,8 +47,7 @@ impl Toasts {
             .order(Order::Foreground)
             .show(ctx, |ui| {
                 for (i, toast) in self.0.iter_mut().enumerate() {
-                    let stay = if toast.error { STAY_ERROR } else { STAY };
-                    let until = *toast.until.get_or_insert(now + stay);
+                    let until = *toast.until.get_or_insert(now + toast.stay);
                     ui.ctx().request_repaint_after_secs((until - now) as f32);
                     let edge = if toast.error { theme.error } else { theme.outline };
                     let frame = Frame::popup(ui.style())

@@ -1,8 +1,8 @@
 //! The texts that pictures carry: PNG's text chunks, and the EXIF data of WebP, where ComfyUI puts
-//! `prompt:{...}` and `workflow:{...}`. Pixels are never decoded.
+//! `prompt:{...}` and `workflow:{...}`. Pixels are never decoded; PNGs that carry texts are made here too.
 
-use crate::Result;
-use anyhow::Context as _;
+use crate::{Json, Result};
+use anyhow::{Context as _, bail};
 use std::io::Cursor;
 
 /// No graph is larger; a packed text that is, is an error.
@@ -21,6 +21,45 @@ pub fn texts(bytes: &[u8]) -> Option<(&'static str, Result<Texts>)> {
     } else {
         None
     }
+}
+
+/// JSON as the plain text chunks of a PNG hold it: they are Latin-1, so everything beyond ASCII is escaped.
+pub fn chunk_text(json: &Json) -> String {
+    let mut text = String::new();
+    for c in json.to_string().chars() {
+        if c.is_ascii() {
+            text.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|u| text += &format!("\\u{u:04x}"));
+        }
+    }
+    text
+}
+
+/// A PNG of 8-bit pixels, row by row, of one (grey), three (RGB) or four (RGBA) channels, with texts by
+/// keyword from [`chunk_text`].
+pub fn encode_png(
+    pixels: &[u8],
+    [width, height]: [u32; 2],
+    channels: usize,
+    texts: &[(String, String)],
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut png = png::Encoder::new(&mut bytes, width, height);
+    png.set_color(match channels {
+        1 => png::ColorType::Grayscale,
+        3 => png::ColorType::Rgb,
+        4 => png::ColorType::Rgba,
+        _ => bail!("a picture of {channels} channels cannot be saved as PNG"),
+    });
+    png.set_depth(png::BitDepth::Eight);
+    for (key, text) in texts {
+        png.add_text_chunk(key.clone(), text.clone())?;
+    }
+    let mut writer = png.write_header()?;
+    writer.write_image_data(pixels)?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// Text after the pixels is only looked for if none stands before them.
@@ -158,6 +197,15 @@ mod tests {
             let chunk = png::chunk::tEXt;
             assert_eq!(class_in(&png(|w| w.write_chunk(chunk, &raw).unwrap(), before)), "Foo");
         }
+    }
+
+    #[test]
+    fn a_png_that_is_made_carries_its_graph() {
+        let prompt: crate::Json = serde_json::from_str(PROMPT).unwrap();
+        let texts = [("prompt".to_owned(), super::chunk_text(&prompt))];
+        let bytes = super::encode_png(&[0; 12], [1, 3], 4, &texts).unwrap();
+        assert_eq!(class_in(&bytes), "Foo");
+        assert!(super::encode_png(&[0; 12], [1, 3], 5, &texts).is_err());
     }
 
     #[test]

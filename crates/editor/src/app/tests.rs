@@ -18,7 +18,7 @@ use serde_json::json;
 #[derive(Inputs)]
 #[expect(dead_code)]
 struct LoadImage {
-    #[widget(graph::widget::file("input"))]
+    #[widget(graph::widget::file("input").with("image_upload", true))]
     image: String,
     #[widget(graph::widget::seed())]
     seed: u64,
@@ -33,27 +33,35 @@ impl Node for LoadImage {
 }
 
 /// A window that shows this graph; what it keeps goes with the folder.
-fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir) {
+pub(crate) fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir) {
     let state = tempfile::tempdir().unwrap();
+    let mut harness = window_on(state.path());
+    harness.state_mut().open_json("test", graph).unwrap();
+    harness.run_steps(2);
+    (harness, state)
+}
+
+/// A window as it starts, with what is kept in a folder.
+pub(crate) fn window_on(state_dir: &Path) -> Harness<'static, App> {
     let setup = Setup {
         types: Vec::leak(vec![NodeType::of::<LoadImage>()]),
         host: folders(),
         services: Services::default(),
         device: "nothing".into(),
         folders: Vec::new(),
-        weights: Box::new(|_| anyhow::bail!("no weights here")),
-        state_dir: state.path().to_owned(),
+        weights: Box::new(|path| {
+            let home = Some(path.with_file_name("checkpoints"));
+            Ok(crate::Weights { about: "a network".into(), home })
+        }),
+        state_dir: state_dir.to_owned(),
         open: None,
     };
-    let mut harness = Harness::builder()
+    Harness::builder()
         .with_size([1200.0, 800.0])
-        .build_eframe(|cc| App::new(setup, Box::new(Played::default()), &cc.egui_ctx));
-    harness.state_mut().open_json("test", graph).unwrap();
-    harness.run_steps(2);
-    (harness, state)
+        .build_eframe(|cc| App::new(setup, Box::new(Played::default()), &cc.egui_ctx))
 }
 
-fn empty() -> Json {
+pub(crate) fn empty() -> Json {
     json!({"nodes": [], "links": []})
 }
 
@@ -73,7 +81,7 @@ fn nodes(harness: &Harness<App>) -> usize {
 }
 
 /// These ask the system for a dialog, which has a thread and a time of its own.
-const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export"];
+const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export", "share"];
 
 #[test]
 fn no_action_panics_on_an_empty_or_a_large_graph() {
@@ -139,8 +147,8 @@ fn each_run_of_a_batch_has_a_seed_of_its_own() {
 }
 
 #[test]
-fn a_window_with_unsaved_work_does_not_close_unasked() {
-    let (mut harness, _state) = window(&empty());
+fn a_window_whose_unsaved_work_cannot_be_kept_does_not_close_unasked() {
+    let (mut harness, state) = window(&empty());
     let close = |harness: &mut Harness<App>| {
         let root = harness.input_mut().viewports.get_mut(&ViewportId::ROOT).unwrap();
         root.events.push(ViewportEvent::Close);
@@ -150,6 +158,12 @@ fn a_window_with_unsaved_work_does_not_close_unasked() {
     };
     assert!(!close(&mut harness), "nothing would be lost");
     harness.state_mut().add_note();
+    harness.step();
+    assert!(!close(&mut harness), "the next start brings it back");
+    std::fs::remove_dir_all(state.path()).unwrap();
+    std::fs::write(state.path(), "in the way").unwrap();
+    harness.state_mut().add_note();
+    harness.step();
     assert!(close(&mut harness));
     harness.step();
     harness.get_by_label("Leave").click();

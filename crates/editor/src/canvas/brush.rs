@@ -3,7 +3,7 @@
 use super::view::View;
 use crate::theme::{Shape as Form, TEXT, Theme};
 use egui::{
-    Align2, Color32, FontId, Painter, Pos2, Rect, Shape, Stroke, Vec2,
+    Align2, Color32, CornerRadius, FontId, Painter, Pos2, Rect, Shape, Stroke, Vec2,
     epaint::text::{LayoutJob, TextFormat},
     vec2,
 };
@@ -59,15 +59,25 @@ impl<'a> Brush<'a> {
         self.painter.text(at, Align2::CENTER_CENTER, icon.codepoint, font, color);
     }
 
-    /// A socket: filled if something is linked to it.
-    pub fn socket(&self, at: Pos2, ty: &str, linked: bool, lit: bool) {
+    /// A socket: filled if something is linked to it, and only a dot if it is a widget's and free.
+    pub fn socket(&self, at: Pos2, ty: &str, linked: bool, lit: bool, dot: bool) {
         let color = self.theme.socket(ty);
         let color = if lit { color } else { color.lerp_to_gamma(self.theme.node, 0.8) };
-        let radius = (5.0 * self.zoom).max(1.5);
         let at = self.view.to_screen(at);
+        if dot {
+            let color = color.lerp_to_gamma(self.theme.node, 0.35);
+            self.painter.circle_filled(at, (2.5 * self.zoom).max(1.0), color);
+            return;
+        }
+        let radius = (5.0 * self.zoom).max(1.5);
         let fill = if linked { color } else { self.theme.node.lerp_to_gamma(color, 0.15) };
         let stroke = Stroke::new((1.5 * self.zoom).max(1.0), color);
         self.painter.add(form(crate::theme::shape(ty), at, radius, fill, stroke));
+    }
+
+    /// A radius at the zoom.
+    pub fn corner(&self, radius: f32) -> CornerRadius {
+        CornerRadius::same((radius * self.zoom).round().clamp(0.0, 32.0) as u8)
     }
 
     /// A frame around a screen rectangle.
@@ -87,15 +97,18 @@ fn form(form: Form, at: Pos2, radius: f32, fill: Color32, stroke: Stroke) -> Sha
         let angle = move |i| (i as f32 / n as f32 + turn) * std::f32::consts::TAU;
         (0..n).map(|i| at + Vec2::angled(angle(i)) * r).collect::<Vec<_>>()
     };
+    let block = |size: Vec2| {
+        let rect = Rect::from_center_size(at, size * radius);
+        egui::epaint::RectShape::new(rect, 1.0, fill, stroke, egui::StrokeKind::Middle).into()
+    };
     match form {
         Form::Circle => egui::epaint::CircleShape { center: at, radius, fill, stroke }.into(),
-        Form::Square => {
-            let rect = Rect::from_center_size(at, vec2(radius, radius) * 1.8);
-            egui::epaint::RectShape::new(rect, 1.0, fill, stroke, egui::StrokeKind::Middle).into()
-        }
-        Form::Diamond => Shape::convex_polygon(corners(4, 0.0, radius * 1.25), fill, stroke),
-        Form::Triangle => Shape::convex_polygon(corners(3, 0.0, radius * 1.3), fill, stroke),
-        Form::Hexagon => Shape::convex_polygon(corners(6, 0.0, radius * 1.1), fill, stroke),
+        Form::Square => block(vec2(1.8, 1.8)),
+        Form::Bar => block(vec2(1.2, 2.5)),
+        Form::Diamond => Shape::convex_polygon(corners(4, 0.0, radius * 1.3), fill, stroke),
+        Form::Triangle => Shape::convex_polygon(corners(3, 0.0, radius * 1.4), fill, stroke),
+        Form::Down => Shape::convex_polygon(corners(3, 0.25, radius * 1.4), fill, stroke),
+        Form::Hexagon => Shape::convex_polygon(corners(6, 0.0, radius * 1.2), fill, stroke),
     }
 }
 

@@ -344,7 +344,7 @@ impl Canvas {
                 self.rename = Some(super::rename::Rename::new(super::rename::Target::Group(group)));
             }
             Hit::Body(id) => {
-                if let Some(image) = self.picture_at(id, at, cx) {
+                if let Some(image) = self.picture_at(id, at, file.doc(), cx) {
                     events.push(Event::OpenImage(id, image));
                 } else if file.subgraph_name(id).is_some() {
                     events.push(Event::EnterSubgraph(id));
@@ -358,11 +358,11 @@ impl Canvas {
         }
     }
 
-    fn picture_at(&self, id: Id, at: Pos2, cx: &CanvasContext) -> Option<usize> {
+    fn picture_at(&self, id: Id, at: Pos2, doc: &Doc, cx: &CanvasContext) -> Option<usize> {
         let placed = self.scene.get(id)?;
         let area = placed.layout.picture?.translate(placed.pos.to_vec2());
-        let images = &cx.runs.node(id)?.images;
-        super::nodes::grid(area, images).iter().position(|(rect, _)| rect.contains(at))
+        let images = super::images::Images::of(doc, doc.node(id)?, cx);
+        images.grid(area).iter().position(|(rect, _)| rect.contains(at))
     }
 
     /// The box, or the link in hand.

@@ -1,7 +1,7 @@
 //! Menus at the pointer: of the canvas, of nodes, of links, of groups. What the window does is an action by
 //! its id; what the canvas does itself is a function here.
 
-use super::{Canvas, CanvasContext, Event, Purpose, scene::Hit};
+use super::{Canvas, CanvasContext, Event, Purpose, images, scene::Hit, tools};
 use crate::{
     actions::{Action, Menu, action},
     doc::{History, LinkId},
@@ -119,12 +119,16 @@ impl Canvas {
         events: &mut Vec<Event>,
     ) {
         let Some(id) = about.node() else { return };
-        let Some(class) = history.doc().node(id).map(|n| n.class.clone()) else { return };
-        if cx.runs.node(id).is_some_and(|s| !s.images.is_empty()) || class.starts_with("LoadImage")
-        {
-            if item(ui, icons::ICON_BRUSH, "Edit the mask", "") {
-                events.push(Event::EditMask(id));
+        let Some(node) = history.doc().node(id) else { return };
+        let class = node.class.clone();
+        let mut any = false;
+        for tool in tools::rows(node, images::any(node, cx)) {
+            any = true;
+            if item(ui, tool.icon, tool.title, "") {
+                events.push((tool.event)(id));
             }
+        }
+        if any {
             ui.separator();
         }
         rows(ui, NODE, cx, events);

@@ -6,10 +6,14 @@
 
 mod border;
 mod brush;
+mod choices;
+mod color;
 mod combo;
 mod far;
+mod faults;
 mod gestures;
 mod groups;
+pub mod images;
 mod layout;
 mod levels;
 mod links;
@@ -17,18 +21,23 @@ mod menus;
 mod minimap;
 mod nodes;
 mod notes;
+mod numbers;
 mod part;
 mod pending;
+mod point;
+mod prompt;
 mod rename;
 mod reroutes;
 mod route;
 mod scene;
 mod show;
+mod tools;
 mod view;
 mod widgets;
 
 pub use nodes::title;
 pub use pending::PendingLink;
+pub use point::Pointed;
 pub use route::Style;
 pub use scene::Socket;
 pub use view::View;
@@ -72,14 +81,14 @@ pub struct Canvas {
     /// What the open menu is about, and where on the canvas it was asked for.
     menu: (Hit, Pos2),
     rename: Option<rename::Rename>,
+    markdown: notes::Markdown,
     /// The node whose first widget is to have the focus.
     focus: Option<Id>,
     /// The node that has the focus itself, and its name in egui.
     focused: Option<(Id, egui::Id)>,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
-    /// To be brought into the middle.
-    wanted: Option<Id>,
+    pointed: Option<point::Pointed>,
     /// Counts gestures: changes of one are one step.
     gestures: u64,
 }
@@ -106,6 +115,8 @@ pub enum Event {
     /// A picture that a node shows.
     OpenImage(Id, usize),
     EditMask(Id),
+    /// The frame of a node that adds borders.
+    Outpaint(Id),
     EnterSubgraph(Id),
     /// A class's help.
     Help(String),
@@ -144,10 +155,11 @@ impl Default for Canvas {
             hover: Hit::Nothing,
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
+            markdown: notes::Markdown::default(),
             focus: None,
             focused: None,
             fit: Some(BTreeSet::new()),
-            wanted: None,
+            pointed: None,
             gestures: 0,
         }
     }
@@ -164,9 +176,22 @@ impl Canvas {
         self.view.zoom_by(steps, self.view.screen.center());
     }
 
-    /// Brings a node into the middle of the screen, and selects it, as soon as its level is seen.
+    /// Brings a node into the middle of the screen, and selects it.
     pub fn scroll_to(&mut self, id: Id) {
-        self.wanted = Some(id);
+        self.select(Part { nodes: BTreeSet::from([id]), ..Part::default() });
+        if let Some(rect) = self.scene.around(&self.selection) {
+            self.view.center(rect.center());
+        }
+    }
+
+    /// Around everything, in canvas units.
+    pub fn bounds(&self) -> Option<Rect> {
+        self.scene.bounds
+    }
+
+    /// The node at a point of the screen.
+    pub fn node_at(&self, screen: Pos2) -> Option<Id> {
+        self.scene.hit(self.view.to_canvas(screen), self.view.zoom(), false).node()
     }
 
     /// Lets the title of a node be typed.
@@ -211,14 +236,12 @@ impl Canvas {
         });
         self.navigate(&ui);
         self.follow_level(history.file());
-        let pictures = history.doc().nodes().map(|n| n.id);
-        let pictures =
-            pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
+        let pictures = history.doc().nodes().filter(|node| images::any(node, cx));
         self.scene.update(
             history.file(),
             history.revision(),
             &cx.catalog.contract,
-            pictures.collect(),
+            pictures.map(|node| node.id).collect(),
             self.link_style,
         );
         self.reroutes.retain(|id| history.doc().reroutes.contains_key(id));
@@ -227,10 +250,7 @@ impl Canvas {
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
         }
-        if let Some(node) = self.wanted.take().and_then(|id| self.scene.get(id)) {
-            self.selection = BTreeSet::from([node.id]);
-            self.view.center(node.rect().center());
-        }
+        self.seek(&ui, history.file(), cx);
         self.hover = self.under_pointer(&ui);
         self.pass_focus(&ui);
         let mut shown = self.draw(&mut ui, background, history, cx);
@@ -317,6 +337,7 @@ impl Canvas {
             self.name_reroutes(ui);
             self.show_nodes(ui, &brush, history, cx, &mut shown);
         }
+        self.paint_pointed(&brush, history.file(), cx);
         self.paint_gesture(&brush, history.doc());
         if self.minimap {
             self.paint_minimap(&brush, history.doc());

@@ -2,8 +2,10 @@
 
 use super::{
     brush::{Brush, Line, hex, line},
+    images::Images,
     layout::{Kind, PAD},
     scene::Placed,
+    tools,
 };
 use crate::{
     catalog::Catalog,
@@ -19,6 +21,7 @@ pub struct Look<'a> {
     pub node: &'a Node,
     pub placed: &'a Placed,
     pub state: Option<&'a NodeState>,
+    pub images: Images,
     pub title: String,
     /// Whether this program runs its class.
     pub known: bool,
@@ -29,6 +32,8 @@ pub struct Look<'a> {
 
 /// How sockets are to be drawn.
 pub struct Sockets<'a> {
+    /// Whether a link is in hand.
+    pub dragging: bool,
     pub linked: Box<dyn Fn(usize, bool) -> bool + 'a>,
     pub lit: Box<dyn Fn(usize, bool) -> bool + 'a>,
 }
@@ -108,7 +113,7 @@ impl Look<'_> {
     pub fn paint_body(&self, brush: &Brush) {
         let (title, body) = self.colors(brush);
         let frame = brush.view.rect_to_screen(self.placed.rect());
-        let radius = corner(brush);
+        let radius = brush.corner(RADIUS);
         if brush.zoom > 0.3 {
             let shadow = frame.translate(vec2(0.0, 2.0 * brush.zoom));
             brush.painter.rect_filled(shadow, radius, Color32::from_black_alpha(40));
@@ -130,11 +135,13 @@ impl Look<'_> {
 
     fn paint_title(&self, brush: &Brush) {
         let (theme, bar) = (brush.theme, self.bar());
+        let (fill, _) = self.colors(brush);
+        let (ink, dim) = (theme.ink_on(fill), theme.dim_on(fill));
         let middle = bar.center().y;
         let arrow =
             if self.node.collapsed { icons::ICON_CHEVRON_RIGHT } else { icons::ICON_EXPAND_MORE };
-        brush.icon(arrow, pos2(bar.left() + 13.0, middle), 15.0, theme.dim);
-        let mut right = bar.right() - 8.0;
+        brush.icon(arrow, pos2(bar.left() + 13.0, middle), 15.0, dim);
+        let mut right = bar.right() - 8.0 - tools::width(self.node);
         for (icon, color) in self.badges(brush) {
             brush.icon(icon, pos2(right - 6.0, middle), 14.0, color);
             right -= 18.0;
@@ -143,22 +150,13 @@ impl Look<'_> {
             let width = text.chars().count() as f32 * 6.0 + 4.0;
             let at = pos2(right, middle);
             brush.text(
-                Line {
-                    at,
-                    anchor: Align2::RIGHT_CENTER,
-                    size: 11.0,
-                    color: theme.dim,
-                    width: 160.0,
-                },
+                Line { at, anchor: Align2::RIGHT_CENTER, size: 11.0, color: dim, width: 160.0 },
                 &text,
             );
             right -= width;
         }
         let left = bar.left() + 24.0;
-        brush.text(
-            line(pos2(left, middle), Align2::LEFT_CENTER, theme.text, right - left),
-            &self.title,
-        );
+        brush.text(line(pos2(left, middle), Align2::LEFT_CENTER, ink, right - left), &self.title);
     }
 
     fn badges(&self, brush: &Brush) -> Vec<(egui_material_icons::MaterialIcon, Color32)> {
@@ -191,6 +189,7 @@ impl Look<'_> {
     fn paint_sockets(&self, brush: &Brush, sockets: &Sockets) {
         let with_widget = |slot: usize| self.node.inputs[slot].widget.is_some();
         let half = self.placed.layout.body.x - 2.0 * PAD;
+        let (_, body) = self.colors(brush);
         for (socket, at) in self.placed.sockets() {
             let (slot, output) = (socket.slot, socket.output);
             let side = if output { &self.node.outputs } else { &self.node.inputs };
@@ -202,14 +201,18 @@ impl Look<'_> {
             if self.node.collapsed && slot > 0 && !linked {
                 continue;
             }
-            brush.socket(at, &it.ty, linked, lit);
-            if self.node.collapsed || (!output && self.row_of(with_widget(slot), at)) {
+            let beside = !output && self.row_of(with_widget(slot), at);
+            brush.socket(at, &it.ty, linked, lit, beside && !linked && !sockets.dragging);
+            if self.node.collapsed || beside {
                 continue;
             }
             let (anchor, dx) =
                 if output { (Align2::RIGHT_CENTER, -PAD) } else { (Align2::LEFT_CENTER, PAD) };
-            let color = if lit { brush.theme.text } else { brush.theme.dim.gamma_multiply(0.6) };
-            let color = if linked { color } else { color.lerp_to_gamma(brush.theme.dim, 0.6) };
+            let color = match (lit, linked) {
+                (true, true) => brush.theme.ink_on(body),
+                (true, false) => brush.theme.dim_on(body),
+                (false, _) => brush.theme.dim_on(body).gamma_multiply(0.5),
+            };
             let width = if self.node.outputs.is_empty() || self.node.inputs.is_empty() {
                 half
             } else {
@@ -244,7 +247,7 @@ impl Look<'_> {
         for (socket, at) in self.placed.sockets() {
             let lit = (sockets.lit)(socket.slot, socket.output);
             if !(sockets.linked)(socket.slot, socket.output) || !lit {
-                brush.socket(at, ty, false, lit);
+                brush.socket(at, ty, false, lit, false);
             }
         }
     }
@@ -270,34 +273,17 @@ impl Look<'_> {
             let area = Rect::from_min_size(pos2(frame.left(), top), size);
             let fill = theme.panel.lerp_to_gamma(color, 0.12);
             let on_screen = brush.view.rect_to_screen(area);
-            brush.painter.rect_filled(on_screen, corner(brush), fill);
+            brush.painter.rect_filled(on_screen, brush.corner(RADIUS), fill);
             let at = brush.view.to_screen(area.min + vec2(GAP, GAP / 2.0));
             brush.painter.galley(at, galley, color);
             top += size.y + 3.0;
         }
     }
 
-    /// Pictures side by side in their place, as large as fits, with the size of the first.
+    /// Pictures in their place.
     pub fn paint_pictures(&self, brush: &Brush) {
-        let (Some(place), Some(state)) = (self.placed.layout.picture, self.state) else { return };
-        let place = place.translate(self.placed.pos.to_vec2());
-        let caption = 16.0;
-        let area = place.with_max_y(place.bottom() - caption);
-        for (rect, image) in grid(area, &state.images) {
-            let whole = Rect::from_min_max(Pos2::ZERO, pos2(1.0, 1.0));
-            brush.painter.image(image.id(), brush.view.rect_to_screen(rect), whole, Color32::WHITE);
-        }
-        if let Some(first) = state.images.first() {
-            let [w, h] = first.size();
-            let at = pos2(place.center().x, place.bottom() - caption / 2.0);
-            let look = Line {
-                at,
-                anchor: Align2::CENTER_CENTER,
-                size: 11.0,
-                color: brush.theme.dim,
-                width: place.width(),
-            };
-            brush.text(look, &format!("{w} × {h}"));
+        if let Some(place) = self.placed.layout.picture {
+            self.images.paint(brush, place.translate(self.placed.pos.to_vec2()));
         }
     }
 }
@@ -326,22 +312,4 @@ fn told(state: &NodeState) -> Option<String> {
     });
     let left = state.left.map(|s| format!(" · {s:.0} s left"));
     Some(format!("{done}/{all}{}{}", rate.unwrap_or_default(), left.unwrap_or_default()))
-}
-
-/// The rectangle of each picture, in rows and columns.
-pub fn grid(area: Rect, images: &[egui::TextureHandle]) -> Vec<(Rect, &egui::TextureHandle)> {
-    let columns = (images.len() as f32).sqrt().ceil().max(1.0);
-    let rows = (images.len() as f32 / columns).ceil().max(1.0);
-    let cell = area.size() / vec2(columns, rows);
-    let place = |i: usize, image: &egui::TextureHandle| {
-        let at = vec2(i as f32 % columns, (i as f32 / columns).floor());
-        let cell = Rect::from_min_size(area.min + at * cell, cell).shrink(1.0);
-        let size = egui::Vec2::from(image.size().map(|n| n.max(1) as f32));
-        Rect::from_center_size(cell.center(), size * (cell.size() / size).min_elem())
-    };
-    images.iter().enumerate().map(|(i, image)| (place(i, image), image)).collect()
-}
-
-fn corner(brush: &Brush) -> CornerRadius {
-    CornerRadius::same((RADIUS * brush.zoom).round().clamp(0.0, 32.0) as u8)
 }

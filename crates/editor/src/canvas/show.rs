@@ -3,15 +3,19 @@
 use super::{
     Canvas, CanvasContext, Event,
     brush::Brush,
+    faults,
     gestures::Gesture,
+    images::Images,
     layout::Kind,
     levels,
     nodes::{Look, Sockets, slot_label},
     scene::{Placed, Socket},
+    tools,
     widgets::{Field, Told, Wish},
 };
 use crate::{
-    doc::{self, File, History, Id, Widget},
+    catalog::PICTURES,
+    doc::{self, File, History, Id, Node, Widget},
     theme::TEXT,
 };
 use egui::{
@@ -61,11 +65,12 @@ impl Canvas {
             look.paint(brush, &self.sockets(placed.id));
             self.name_sockets(ui, brush, &look);
             match placed.layout.kind {
-                Kind::Note => super::notes::show(ui, brush, &look, shown),
+                Kind::Note => super::notes::show(ui, brush, &look, &self.markdown, shown),
                 Kind::Plain => self.show_widgets(ui, brush, history.file(), &look, cx, shown),
                 Kind::Dot => {}
             }
             look.paint_pictures(&brush.faded(look.opacity()));
+            tools::show(ui, brush, &look, &mut shown.events);
         }
     }
 
@@ -99,6 +104,7 @@ impl Canvas {
             node,
             placed,
             state: cx.runs.node(placed.id),
+            images: Images::of(file.doc(), node, cx),
             title: levels::title(node, subgraph, cx.catalog),
             known: own || cx.catalog.get(&node.class).is_some() || subgraph.is_some(),
             unread: file.why_unread(&node.class),
@@ -113,7 +119,8 @@ impl Canvas {
             Gesture::Link(pending) => pending.may_end(&self.scene, Socket { node, slot, output }),
             _ => true,
         };
-        Sockets { linked: Box::new(linked), lit: Box::new(lit) }
+        let dragging = matches!(self.gesture, Gesture::Link(_));
+        Sockets { dragging, linked: Box::new(linked), lit: Box::new(lit) }
     }
 
     fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {
@@ -156,7 +163,7 @@ impl Canvas {
             for row in &look.placed.layout.widgets {
                 let Some(widget) = widgets.get(row.widget) else { continue };
                 let rect = row.rect.translate(look.placed.pos.to_vec2());
-                let field = field(ui, look, widget, rect, cx);
+                let field = field(ui, look, widget, rect, file, cx);
                 let told = field.show(ui, brush);
                 if told.wish.is_some() || told.settled {
                     shown.wishes.push((look.node.id, widget.name.clone(), told));
@@ -208,29 +215,44 @@ fn field<'a>(
     look: &'a Look,
     widget: &'a Widget,
     rect: Rect,
+    file: &File,
     cx: &CanvasContext<'a>,
 ) -> Field<'a> {
-    let (class, input) = (&widget.class, &widget.input);
+    let (class, catalog) = (&widget.class, cx.catalog);
     let spec = widget.spec.as_ref();
     let listed = spec.filter(|s| s.ty == "COMBO").map(|s| {
         let known = s.choices.iter().filter_map(|c| c.as_str().map(str::to_owned));
-        cx.catalog.choices(class, input).unwrap_or_else(|| known.collect())
+        catalog.choices(class, &widget.input).unwrap_or_else(|| known.collect())
     });
-    let input = cx.catalog.get(class).and_then(|ty| ty.input(input));
-    let complained = |s: &crate::runs::NodeState| {
-        s.problems.iter().any(|(input, _)| input.as_deref() == Some(&widget.name))
-    };
-    Field {
+    let input = catalog.get(class).and_then(|ty| ty.input(&widget.input));
+    let pictures = catalog.folder(class, &widget.input) == Some(PICTURES);
+    let mut field = Field {
         widget,
         name: format!("{}: {}", look.title, widget.label),
         label: &widget.label,
+        doc: input.map_or("", |input| input.doc),
         id: ui.scope_id().with(("widget", look.node.id, &widget.name)),
         rect,
         options: input.map(|input| &input.options),
         choices: listed.unwrap_or_default(),
-        wrong: look.state.is_some_and(complained),
+        pictures: pictures.then_some(&cx.runs.thumbnails),
+        embeddings: &catalog.embeddings,
+        fault: None,
+        source: source(file, look.node, &widget.name, cx).filter(|_| widget.linked),
         upload: spec.is_some_and(|s| s.upload),
-    }
+    };
+    let own = field.own_fault(class, cx).filter(|_| !widget.linked);
+    field.fault = faults::complaint(look.state, widget).or(own);
+    field
+}
+
+/// The title of the node that feeds a widget.
+fn source(file: &File, node: &Node, widget: &str, cx: &CanvasContext) -> Option<String> {
+    let doc = file.doc();
+    let stands_for = |slot: &doc::Slot| slot.widget.as_deref().unwrap_or(&slot.name) == widget;
+    let slot = node.inputs.iter().position(stands_for)?;
+    let link = doc.links.values().find(|link| link.to == node.id && link.to_slot == slot)?;
+    doc.node(link.from).map(|from| levels::title(from, file.subgraph_name(from.id), cx.catalog))
 }
 
 /// egui's style at the zoom, with widgets that have no frames: the canvas paints those.

@@ -14,7 +14,8 @@ pub struct History {
     /// The key of the last step, while steps with that key go into it.
     merging: Option<u64>,
     revision: u64,
-    saved: File,
+    /// `None` if what is on the disk is not known.
+    saved: Option<File>,
 }
 
 /// What was done, and the file on the other side of it.
@@ -31,7 +32,12 @@ impl History {
 
     /// The history of a file that was just read, or made: it counts as saved.
     pub fn of(file: File) -> Self {
-        Self { now: file.clone(), saved: file, ..Self::default() }
+        Self { now: file.clone(), saved: Some(file), ..Self::default() }
+    }
+
+    /// The history of a file that was open in an earlier window, and was perhaps not saved there.
+    pub fn reopened(file: File, modified: bool) -> Self {
+        Self { saved: (!modified).then(|| file.clone()), now: file, ..Self::default() }
     }
 
     pub fn file(&self) -> &File {
@@ -166,11 +172,11 @@ impl History {
 
     /// Takes the file as it is now for what is on the disk.
     pub fn mark_saved(&mut self) {
-        self.saved = self.now.clone();
+        self.saved = Some(self.now.clone());
     }
 
     /// Whether the file differs from what is on the disk.
     pub fn is_modified(&self) -> bool {
-        !self.now.has_graphs_of(&self.saved)
+        self.saved.as_ref().is_none_or(|saved| !self.now.has_graphs_of(saved))
     }
 }

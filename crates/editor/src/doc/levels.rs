@@ -221,6 +221,21 @@ impl File {
         let there = |entered: &&Entered| self.place(&entered.definition).is_some();
         self.path = other.path.iter().take_while(there).cloned().collect();
     }
+
+    /// All levels, each subgraph once however often it is used.
+    pub fn docs(&self) -> impl Iterator<Item = &Doc> {
+        [&*self.root].into_iter().chain(self.definitions.iter().map(|d| &*d.doc))
+    }
+
+    /// The graph of the subgraph that nodes of this class are instances of.
+    pub fn subgraph(&self, class: &str) -> Option<&Doc> {
+        Some(&self.definition(class)?.doc)
+    }
+
+    /// All levels; the open one may be among them twice if subgraphs are.
+    pub(crate) fn docs_mut(&mut self) -> impl Iterator<Item = &mut Arc<Doc>> {
+        [&mut self.root].into_iter().chain(self.definitions.iter_mut().map(|d| &mut d.doc))
+    }
 }
 
 impl Definition {

@@ -21,7 +21,7 @@ use engine::{End, RunEvent};
 use graph::{Host, Json};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -32,6 +32,8 @@ pub use state::{NodeState, Nodes, Problem};
 pub type Tab = u64;
 /// The number of a run; later ones have larger numbers.
 pub type Number = u64;
+/// Tells whether a run is as it was.
+pub type Mark = (std::mem::Discriminant<Stage>, usize);
 
 /// A graph as the editor hands it over to be run.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +78,9 @@ pub struct Run {
     pub seconds: Option<f64>,
     /// What it made, in the order in which it was made.
     pub pictures: Vec<Picture>,
+    /// The same by node, for the nodes to show them again in a later window.
+    #[serde(default)]
+    shown: BTreeMap<String, Vec<Picture>>,
     /// How many of its nodes had their results already.
     pub cached: usize,
     #[serde(skip)]
@@ -101,6 +106,8 @@ pub struct Runs {
     pub batch: usize,
     /// Whether a graph runs whenever it has changed.
     pub on_change: bool,
+    /// Whether samplers show the picture as it comes.
+    pub previews: bool,
 }
 
 /// For [`session::Local::start`]: has the window drawn soon after an event, and not too often.
@@ -120,6 +127,7 @@ impl Runs {
             shown: (0, String::new()),
             batch: 1,
             on_change: false,
+            previews: true,
         }
     }
 
@@ -176,13 +184,8 @@ impl Runs {
 
     /// Puts a graph into the queue: at its end, or before all that wait.
     pub fn submit(&mut self, order: Order, front: bool) -> Number {
-        let extra = [("workflow".to_owned(), order.workflow.clone())];
-        let job = session::Job {
-            prompt: order.prompt.clone(),
-            extra: extra.into_iter().filter(|(_, workflow)| !workflow.is_null()).collect(),
-            targets: order.targets.clone(),
-        };
-        let number = self.runs.last().map_or(1, |run| run.number + 1);
+        let job = job(&order.prompt, &order.workflow, &order.targets);
+        let number = self.next_number();
         self.runs.push(Run {
             number,
             tab: order.tab,
@@ -194,6 +197,7 @@ impl Runs {
             asked: SystemTime::now(),
             seconds: None,
             pictures: Vec::new(),
+            shown: BTreeMap::new(),
             cached: 0,
             began: None,
             job: Some(self.session.submit(job, front)),
@@ -204,8 +208,9 @@ impl Runs {
     /// Takes a run out of the queue, or stops it if it runs.
     pub fn cancel(&mut self, number: Number) {
         let Some(run) = self.runs.iter_mut().find(|run| run.number == number) else { return };
-        let Some(job) = run.job else { return };
-        self.session.cancel(job);
+        if let Some(job) = run.job {
+            self.session.cancel(job);
+        }
         // One that runs says itself when it has stopped.
         if run.stage == Stage::Waiting {
             run.stage = Stage::Cancelled;
@@ -242,29 +247,52 @@ impl Runs {
         self.runs.retain(|run| !run.over());
     }
 
-    /// What a later window needs to go on: everything that has run, runs or waits, in order.
-    pub fn to_json(&self) -> Json {
-        let waiting: Vec<Number> = self.waiting().iter().map(|run| run.number).collect();
-        let place = |run: &&Run| waiting.iter().position(|number| *number == run.number);
-        let mut all: Vec<&Run> = self.runs.iter().collect();
-        // What has run and what runs has no place in the queue, which sorts it first.
-        all.sort_by_key(place);
-        serde_json::to_value(all).unwrap_or_default()
+    /// Those that an earlier window left: they wait until a person wants them to run.
+    pub fn held(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|run| run.held())
     }
 
-    /// Takes up what an earlier window left: what waited or ran then waits again.
-    pub fn restore(&mut self, json: Json) {
-        for mut run in serde_json::from_value::<Vec<Run>>(json).unwrap_or_default() {
-            run.number = self.runs.last().map_or(1, |last| last.number + 1);
-            if run.over() {
-                self.runs.push(run);
-            } else {
-                let Run { tab, title, prompt, workflow, targets, .. } = run;
-                let (prompt, workflow) =
-                    (Arc::unwrap_or_clone(prompt), Arc::unwrap_or_clone(workflow));
-                self.submit(Order { tab, title, prompt, workflow, targets }, false);
-            }
+    /// All that wait for whatever reason, the next one first.
+    pub fn queued(&self) -> impl Iterator<Item = &Run> {
+        self.waiting().into_iter().chain(self.held())
+    }
+
+    /// Lets those that are held run, after all that wait.
+    pub fn release(&mut self) {
+        for run in self.runs.iter_mut().filter(|run| run.held()) {
+            let job = job(&run.prompt, &run.workflow, &run.targets);
+            run.job = Some(self.session.submit(job, false));
         }
+    }
+
+    /// Takes those that are held out of the queue.
+    pub fn discard_held(&mut self) {
+        let held: Vec<Number> = self.held().map(|run| run.number).collect();
+        held.into_iter().for_each(|number| self.cancel(number));
+    }
+
+    /// Takes up what an earlier window left. What waited, in the order of `waiting`, or ran, which comes
+    /// first, is held; `tab` gives the new numbers of its files. Runs whose numbers are taken get others.
+    pub fn take_back(&mut self, mut runs: Vec<Run>, waiting: &[Number], tab: impl Fn(Tab) -> Tab) {
+        let place = |run: &Run| waiting.iter().position(|number| *number == run.number);
+        runs.sort_by_key(|run| (place(run), run.number));
+        for mut run in runs {
+            if self.get(run.number).is_some() {
+                run.number = self.next_number();
+            }
+            run.tab = tab(run.tab);
+            if !run.over() {
+                (run.stage, run.cached) = (Stage::Waiting, 0);
+                run.pictures.clear();
+                run.shown.clear();
+            }
+            self.nodes.entry(run.tab).or_default().show_again(&run.shown);
+            self.runs.push(run);
+        }
+    }
+
+    fn next_number(&self) -> Number {
+        self.runs.iter().map(|run| run.number).max().unwrap_or(0) + 1
     }
 
     /// Takes up what has happened; to be called once a frame, before anything is drawn.
@@ -300,6 +328,7 @@ impl Runs {
                 nodes.end();
             }
             session::Event::Warned(_, errors) => nodes.warn(&errors, false),
+            session::Event::Run(_, RunEvent::Preview { .. }) if !self.previews => {}
             session::Event::Run(_, event) => {
                 run.note(&event);
                 nodes.on(event, now, ctx);
@@ -317,7 +346,26 @@ impl Runs {
     }
 }
 
+fn job(prompt: &why::Prompt, workflow: &Json, targets: &[String]) -> session::Job {
+    let extra = [("workflow".to_owned(), workflow.clone())];
+    session::Job {
+        prompt: prompt.clone(),
+        extra: extra.into_iter().filter(|(_, workflow)| !workflow.is_null()).collect(),
+        targets: targets.to_vec(),
+    }
+}
+
 impl Run {
+    /// Another value whenever something of the run has changed that is worth keeping.
+    pub fn mark(&self) -> Mark {
+        (std::mem::discriminant(&self.stage), self.pictures.len())
+    }
+
+    /// Whether it waits for a person to let it run.
+    pub fn held(&self) -> bool {
+        self.stage == Stage::Waiting && self.job.is_none()
+    }
+
     pub fn over(&self) -> bool {
         !matches!(self.stage, Stage::Waiting | Stage::Running)
     }
@@ -349,7 +397,13 @@ impl Run {
     fn note(&mut self, event: &RunEvent) {
         match event {
             RunEvent::Cached { ids } => self.cached = ids.len(),
-            RunEvent::Executed { ui, .. } => self.pictures.extend(Picture::all_of(ui)),
+            RunEvent::Executed { id, ui, .. } => {
+                let pictures = Picture::all_of(ui);
+                self.pictures.extend_from_slice(&pictures);
+                if !pictures.is_empty() {
+                    self.shown.insert(id.clone(), pictures);
+                }
+            }
             _ => {}
         }
     }

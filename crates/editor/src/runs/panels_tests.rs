@@ -171,7 +171,8 @@ fn the_problems_panel_tells_in_words_and_leads_to_the_node() {
     harness.get_by_label("Show Load Checkpoint (12:1)").click();
     harness.run_ok();
     let events = &harness.state().as_ref().unwrap().events;
-    assert_eq!(events, &[history_panel::Event::Jump(1, "12:1".into())]);
+    let (node, input) = ("12:1".into(), Some("ckpt_name".into()));
+    assert_eq!(events, &[history_panel::Event::Jump { tab: 1, node, input }]);
 }
 
 fn viewer(shown: &mut Shown, ui: &mut egui::Ui, theme: &Theme) {

@@ -151,6 +151,16 @@ impl Nodes {
         reading.for_each(|state| state.take_pictures(thumbnails));
     }
 
+    /// The pictures that nodes showed in an earlier window.
+    pub fn show_again(&mut self, shown: &BTreeMap<String, Vec<Picture>>) {
+        for (id, pictures) in shown {
+            self.each(id, |state| {
+                state.pictures.clone_from(pictures);
+                state.reading = true;
+            });
+        }
+    }
+
     pub fn reject(&mut self, rejection: &Rejection) {
         if rejection.nodes.0.is_empty() {
             let whole = |problem: &engine::Problem| Problem {

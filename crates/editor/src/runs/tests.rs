@@ -60,11 +60,14 @@ impl Session for Played {
 struct Folders(tempfile::TempDir);
 
 impl Host for Folders {
-    fn list(&self, _: &str) -> Vec<String> {
-        Vec::new()
+    fn list(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path().join(folder)).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
     fn find(&self, folder: &str, name: &str) -> graph::Result<File> {
-        Ok(File::Path(self.0.path().join(folder).join(name)))
+        let path = self.0.path().join(folder).join(name);
+        anyhow::ensure!(path.exists(), "there is no {name} in {folder}");
+        Ok(File::Path(path))
     }
     fn folder(&self, name: &str) -> graph::Result<PathBuf> {
         Ok(self.0.path().join(name))
@@ -179,14 +182,25 @@ fn a_new_window_goes_on_with_the_queue_and_the_history_of_the_old() {
     }
     runs.reorder(4, 0);
     session.tell(Event::Started(1));
+    session.tell(ran(1, "1", &json!({"images": [{"filename": "a.png", "type": "output"}]})));
     session.tell(Event::Ended(1, End::Completed));
     session.tell(Event::Started(2));
     runs.poll(&ctx);
+    let kept: Vec<Run> = serde_json::from_str(&serde_json::to_string(runs.all()).unwrap()).unwrap();
+    let waiting: Vec<Number> = runs.queued().map(|run| run.number).collect();
     let (mut new, ..) = played();
-    new.restore(serde_json::from_str(&runs.to_json().to_string()).unwrap());
+    new.take_back(kept, &waiting, |tab| tab + 10);
     let titles = |runs: Vec<&Run>| runs.iter().map(|run| run.title.clone()).collect::<Vec<_>>();
-    assert_eq!(titles(new.waiting()), ["runs", "first", "waits"]);
     assert_eq!(titles(new.all().iter().filter(|run| run.over()).collect()), ["done"]);
+    assert_eq!(titles(new.held().collect()), ["runs", "first", "waits"]);
+    assert!(new.waiting().is_empty(), "nothing runs before a person says so");
+    assert!(new.all().iter().all(|run| run.tab == 11));
+    new.look(11, &[]);
+    assert_eq!(new.node(1).unwrap().pictures[0].name(), "a.png", "nodes show what they showed");
+    new.cancel(new.held().last().unwrap().number);
+    new.release();
+    assert_eq!(titles(new.waiting()), ["runs", "first"]);
+    assert_eq!(new.held().count(), 0);
 }
 
 #[test]

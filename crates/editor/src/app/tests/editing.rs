@@ -284,6 +284,8 @@ fn keys_walk_through_nodes_and_into_their_widgets() {
     }
     press(&mut harness, Modifiers::NONE, Key::Enter);
     harness.run_steps(2);
+    // The first is the button that adds a file to the list.
+    press(&mut harness, Modifiers::NONE, Key::Tab);
     let lists: Vec<bool> = harness
         .get_all_by_role(egui::accesskit::Role::ComboBox)
         .map(|list| list.is_focused())

@@ -121,11 +121,11 @@ fn a_subgraph_is_made_entered_and_left_by_keys_mouse_and_breadcrumb() {
 fn a_node_within_subgraphs_is_shown_by_its_path() {
     let (mut harness, _state) = window(&loaders());
     let made = make(&mut harness, &[2, 3]);
-    harness.state_mut().go_to(&format!("{made}:3"));
+    harness.state_mut().go_to(&format!("{made}:3"), None);
     harness.run_steps(3);
     assert_eq!(prefix(&harness), format!("{made}:"));
     assert_eq!(harness.state().tab().canvas.selection, BTreeSet::from([3]));
-    harness.state_mut().go_to("1");
+    harness.state_mut().go_to("1", None);
     harness.run_steps(3);
     assert_eq!(
         (prefix(&harness), harness.state().tab().canvas.selection.first()),
@@ -302,7 +302,7 @@ fn styles_of_links_are_settings_that_are_kept() {
         actions::action(id).fire(harness.state_mut());
         harness.run_steps(2);
     }
-    let kept = Settings::load(state.path());
+    let kept = Settings::load(state.path()).unwrap();
     assert_eq!((kept.link_style, kept.hide_links), (canvas::Style::Linear, true));
 }
 
