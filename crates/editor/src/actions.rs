@@ -199,7 +199,7 @@ impl Action {
     }
 }
 
-/// Keys that mean the same while text is typed, as no text field uses them.
+/// Keys that mean the same while text is typed or a picture is worked on, which do not use them.
 const WHILE_TYPING: &[&str] = &[
     "run",
     "run-front",
@@ -223,7 +223,8 @@ pub(crate) fn keys(app: &mut App) {
     if app.dialog.is_some() {
         return;
     }
-    let typing = app.ctx.text_edit_focused();
+    // What lies over the graph has keys of its own, as text has.
+    let typing = app.ctx.text_edit_focused() || app.overlay.is_some();
     for action in pressed(&app.ctx, typing) {
         action.fire(app);
     }

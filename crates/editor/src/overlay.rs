@@ -24,7 +24,10 @@ pub enum Overlay {
 
 impl App {
     pub(crate) fn view(&mut self, pictures: Vec<Picture>, at: usize) {
-        self.overlay = Some(Overlay::Viewer(Box::new(Viewer::new(pictures, at, &self.runs))));
+        let nodes = self.tab().history.doc().nodes();
+        let loaded: Vec<Picture> = nodes.filter_map(|node| self.loaded(node.id)).collect();
+        let viewer = Viewer::new(pictures, at, &loaded, &self.runs);
+        self.overlay = Some(Overlay::Viewer(Box::new(viewer)));
     }
 
     /// Shows the pictures of a node, beginning with one.

@@ -352,6 +352,14 @@ fn a_mask_on_what_a_node_shows_comes_back_in_a_new_loader() {
     desk.harness.step();
     desk.harness.drop_at(middle + vec2(60.0, 0.0));
     desk.harness.run_steps(2);
+    let can_redo = |desk: &Desk| {
+        let redo = desk.harness.get_by_label("Redo (Ctrl+Shift+Z)");
+        !redo.accesskit_node().is_disabled()
+    };
+    desk.press(Modifiers::COMMAND, Key::Z);
+    assert!(can_redo(&desk), "keys are the editor's, not the graph's");
+    desk.press(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
+    assert!(!can_redo(&desk));
     desk.harness.get_by_label("Use this mask").click();
     desk.wait(|harness| harness.state().overlay.is_none());
     assert_eq!(desk.value(2, "image"), json!("clipspace/p-mask-1.png"));
@@ -394,4 +402,36 @@ fn markdown_is_shown_as_it_means_and_typed_after_a_double_click() {
     assert_eq!(paper.accesskit_node().role(), Role::Document);
     desk.harness.state_mut().undo();
     assert_eq!(values(&desk), json!([text]));
+}
+
+#[test]
+fn the_viewer_compares_with_the_run_before_by_a_key() {
+    let mut desk = Desk::with(&[("PreviewImage", json!({}))], &["temp/1.png", "temp/2.png"]);
+    let app = desk.harness.state_mut();
+    let tab = app.tab().number;
+    for run in ["1.png", "2.png"] {
+        app.runs.submit(runs::Order { tab, ..runs::Order::default() }, false);
+        let job = *desk.session.waiting().last().unwrap();
+        let ui = json!({"images": [{"filename": run, "subfolder": "", "type": "temp"}]});
+        desk.session.tell(Told::Started(job));
+        desk.session.tell(crate::runs::tests::ran(job, "1", &ui));
+        desk.session.tell(Told::Ended(job, engine::End::Completed));
+    }
+    desk.harness.run_steps(2);
+    desk.harness.state_mut().view_node(1, 0);
+    desk.harness.run_steps(2);
+    desk.harness.get_by_label_contains("1 of 2");
+    assert!(desk.harness.query_by_label("Before and after").is_none());
+    desk.press(Modifiers::NONE, Key::C);
+    desk.wait(|harness| harness.query_by_label("Before and after").is_some());
+    desk.look("compare");
+    for (key, words) in [(Key::Num1, "100 %"), (Key::Plus, "125 %")] {
+        desk.press(Modifiers::NONE, key);
+        desk.harness.run_steps(2);
+        desk.harness.get_by_label_contains(words);
+    }
+    desk.press(Modifiers::NONE, Key::ArrowRight);
+    desk.harness.get_by_label_contains("2 of 2");
+    desk.press(Modifiers::NONE, Key::Escape);
+    assert!(desk.harness.state().overlay.is_none());
 }

@@ -1,8 +1,10 @@
 //! The mask editor as a person uses it, and the file that it writes.
 
-use super::*;
+use super::{file::write, *};
+use crate::brush::Mask;
 use crate::runs::tests::folders;
 use egui_kittest::{Harness, kittest::Queryable};
+use image::RgbaImage;
 
 #[test]
 fn the_new_file_has_the_mask_as_alpha_and_every_colour_of_the_old() {
