@@ -435,3 +435,21 @@ fn the_viewer_compares_with_the_run_before_by_a_key() {
     desk.press(Modifiers::NONE, Key::Escape);
     assert!(desk.harness.state().overlay.is_none());
 }
+
+#[test]
+fn a_colour_is_typed_as_digits_and_kept_as_the_number_that_it_was() {
+    let mut desk = Desk::with(&[], &[]);
+    let graph = json!({"links": [], "nodes": [{"id": 1, "type": "EmptyImage", "pos": [0, 0],
+        "size": [270, 130], "mode": 0, "inputs": [],
+        "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": null}],
+        "widgets_values": [512, 512, 1, 0x003f_789e]}]});
+    desk.harness.state_mut().open_json("colour", &graph).unwrap();
+    desk.harness.run_steps(3);
+    desk.look("colour");
+    desk.harness.get_by_label("EmptyImage: color: picker");
+    desk.focus("EmptyImage: color");
+    desk.press(Modifiers::COMMAND, Key::A);
+    desk.write("#ff8000");
+    desk.press(Modifiers::NONE, Key::Enter);
+    assert_eq!(desk.value(1, "color"), json!(0x00ff_8000));
+}

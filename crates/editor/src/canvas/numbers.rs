@@ -111,7 +111,8 @@ impl Field<'_> {
             wish = Some(Wish::Value(json!(random())));
         }
         let range = self.range();
-        let mut typed = self.typed(ui, brush, |text| seed(text, &range).map(|seed| json!(seed)));
+        let mut typed =
+            self.typed(ui, brush, &self.shown(), |text| seed(text, &range).map(|seed| json!(seed)));
         typed.wish = wish.or(typed.wish);
         typed
     }

@@ -199,7 +199,7 @@ fn the_viewer_shows_compares_and_leads_to_the_mask_editor() {
         harness.step();
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    harness.get_by_label_contains("1 of 2, 300 x 200");
+    harness.get_by_label_contains("1 of 2, 300 × 200");
     harness.get_by_label("Before and after");
     look(&mut harness, "viewer");
     harness.get_by_label("Edit the mask").click();
