@@ -7,6 +7,7 @@ use crate::{
     files,
     mask::{self, MaskEditor},
     outpaint::{self, Outpaint, Padding},
+    palette::LOADER,
     pictures::Picture,
     viewer::{self, Viewer},
 };
@@ -175,6 +176,3 @@ impl App {
         self.toasts.tell(format!("{name} is in the input folder"));
     }
 }
-
-/// The class that is added for a picture.
-const LOADER: &str = "LoadImage";

@@ -453,3 +453,19 @@ fn a_colour_is_typed_as_digits_and_kept_as_the_number_that_it_was() {
     desk.press(Modifiers::NONE, Key::Enter);
     assert_eq!(desk.value(1, "color"), json!(0x00ff_8000));
 }
+
+#[test]
+fn the_palette_has_the_pictures_too() {
+    let mut desk = Desk::with(&[], &["input/a cat.png", "input/dog.png"]);
+    desk.harness.state_mut().ask_node();
+    desk.harness.run_steps(2);
+    desk.write("cat.p");
+    desk.wait(|harness| {
+        let picture = crate::pictures::Picture::input("a cat.png");
+        harness.state().runs.thumbnails.get(&picture).texture().is_some()
+    });
+    desk.harness.run_steps(2);
+    desk.look("palette");
+    desk.press(Modifiers::NONE, Key::Enter);
+    assert_eq!(desk.value(1, "image"), json!("a cat.png"));
+}
