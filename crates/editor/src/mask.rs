@@ -310,7 +310,7 @@ impl MaskEditor {
             Tool::Rectangle | Tool::Fill => alt,
         };
         let brush = Brush { erase, ..self.brush };
-        if !pans {
+        if !pans && !ui.input(|i| i.key_down(Key::Space)) {
             canvas.touch(ui, &view, &self.lens, self.tool, brush);
         }
         let rect = self.lens.rect(view.rect, size);

@@ -60,6 +60,8 @@ enum Stage {
 const STEP: f32 = 8.0;
 /// The most that the node adds at a side.
 const MOST: f32 = 16_384.0;
+/// Small pictures are blown up at most so much.
+const LARGEST: f32 = 4.0;
 /// The side of a handle, in points.
 const HANDLE: f32 = 14.0;
 
@@ -300,7 +302,7 @@ struct Held {
 /// Points for a pixel, with room to pull the frame larger.
 fn scale(view: Rect, size: Vec2, borders: Borders) -> f32 {
     let frame = borders.frame(size).size() + size * 0.5;
-    (view.width() / frame.x).min(view.height() / frame.y).min(1.0)
+    (view.width() / frame.x).min(view.height() / frame.y).min(LARGEST)
 }
 
 /// Where the picture's corner is, if the frame is in the middle.

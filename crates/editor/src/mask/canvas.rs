@@ -8,7 +8,7 @@ use crate::{
     theme::Theme,
 };
 use egui::{
-    Color32, ColorImage, CursorIcon, PointerButton, Pos2, Rect, Response, TextureHandle,
+    Color32, ColorImage, CursorIcon, Event, PointerButton, Pos2, Rect, Response, TextureHandle,
     TextureOptions, Ui,
 };
 use image::RgbaImage;
@@ -83,10 +83,17 @@ impl Canvas {
             && ui.input(|i| i.pointer.button_down(PointerButton::Primary));
         let shift = ui.input(|i| i.modifiers.shift);
         let changed = match (tool, pointer) {
-            (Tool::Brush | Tool::Eraser, Some(at)) if down => {
-                self.paint(ui, view, lens, at, brush, shift)
+            (Tool::Brush | Tool::Eraser, _) => {
+                // All of a quick stroke may be in one frame, which for egui is no drag.
+                let pressed = ui.input(|i| i.pointer.primary_pressed()) && view.contains_pointer();
+                let begun = view.is_pointer_button_down_on() || pressed;
+                let goes_on = begun || self.stroke.is_some();
+                let changed = goes_on.then(|| self.paint(ui, view, lens, brush, shift)).flatten();
+                if !down {
+                    self.lift();
+                }
+                changed
             }
-            (Tool::Brush | Tool::Eraser, _) => self.lift(),
             (Tool::Rectangle, Some(at)) if down => {
                 let start = ui.input(|i| i.pointer.press_origin());
                 self.anchor = Some(start.map_or(at, |point| lens.to_pixel(view.rect, point)));
@@ -114,32 +121,32 @@ impl Canvas {
         ui: &Ui,
         view: &Response,
         lens: &Lens,
-        at: Pos2,
         brush: Brush,
         shift: bool,
     ) -> Option<Area> {
         let begins = self.stroke.is_none();
+        let mut touches = touches(ui, !begins);
+        for touch in &mut touches {
+            touch.at = lens.to_pixel(view.rect, touch.at);
+        }
+        let last = *touches.last()?;
+        let line = self.anchor.filter(|_| begins && shift).map(|at| Touch { at, ..last });
         let stroke = self.stroke.get_or_insert_with(|| Stroke::new(&self.mask, brush));
-        let pressure = pressure(ui);
         let mut changed = None;
-        let line = self.anchor.filter(|_| begins && shift);
-        // A frame may bring several places; all of them count, or quick curves would have corners.
-        let places = moves(ui).into_iter().map(|point| lens.to_pixel(view.rect, point));
-        let places = line.into_iter().chain(places.filter(|_| !begins)).chain([at]);
-        for at in places {
-            if let Some(area) = stroke.to(&mut self.mask, Touch { at, pressure }) {
+        for touch in line.into_iter().chain(touches) {
+            if let Some(area) = stroke.to(&mut self.mask, touch) {
                 changed = Some(changed.map_or(area, |all: Area| all.union(area)));
             }
         }
-        self.anchor = Some(at);
+        self.anchor = Some(last.at);
         changed
     }
 
     /// The stroke is over.
-    fn lift(&mut self) -> Option<Area> {
-        let patch = self.stroke.take()?.end()?;
-        self.undo.push(patch);
-        None
+    fn lift(&mut self) {
+        if let Some(patch) = self.stroke.take().and_then(Stroke::end) {
+            self.undo.push(patch);
+        }
     }
 
     /// What the tool would touch: the brush's size as a circle, a rectangle under way.
@@ -187,22 +194,32 @@ impl Canvas {
     }
 }
 
-/// How hard a pen is pressed, where the system tells; 1 for a mouse.
-fn pressure(ui: &Ui) -> f32 {
-    let force = |event: &egui::Event| match event {
-        egui::Event::Touch { force, .. } => *force,
-        _ => None,
-    };
-    ui.input(|i| i.events.iter().rev().find_map(force)).filter(|force| *force > 0.0).unwrap_or(1.0)
-}
-
-/// All the places that the pointer went over since the last frame.
-fn moves(ui: &Ui) -> Vec<Pos2> {
-    let place = |event: &egui::Event| match event {
-        egui::Event::PointerMoved(point) => Some(*point),
-        _ => None,
-    };
-    ui.input(|i| i.events.iter().filter_map(place).collect())
+/// Where the pointer touched since the last frame, on the screen, `down` as it was then. A frame may bring
+/// several places, and the beginning and the end of a stroke too; all of them count.
+fn touches(ui: &Ui, mut down: bool) -> Vec<Touch> {
+    let mut all = Vec::new();
+    // How hard a pen is pressed comes before where it is; a mouse tells nothing.
+    let mut pressure = 1.0;
+    ui.input(|input| {
+        for event in &input.events {
+            let at = match event {
+                Event::Touch { force, .. } => {
+                    pressure = force.filter(|force| *force > 0.0).unwrap_or(1.0);
+                    continue;
+                }
+                Event::PointerMoved(at) if down => *at,
+                Event::PointerButton { pos, button: PointerButton::Primary, pressed, .. }
+                    if *pressed || down =>
+                {
+                    down = *pressed;
+                    *pos
+                }
+                _ => continue,
+            };
+            all.push(Touch { at, pressure });
+        }
+    });
+    all
 }
 
 /// Part of the mask in its colour.
