@@ -469,3 +469,65 @@ fn the_palette_has_the_pictures_too() {
     desk.press(Modifiers::NONE, Key::Enter);
     assert_eq!(desk.value(1, "image"), json!("a cat.png"));
 }
+
+#[test]
+fn a_mask_on_a_loader_changes_its_picture_as_one_step() {
+    let mut desk = Desk::with(&[("LoadImage", json!({"image": "a.png"}))], &["input/a.png"]);
+    desk.click("Load Image: Edit the mask");
+    desk.wait(|harness| harness.query_by_label("Picture with mask").is_some());
+    desk.wait(|harness| !harness.get_by_label("Use this mask").accesskit_node().is_disabled());
+    desk.click("Invert the mask");
+    desk.harness.get_by_label("Use this mask").click();
+    desk.wait(|harness| harness.state().overlay.is_none());
+    assert_eq!(desk.value(1, "image"), json!("clipspace/a-mask-1.png"));
+    let told = desk.harness.get_by_label("Load Image: image").accesskit_node().description();
+    assert_eq!(told, None, "it is there");
+    desk.harness.state_mut().undo();
+    assert_eq!(desk.value(1, "image"), json!("a.png"));
+}
+
+#[test]
+fn a_seed_does_after_each_run_what_its_menu_says() {
+    let mut desk = Desk::with(&[("KSampler", json!({"seed": 7}))], &[]);
+    let after_a_run = |desk: &mut Desk| {
+        desk.harness.state_mut().queue(false, &[]);
+        desk.harness.run_steps(2);
+        desk.value(1, "seed").as_u64().unwrap()
+    };
+    for (choice, next) in
+        [("One more after each run", 8), ("One less after each run", 7), ("Stays", 7)]
+    {
+        desk.click("KSampler: seed: what becomes of it after each run");
+        desk.harness.get_by_label_contains(choice).click();
+        desk.harness.run_steps(3);
+        assert_eq!(after_a_run(&mut desk), next, "{choice}");
+    }
+    desk.click("KSampler: seed: what becomes of it after each run");
+    desk.harness.get_by_label_contains("Random after each run").click();
+    desk.harness.run_steps(3);
+    assert_ne!(after_a_run(&mut desk), 7);
+}
+
+#[test]
+fn previews_are_shown_unless_the_settings_say_no() {
+    let mut desk = Desk::with(&[("KSampler", json!({}))], &[]);
+    let shown = |on: bool, desk: &mut Desk| {
+        let app = desk.harness.state_mut();
+        app.settings.previews = on;
+        app.take_settings();
+        let tab = app.tab().number;
+        app.runs.submit(runs::Order { tab, ..runs::Order::default() }, false);
+        let job = *desk.session.waiting().last().unwrap();
+        let rgb = vec![9; 4 * 4 * 3].into();
+        let preview = engine::RunEvent::Preview { id: "1".into(), width: 4, height: 4, rgb };
+        desk.session.tell(Told::Started(job));
+        desk.session.tell(Told::Run(job, preview));
+        desk.harness.run_steps(2);
+        let images = desk.harness.state().runs.node(1).map_or(0, |state| state.images.len());
+        desk.session.tell(Told::Ended(job, engine::End::Completed));
+        desk.harness.run_steps(2);
+        images
+    };
+    assert_eq!(shown(false, &mut desk), 0);
+    assert_eq!(shown(true, &mut desk), 1);
+}

@@ -15,11 +15,11 @@ use super::{
 use crate::{
     catalog::PICTURES,
     doc::{self, Doc, History, Id, Node, Widget},
-    theme::TEXT,
+    theme::{TEXT, Theme},
 };
 use egui::{
-    Color32, FontId, Rect, Response, Sense, Stroke, Style, TextStyle, Ui, Vec2, accesskit::Role,
-    vec2,
+    Color32, FontId, Rect, Response, RichText, Sense, Stroke, Style, TextStyle, Ui, Vec2,
+    accesskit::Role, vec2,
 };
 use std::{
     collections::BTreeSet,
@@ -59,7 +59,7 @@ impl Canvas {
             body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, &look.title));
             shown.response = shown.response.union(body);
             look.paint(brush, &self.sockets(placed.id));
-            self.name_sockets(ui, brush, &look);
+            self.name_sockets(ui, brush, &look, cx);
             match placed.layout.kind {
                 Kind::Note => super::notes::show(ui, brush, &look, &self.markdown, shown),
                 Kind::Plain => self.show_widgets(ui, brush, history.doc(), &look, cx, shown),
@@ -100,7 +100,7 @@ impl Canvas {
         Sockets { dragging, linked: Box::new(linked), lit: Box::new(lit) }
     }
 
-    fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {
+    fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look, cx: &CanvasContext) {
         for (socket, at) in look.placed.sockets() {
             let side = if socket.output { &look.node.outputs } else { &look.node.inputs };
             let Some(slot) = side.get(socket.slot) else { continue };
@@ -111,6 +111,9 @@ impl Canvas {
             let what = if socket.output { "output" } else { "input" };
             let name = || format!("{}: {} ({what})", look.title, slot_label(slot));
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Unknown, true, name()));
+            let ty = cx.catalog.get(&look.node.class);
+            let input = ty.filter(|_| !socket.output).and_then(|ty| ty.input(&slot.name));
+            response.on_hover_ui(|ui| explain(ui, cx.theme, slot, input.map_or("", |i| i.doc)));
             if self.hover == super::scene::Hit::Socket(socket) {
                 brush.painter.circle_stroke(
                     place.center(),
@@ -229,6 +232,18 @@ fn source(doc: &Doc, node: &Node, widget: &str, cx: &CanvasContext) -> Option<St
     let slot = node.inputs.iter().position(stands_for)?;
     let link = doc.links.values().find(|link| link.to == node.id && link.to_slot == slot)?;
     doc.node(link.from).map(|from| title(from, cx.catalog))
+}
+
+/// What a socket takes or gives.
+fn explain(ui: &mut Ui, theme: &Theme, slot: &doc::Slot, words: &str) {
+    ui.set_max_width(280.0);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(slot_label(slot)).strong());
+        ui.label(RichText::new(&slot.ty).small().color(theme.socket(&slot.ty)));
+    });
+    if !words.is_empty() {
+        ui.label(words);
+    }
 }
 
 /// Subgraphs have the id of their definition as their class.
