@@ -35,7 +35,7 @@ pub use view::View;
 
 use crate::{
     catalog::Catalog,
-    doc::{History, Id},
+    doc::{History, Id, Node},
     runs::Runs,
     theme::Theme,
 };
@@ -63,6 +63,8 @@ pub struct Canvas {
     menu: (Hit, Pos2),
     rename: Option<rename::Rename>,
     markdown: notes::Markdown,
+    /// The nodes that have a place for pictures of their own, as of a revision of the document.
+    places: (Option<u64>, BTreeSet<Id>),
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
     /// Counts gestures: changes of one are one step.
@@ -124,6 +126,7 @@ impl Default for Canvas {
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
             markdown: notes::Markdown::default(),
+            places: (None, BTreeSet::new()),
             fit: Some(BTreeSet::new()),
             gestures: 0,
         }
@@ -173,13 +176,9 @@ impl Canvas {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
         });
         self.navigate(&ui);
-        let pictures = history.doc().nodes().filter(|node| images::any(node, cx));
-        self.scene.update(
-            history.doc(),
-            history.revision(),
-            &cx.catalog.contract,
-            pictures.map(|node| node.id).collect(),
-        );
+        let pictures = self.with_pictures(history, cx);
+        let (doc, contract) = (history.doc(), &cx.catalog.contract);
+        self.scene.update(doc, history.revision(), contract, pictures);
         self.selection.retain(|id| self.scene.get(*id).is_some());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
@@ -191,6 +190,21 @@ impl Canvas {
         self.menus(&shown.response, history, cx, &mut shown.events);
         self.obey(shown.wishes, history, cx, &mut shown.events);
         shown.events
+    }
+
+    /// The nodes that need a place for pictures. Which have one of their own is looked up only when the
+    /// graph has changed.
+    fn with_pictures(&mut self, history: &History, cx: &CanvasContext) -> BTreeSet<Id> {
+        let ids = |with: &dyn Fn(&Node) -> bool| {
+            history.doc().nodes().filter(|node| with(node)).map(|node| node.id).collect()
+        };
+        let revision = Some(history.revision());
+        if self.places.0 != revision {
+            self.places = (revision, ids(&|node| images::has_place(node, cx.catalog)));
+        }
+        let made = |node: &Node| cx.runs.node(node.id).is_some_and(|s| !s.images.is_empty());
+        let made: BTreeSet<Id> = ids(&made);
+        made.union(&self.places.1).copied().collect()
     }
 
     fn under_pointer(&self, ui: &Ui) -> Hit {
