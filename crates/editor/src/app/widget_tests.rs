@@ -479,6 +479,7 @@ fn a_mask_on_a_loader_changes_its_picture_as_one_step() {
     desk.click("Invert the mask");
     desk.harness.get_by_label("Use this mask").click();
     desk.wait(|harness| harness.state().overlay.is_none());
+    desk.harness.run_steps(2);
     assert_eq!(desk.value(1, "image"), json!("clipspace/a-mask-1.png"));
     let told = desk.harness.get_by_label("Load Image: image").accesskit_node().description();
     assert_eq!(told, None, "it is there");

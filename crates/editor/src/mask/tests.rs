@@ -30,7 +30,7 @@ fn the_new_file_has_the_mask_as_alpha_and_every_colour_of_the_old() {
 type Shown = (Option<MaskEditor>, Option<Event>);
 
 /// The editor over a picture.
-fn over(pixels: RgbImage) -> Harness<'static, Shown> {
+fn over(pixels: &RgbImage) -> Harness<'static, Shown> {
     let host = folders();
     pixels.save(host.folder("output").unwrap().join("a.png")).unwrap();
     let picture =
@@ -60,7 +60,7 @@ fn painted(harness: &Harness<Shown>) -> Option<usize> {
 #[test]
 fn a_stroke_is_painted_undone_and_saved() {
     let picture = RgbImage::from_fn(300, 200, |x, y| image::Rgb([x as u8, y as u8, 160]));
-    let mut harness = over(picture);
+    let mut harness = over(&picture);
     wait(&mut harness, |harness| painted(harness).is_some());
     let view = harness.get_by_label("Picture with mask").rect();
     harness.drag_at(view.center());
@@ -94,7 +94,7 @@ fn a_stroke_within_one_frame_is_whole_and_a_pen_draws_as_hard_as_it_is_pressed()
         modifiers: Modifiers::NONE,
     });
     for force in [None, Some(0.25)] {
-        let mut harness = over(RgbImage::from_pixel(400, 300, image::Rgb([90, 90, 90])));
+        let mut harness = over(&RgbImage::from_pixel(400, 300, image::Rgb([90, 90, 90])));
         wait(&mut harness, |harness| painted(harness).is_some());
         let view = harness.get_by_label("Picture with mask").rect();
         let [from, to] = [-100.0, 100.0].map(|x| view.center() + vec2(x, 0.0));
