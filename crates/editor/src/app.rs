@@ -384,6 +384,8 @@ impl App {
 }
 
 #[cfg(test)]
+mod picture_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod widget_tests;

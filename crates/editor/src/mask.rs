@@ -13,8 +13,8 @@ use crate::{
 use anyhow::Result;
 use canvas::Canvas;
 use egui::{
-    Align2, Button, Color32, FontId, Frame, Key, KeyboardShortcut, Modifiers, Rect, RichText,
-    Sense, Slider, Ui, WidgetInfo, accesskit::Role, vec2,
+    Align2, Button, Color32, FontId, Frame, Key, KeyboardShortcut, Modifiers, PointerButton, Rect,
+    RichText, Sense, Slider, Ui, WidgetInfo, accesskit::Role, vec2,
 };
 use egui_material_icons::{MaterialIcon, icons};
 use graph::Host;
@@ -269,6 +269,7 @@ impl MaskEditor {
             ui.spacing_mut().slider_width = 110.0;
             let slider = |ui: &mut Ui, name: &str, slider: Slider| {
                 let label = ui.label(RichText::new(name).color(theme.dim));
+                let label = label.on_hover_text("Dragging with the right button changes it too");
                 ui.add(slider).labelled_by(label.id);
                 ui.add_space(10.0);
             };
@@ -303,6 +304,14 @@ impl MaskEditor {
         };
         let size = vec2(canvas.mask.width as f32, canvas.mask.height as f32);
         let pans = self.lens.navigate(ui, &view, size, false);
+        // The other button makes the brush larger to the right, and harder upwards.
+        let sizes = view.dragged_by(PointerButton::Secondary);
+        if sizes {
+            let by = view.drag_delta();
+            let radius = self.brush.radius + by.x / self.lens.scale;
+            self.brush.radius = radius.clamp(RADII.0, RADII.1);
+            self.brush.hardness = (self.brush.hardness - by.y * 0.005).clamp(0.0, 1.0);
+        }
         let alt = ui.input(|i| i.modifiers.alt);
         let erase = match self.tool {
             Tool::Brush => false,

@@ -163,7 +163,11 @@ impl Canvas {
         let rings = [(3.0, Color32::from_black_alpha(140)), (1.5, Color32::WHITE)];
         match tool {
             Tool::Brush | Tool::Eraser => {
-                let Some(point) = view.hover_pos().or(view.interact_pointer_pos()) else { return };
+                // While its size is dragged the brush stays where that began.
+                let held = view.dragged_by(PointerButton::Secondary);
+                let origin = ui.input(|i| i.pointer.press_origin()).filter(|_| held);
+                let point = origin.or(view.hover_pos()).or(view.interact_pointer_pos());
+                let Some(point) = point else { return };
                 ui.set_cursor_icon(CursorIcon::None);
                 for (width, color) in rings {
                     painter.circle_stroke(point, brush.radius * lens.scale, (width, color));

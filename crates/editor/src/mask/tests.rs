@@ -124,6 +124,33 @@ fn a_stroke_within_one_frame_is_whole_and_a_pen_draws_as_hard_as_it_is_pressed()
     assert!(widths[0] > 10 && widths[1] > 1 && widths[1] * 2 < widths[0], "{widths:?}");
 }
 
+#[test]
+fn the_other_button_drags_the_size_of_the_brush_and_paints_nothing() {
+    let mut harness = over(&RgbImage::from_pixel(400, 300, image::Rgb([90, 90, 90])));
+    wait(&mut harness, |harness| painted(harness).is_some());
+    let radius = |harness: &Harness<Shown>| harness.state().0.as_ref().unwrap().brush.radius;
+    let (before, middle) =
+        (radius(&harness), harness.get_by_label("Picture with mask").rect().center());
+    let press = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: PointerButton::Secondary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.hover_at(middle);
+    harness.step();
+    harness.event(press(middle, true));
+    harness.step();
+    for x in [10.0, 40.0] {
+        harness.hover_at(middle + vec2(x, 0.0));
+        harness.step();
+    }
+    harness.event(press(middle + vec2(40.0, 0.0), false));
+    harness.run_ok();
+    assert!(radius(&harness) > before + 5.0, "{} after {before}", radius(&harness));
+    assert_eq!(painted(&harness), Some(0));
+}
+
 /// Steps until `done`; a test that waits longer than a minute has failed.
 fn wait<S>(harness: &mut Harness<S>, done: impl Fn(&Harness<S>) -> bool) {
     for _ in 0..3000 {
