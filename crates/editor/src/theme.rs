@@ -134,6 +134,9 @@ impl Theme {
                 widget.fg_stroke.color = self.text;
                 widget.corner_radius = CornerRadius::same(CORNER as u8);
             }
+            // There is no bold type: strong words are a little brighter.
+            v.widgets.active.fg_stroke.color =
+                if self.dark { Color32::WHITE } else { Color32::BLACK };
             v.weak_text_color = Some(self.dim);
             v.selection.bg_fill = self.accent.gamma_multiply(0.45);
             v.selection.stroke.color = self.text;
