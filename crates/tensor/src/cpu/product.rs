@@ -1,0 +1,385 @@
+//! The matrix product of the CPU: rows times a weight in panels (Goto and van de Geijn 2008, without
+//! packing the rows, as a network's weights are packed once and its rows are read once).
+
+use half::f16;
+use multiversion::multiversion;
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// A tile of the result lives in registers: so many rows, so many vectors wide.
+const ROWS: usize = 6;
+const VECTORS: usize = 2;
+/// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's caches.
+const DEPTH: usize = 384;
+/// Rows done at once, and columns: so many rows of that depth fit the second-level cache, and so does the
+/// part of the result.
+const BLOCK: usize = 32 * ROWS;
+const COLUMNS: usize = 640;
+
+/// Columns of the widest panel there is.
+pub const MOST_WIDTH: usize = VECTORS * 16;
+
+/// Columns of a panel: they depend on the machine.
+pub fn width() -> usize {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    VECTORS * Arch::new().dispatch(Lanes)
+}
+
+/// A weight `[n, k]` in panels `[n / width][k][width]`, with zeros past the last row. Numbers that f16
+/// holds exactly take half the room.
+pub struct Packed {
+    numbers: Stored,
+    n: usize,
+    k: usize,
+}
+
+enum Stored {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Packed {
+    pub fn new(weight: &[f32], k: usize, fits_f16: bool) -> Self {
+        let n = weight.len() / k;
+        let numbers = if fits_f16 {
+            let mut numbers = vec![f16::ZERO; packed_len(n, k)];
+            pack(&mut numbers, [n, k], |n, k_at| f16::from_f32(weight[n * k + k_at]));
+            Stored::F16(numbers)
+        } else {
+            let mut numbers = vec![0.0; packed_len(n, k)];
+            pack(&mut numbers, [n, k], |n, k_at| weight[n * k + k_at]);
+            Stored::F32(numbers)
+        };
+        Self { numbers, n, k }
+    }
+
+    pub fn panels(&self) -> Panels<'_> {
+        let numbers = match &self.numbers {
+            Stored::F32(x) => Numbers::F32(x),
+            Stored::F16(x) => Numbers::F16(x),
+        };
+        Panels { numbers, n: self.n, k: self.k }
+    }
+}
+
+/// Numbers that a weight `[n, k]` takes in panels.
+pub fn packed_len(n: usize, k: usize) -> usize {
+    n.next_multiple_of(width()) * k
+}
+
+/// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
+pub fn pack<T: Send>(
+    panels: &mut [T],
+    [n, k]: [usize; 2],
+    at: impl Fn(usize, usize) -> T + Sync,
+) {
+    let width = width();
+    panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
+        let columns = width.min(n - panel * width);
+        for (k, row) in numbers.chunks_exact_mut(width).enumerate() {
+            for (column, number) in row[..columns].iter_mut().enumerate() {
+                *number = at(panel * width + column, k);
+            }
+        }
+    });
+}
+
+/// A weight `[n, k]` in panels, wherever they are kept.
+#[derive(Clone, Copy)]
+pub struct Panels<'a> {
+    numbers: Numbers<'a>,
+    n: usize,
+    k: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Numbers<'a> {
+    F32(&'a [f32]),
+    F16(&'a [f16]),
+}
+
+impl<'a> Panels<'a> {
+    pub fn new(numbers: &'a [f32], [n, k]: [usize; 2]) -> Self {
+        assert_eq!(numbers.len(), packed_len(n, k));
+        Self { numbers: Numbers::F32(numbers), n, k }
+    }
+
+    /// `y[m, n] = sum_k a[m, k] weight[n, k]` on all threads; `finish` gets whole rows of `y`, with the
+    /// number of the first.
+    pub fn product(self, a: &[f32], y: &mut [f32], finish: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+        let m = y.len() / self.n.max(1);
+        if m.div_ceil(BLOCK) < 3 * rayon::current_num_threads() {
+            self.product_in_parts(a, y);
+            return super::rows(y, self.n, finish);
+        }
+        y.par_chunks_mut(BLOCK * self.n).enumerate().for_each(|(block, y)| {
+            let rows = Rows { numbers: &a[block * BLOCK * self.k..], stride: self.k, count: y.len() / self.n };
+            self.add(&rows, y, self.n, false);
+            finish(block * BLOCK, y);
+        });
+    }
+
+    /// For few rows: threads share the columns too.
+    fn product_in_parts(self, a: &[f32], y: &mut [f32]) {
+        let m = y.len() / self.n;
+        let blocks = m.div_ceil(BLOCK);
+        let parts = (4 * rayon::current_num_threads()).div_ceil(blocks);
+        let columns = self.n.div_ceil(parts).next_multiple_of(width());
+        let (rows, parts) = (m.div_ceil(blocks), self.n.div_ceil(columns));
+        let whole = Shared::new(y);
+        (0..parts * blocks).into_par_iter().for_each(|task| {
+            let (column, row) = (task / blocks * columns, task % blocks * rows);
+            let part = self.columns(column..self.n.min(column + columns));
+            let count = rows.min(m - row);
+            // SAFETY: each task has rows and columns of its own.
+            let y = unsafe { whole.from(row * self.n + column) };
+            part.add(&Rows { numbers: &a[row * self.k..], stride: self.k, count }, y, self.n, false);
+        });
+    }
+
+    /// Some of the columns of the product, from the first of a panel on.
+    pub fn columns(self, range: std::ops::Range<usize>) -> Self {
+        let start = range.start * self.k;
+        let numbers = match self.numbers {
+            Numbers::F32(x) => Numbers::F32(&x[start..]),
+            Numbers::F16(x) => Numbers::F16(&x[start..]),
+        };
+        Self { numbers, n: range.len(), k: self.k }
+    }
+
+    /// On this thread: `y = a weight^T`, or `y += ..`; rows of `y` lie `stride` apart.
+    pub fn add(self, a: &Rows, y: &mut [f32], stride: usize, adds: bool) {
+        if a.count * self.n == 0 {
+            return;
+        }
+        assert!(a.numbers.len() >= (a.count - 1) * a.stride + self.k);
+        assert!(y.len() >= (a.count - 1) * stride + self.n);
+        let unpacked = match self.numbers {
+            Numbers::F32(_) => 0,
+            Numbers::F16(_) => DEPTH * width(),
+        };
+        super::with_scratch(unpacked, |unpacked| {
+            let y = y.as_mut_ptr();
+            Arch::new().dispatch(Block { a, panels: self, unpacked, y, stride, adds });
+        });
+    }
+}
+
+/// Rows of a matrix, `stride` numbers apart.
+pub struct Rows<'a> {
+    pub numbers: &'a [f32],
+    pub stride: usize,
+    pub count: usize,
+}
+
+struct Block<'a> {
+    a: &'a Rows<'a>,
+    panels: Panels<'a>,
+    /// Room for a panel of numbers that were kept as f16.
+    unpacked: &'a mut [f32],
+    /// Room for all rows is asserted by [`Panels::add`].
+    y: *mut f32,
+    stride: usize,
+    adds: bool,
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Panels { numbers, n, k } = self.panels;
+        let width = VECTORS * S::F32_LANES;
+        let slab = k.div_ceil(k.div_ceil(DEPTH));
+        for first in (0..n).step_by(COLUMNS) {
+            for from in (0..k).step_by(slab) {
+                let depth = slab.min(k - from);
+                for column in (first..n.min(first + COLUMNS)).step_by(width) {
+                    let place = column * k + from * width..column * k + (from + depth) * width;
+                    let panel = match numbers {
+                        Numbers::F32(x) => &x[place],
+                        Numbers::F16(x) => {
+                            unpack(&x[place], &mut self.unpacked[..depth * width]);
+                            &self.unpacked[..depth * width]
+                        }
+                    };
+                    self.below(simd, panel, from, column, width.min(n - column));
+                }
+            }
+        }
+    }
+}
+
+impl Block<'_> {
+    /// All rows of the result below a panel that begins at `from` and `column`.
+    #[inline(always)]
+    fn below<S: Simd>(&self, simd: S, panel: &[f32], from: usize, column: usize, columns: usize) {
+        for row in (0..self.a.count).step_by(ROWS) {
+            let tile = Tile {
+                // SAFETY: `Panels::add` has asserted that the rows are there.
+                a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride + from) },
+                a_stride: self.a.stride,
+                panel,
+                y: unsafe { self.y.add(row * self.stride + column) },
+                y_stride: self.stride,
+                columns,
+                adds: self.adds || from > 0,
+            };
+            tile.of_rows(simd, ROWS.min(self.a.count - row));
+        }
+    }
+}
+
+/// Some rows and at most a panel's width of columns of the result.
+struct Tile<'a> {
+    a: *const f32,
+    a_stride: usize,
+    panel: &'a [f32],
+    y: *mut f32,
+    y_stride: usize,
+    columns: usize,
+    adds: bool,
+}
+
+impl Tile<'_> {
+    #[inline(always)]
+    fn of_rows<S: Simd>(&self, simd: S, rows: usize) {
+        match rows {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            3 => self.run::<S, 3>(simd),
+            4 => self.run::<S, 4>(simd),
+            5 => self.run::<S, 5>(simd),
+            _ => self.run::<S, ROWS>(simd),
+        }
+    }
+
+    #[inline(always)]
+    fn run<S: Simd, const R: usize>(&self, simd: S) {
+        if self.columns > S::F32_LANES {
+            self.sum::<S, R, VECTORS>(simd);
+        } else {
+            self.sum::<S, R, 1>(simd);
+        }
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        let (panel, _) = S::as_simd_f32s(self.panel);
+        for (i, b) in panel.chunks_exact(VECTORS).enumerate() {
+            for (r, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: row r of the tile has as many numbers as the panel has rows.
+                let a = simd.splat_f32s(unsafe { *self.a.add(r * self.a_stride + i) });
+                for v in 0..V {
+                    sums[v] = simd.mul_add_e_f32s(a, b[v], sums[v]);
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            // SAFETY: so many columns of the row are the tile's.
+            let y = unsafe {
+                std::slice::from_raw_parts_mut(self.y.add(r * self.y_stride), self.columns)
+            };
+            self.store::<S, V>(simd, sums, y);
+        }
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const V: usize>(&self, simd: S, sums: &[S::f32s; V], y: &mut [f32]) {
+        let (whole, rest) = S::as_mut_simd_f32s(y);
+        for (sum, y) in sums.iter().zip(&mut *whole) {
+            *y = if self.adds { simd.add_f32s(*sum, *y) } else { *sum };
+        }
+        if !rest.is_empty() {
+            let old = if self.adds { simd.partial_load_f32s(rest) } else { simd.splat_f32s(0.0) };
+            simd.partial_store_f32s(rest, simd.add_f32s(sums[whole.len()], old));
+        }
+    }
+}
+
+/// From f16, finite numbers only; without a branch, so that it is done with vectors.
+#[multiversion(targets = "simd")]
+fn unpack(from: &[f16], to: &mut [f32]) {
+    const BIAS: u32 = (127 - 15) << 23;
+    for (to, from) in to.iter_mut().zip(from) {
+        let bits = u32::from(from.to_bits());
+        let size = (bits & 0x7FFF) << 13;
+        // Below 2^-14 there is no leading one: it is put there and taken away.
+        let small = f32::from_bits(size | (BIAS + (1 << 23))) - f32::from_bits(BIAS + (1 << 23));
+        let number = if size < 1 << 23 { small.to_bits() } else { size.wrapping_add(BIAS) };
+        *to = f32::from_bits(number | (bits & 0x8000) << 16);
+    }
+}
+
+/// Numbers that several threads write, each in places of its own.
+#[derive(Clone, Copy)]
+pub struct Shared {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: whoever takes a part says that it is theirs alone.
+unsafe impl Send for Shared {}
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    pub fn new(numbers: &mut [f32]) -> Self {
+        Self { start: numbers.as_mut_ptr(), len: numbers.len() }
+    }
+
+    /// What lies from `first` on.
+    ///
+    /// # Safety
+    /// No two threads write, or read what another writes, at the same place; the numbers outlive it.
+    pub unsafe fn from<'a>(self, first: usize) -> &'a mut [f32] {
+        assert!(first <= self.len);
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(first), self.len - first) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn every_finite_f16_is_unpacked_as_it_is() {
+        let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()).collect();
+        let mut unpacked = vec![0.0; all.len()];
+        unpack(&all, &mut unpacked);
+        for (number, unpacked) in all.iter().zip(unpacked) {
+            assert_eq!(number.to_f32().to_bits(), unpacked.to_bits());
+        }
+    }
+
+    #[test]
+    fn a_product_is_its_definition_for_every_rest() {
+        for m in [1, 2, 5, 6, 7, 13, 100] {
+            for (n, k) in [(1, 1), (7, 3), (16, 40), (33, 256), (70, 300), (129, 520)] {
+                let a = testing::numbers(m * k, 1);
+                for fits_f16 in [false, true] {
+                    let mut weight = testing::numbers(n * k, 2);
+                    if fits_f16 {
+                        weight.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+                    }
+                    let exact = |i: usize| -> f64 {
+                        let (a, w) = (&a[i / n * k..][..k], &weight[i % n * k..][..k]);
+                        a.iter().zip(w).map(|(a, w)| f64::from(*a) * f64::from(*w)).sum()
+                    };
+                    let exact: Vec<f32> = (0..m * n).map(|i| exact(i) as f32).collect();
+                    let mut y = vec![f32::NAN; m * n];
+                    Packed::new(&weight, k, fits_f16).panels().product(&a, &mut y, &|_, _| {});
+                    for (i, (y, exact)) in y.iter().zip(&exact).enumerate() {
+                        assert!((y - exact).abs() < 1e-4, "{m} {n} {k}, at {i}: {y}, not {exact}");
+                    }
+                }
+            }
+        }
+    }
+}
