@@ -343,7 +343,7 @@ impl Action {
     }
 }
 
-/// Keys that mean the same while text is typed, as no text field uses them.
+/// Keys that mean the same while text is typed or a picture is worked on, which do not use them.
 const WHILE_TYPING: &[&str] = &[
     "run",
     "run-front",

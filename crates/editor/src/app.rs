@@ -456,6 +456,8 @@ impl App {
 }
 
 #[cfg(test)]
+mod picture_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 #[cfg(test)]
 mod widget_tests;

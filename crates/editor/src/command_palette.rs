@@ -21,6 +21,7 @@ impl Commands {
             text: format!("{}   {}", action.icon.codepoint, action.title),
             shortcut: action.key(&app.ctx),
             enabled: (action.enabled)(app),
+            picture: None,
         };
         let (marked, chosen) =
             self.0.ui(ui, &app.theme, "What do you want to do?", &all, words, line);

@@ -11,6 +11,8 @@ pub struct Lens {
     pub offset: Vec2,
     /// Whether the whole picture is kept in sight.
     fit: bool,
+    /// By what it is to be zoomed about the middle of the view.
+    wanted: f32,
 }
 
 /// Smallest and largest scale.
@@ -20,7 +22,7 @@ const MARGIN: f32 = 16.0;
 
 impl Default for Lens {
     fn default() -> Self {
-        Self { scale: 1.0, offset: Vec2::ZERO, fit: true }
+        Self { scale: 1.0, offset: Vec2::ZERO, fit: true, wanted: 1.0 }
     }
 }
 
@@ -58,6 +60,11 @@ impl Lens {
         self.zoom(view, view.center(), 1.0 / self.scale);
     }
 
+    /// To be zoomed about the middle of the view, when it is next known.
+    pub fn zoom_middle(&mut self, factor: f32) {
+        self.wanted *= factor;
+    }
+
     pub fn pan(&mut self, by: Vec2) {
         self.offset += by;
         self.fit = false;
@@ -68,6 +75,10 @@ impl Lens {
     pub fn navigate(&mut self, ui: &Ui, view: &Response, size: Vec2, drag: bool) -> bool {
         if self.fit {
             self.place(view.rect, size);
+        }
+        let wanted = std::mem::replace(&mut self.wanted, 1.0);
+        if wanted != 1.0 {
+            self.zoom(view.rect, view.rect.center(), wanted);
         }
         let space = ui.input(|i| i.key_down(Key::Space));
         let primary = view.dragged_by(PointerButton::Primary) && (drag || space);

@@ -8,9 +8,9 @@ use crate::{
     theme::Theme,
 };
 use egui::{
-    Align2, Button, Color32, ColorImage, CursorIcon, DragValue, FontId, Frame, Key, Pos2, Rect,
-    RichText, Sense, TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo, accesskit::Role, pos2,
-    vec2,
+    Align2, Button, Color32, ColorImage, CursorIcon, DragValue, FontId, Frame, Id, Key, Pos2, Rect,
+    Response, RichText, Sense, TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo,
+    accesskit::Role, pos2, vec2,
 };
 use graph::Host;
 use std::sync::Arc;
@@ -60,6 +60,8 @@ enum Stage {
 const STEP: f32 = 8.0;
 /// The most that the node adds at a side.
 const MOST: f32 = 16_384.0;
+/// Small pictures are blown up at most so much.
+const LARGEST: f32 = 4.0;
 /// The side of a handle, in points.
 const HANDLE: f32 = 14.0;
 
@@ -252,12 +254,9 @@ fn frame_ui(
     // While a handle is held the scale stays, or the frame would run away from the pointer.
     let memory = ui.scope_id().with("outpaint");
     let held: Option<Held> = ui.data(|data| data.get_temp(memory));
-    let scale = held.map_or_else(|| scale(view, size, borders), |held| held.scale);
-    let corner = held.map_or_else(|| corner(view, size, borders, scale), |held| held.corner);
-    let screen =
-        |rect: Rect| Rect::from_min_size(corner + rect.min.to_vec2() * scale, rect.size() * scale);
-    let (frame, picture) =
-        (screen(borders.frame(size)), screen(Rect::from_min_size(Pos2::ZERO, size)));
+    let now = held.unwrap_or_else(|| Held::new(view, size, borders));
+    let frame = now.to_screen(borders.frame(size));
+    let picture = now.to_screen(Rect::from_min_size(Pos2::ZERO, size));
     checkerboard(ui, frame, [theme.field, theme.node]);
     let painter = ui.painter_at(view.expand(HANDLE));
     painter.rect_filled(frame, 0.0, theme.accent.gamma_multiply(0.12));
@@ -266,46 +265,55 @@ fn frame_ui(
     }
     painter.rect_stroke(frame, 0.0, (1.5, theme.accent), egui::StrokeKind::Outside);
     labels(ui, theme, frame, picture, size, borders);
-    let mut changed = None;
-    for (way, name, cursor) in HANDLES {
-        let at = frame.center() + frame.size() / 2.0 * vec2(f32::from(way[0]), f32::from(way[1]));
-        let place = Rect::from_center_size(at, Vec2::splat(HANDLE));
-        let handle =
-            ui.interact(place, memory.with(name), Sense::drag()).on_hover_and_drag_cursor(*cursor);
-        handle.widget_info(|| WidgetInfo::labeled(Role::Slider, true, *name));
-        let fill = if handle.hovered() || handle.dragged() { theme.accent } else { Color32::WHITE };
-        painter.rect(place.shrink(3.0), 2.0, fill, (1.5, theme.accent), egui::StrokeKind::Inside);
+    let handle = |(way, name, cursor): &([i8; 2], &str, CursorIcon)| {
+        let side = vec2(f32::from(way[0]), f32::from(way[1]));
+        let place = frame.center() + frame.size() / 2.0 * side;
+        let handle = handle_ui(ui, theme, place, memory.with(name), name, *cursor);
         if handle.drag_started() {
-            ui.data_mut(|data| data.insert_temp(memory, Held { scale, corner, borders }));
-        }
-        if let Some(by) = handle.total_drag_delta().filter(|_| handle.dragged()) {
-            let from = held.map_or(borders, |held| held.borders);
-            changed = Some(from.pulled(*way, by / scale)).filter(|new| *new != borders);
+            ui.data_mut(|data| data.insert_temp(memory, now));
         }
         if handle.drag_stopped() {
             ui.data_mut(|data| data.remove::<Held>(memory));
         }
-    }
-    changed
+        let by = handle.total_drag_delta().filter(|_| handle.dragged())?;
+        Some(now.borders.pulled(*way, by / now.scale)).filter(|new| *new != borders)
+    };
+    HANDLES.iter().map(handle).fold(None, |changed, new| new.or(changed))
+}
+
+/// A small square to take hold of.
+fn handle_ui(ui: &Ui, theme: &Theme, at: Pos2, id: Id, name: &str, cursor: CursorIcon) -> Response {
+    let place = Rect::from_center_size(at, Vec2::splat(HANDLE));
+    let handle = ui.interact(place, id, Sense::drag()).on_hover_and_drag_cursor(cursor);
+    handle.widget_info(|| WidgetInfo::labeled(Role::Slider, true, name));
+    let fill = if handle.hovered() || handle.dragged() { theme.accent } else { Color32::WHITE };
+    let stroke = (1.5, theme.accent);
+    ui.painter().rect(place.shrink(3.0), 2.0, fill, stroke, egui::StrokeKind::Inside);
+    handle
 }
 
 /// How things were when a handle was taken.
 #[derive(Clone, Copy)]
 struct Held {
+    /// Points for a pixel.
     scale: f32,
+    /// Where the picture's corner is.
     corner: Pos2,
     borders: Borders,
 }
 
-/// Points for a pixel, with room to pull the frame larger.
-fn scale(view: Rect, size: Vec2, borders: Borders) -> f32 {
-    let frame = borders.frame(size).size() + size * 0.5;
-    (view.width() / frame.x).min(view.height() / frame.y).min(1.0)
-}
+impl Held {
+    /// The frame in the middle, with room to pull it larger.
+    fn new(view: Rect, size: Vec2, borders: Borders) -> Self {
+        let frame = borders.frame(size);
+        let room = frame.size() + size * 0.5;
+        let scale = (view.width() / room.x).min(view.height() / room.y).min(LARGEST);
+        Self { scale, corner: view.center() - frame.center().to_vec2() * scale, borders }
+    }
 
-/// Where the picture's corner is, if the frame is in the middle.
-fn corner(view: Rect, size: Vec2, borders: Borders, scale: f32) -> Pos2 {
-    view.center() - borders.frame(size).center().to_vec2() * scale
+    fn to_screen(self, rect: Rect) -> Rect {
+        Rect::from_min_size(self.corner + rect.min.to_vec2() * self.scale, rect.size() * self.scale)
+    }
 }
 
 /// The size of the whole below the frame, and of each border in it.

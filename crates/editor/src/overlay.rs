@@ -7,6 +7,7 @@ use crate::{
     files,
     mask::{self, MaskEditor},
     outpaint::{self, Outpaint, Padding},
+    palette::LOADER,
     pictures::Picture,
     viewer::{self, Viewer},
 };
@@ -24,7 +25,10 @@ pub enum Overlay {
 
 impl App {
     pub(crate) fn view(&mut self, pictures: Vec<Picture>, at: usize) {
-        self.overlay = Some(Overlay::Viewer(Box::new(Viewer::new(pictures, at, &self.runs))));
+        let nodes = self.tab().history.doc().nodes();
+        let loaded: Vec<Picture> = nodes.filter_map(|node| self.loaded(node.id)).collect();
+        let viewer = Viewer::new(pictures, at, &loaded, &self.runs);
+        self.overlay = Some(Overlay::Viewer(Box::new(viewer)));
     }
 
     /// Shows the pictures of a node, beginning with one.
@@ -183,5 +187,3 @@ impl App {
 
 /// From a node that is in the way to where the next one may be, in canvas units.
 const BESIDE: f32 = 40.0;
-/// The class that is added for a picture.
-const LOADER: &str = "LoadImage";

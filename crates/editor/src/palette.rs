@@ -1,12 +1,14 @@
-//! All nodes by name, category and documentation; what is chosen comes into the graph.
+//! All nodes by name, category and documentation, and the pictures there are to load; what is chosen
+//! comes into the graph.
 
 use crate::{
     app::App,
     canvas::{PendingLink, Purpose},
     catalog::Catalog,
     doc::{Doc, Id, fits},
-    help,
+    help, panels,
     picker::{Line, Picker},
+    pictures::Picture,
 };
 use egui::{ScrollArea, Ui};
 use graph::NodeType;
@@ -24,45 +26,98 @@ impl Palette {
         Self { picker: Picker::default(), at, purpose }
     }
 
-    /// Draws it, with the help of the marked node beside; whether it is done.
+    /// Draws it, with what there is to know of the marked line beside; whether it is done.
     pub fn ui(&mut self, app: &mut App, ui: &mut Ui) -> bool {
-        let all = offered(app.catalog.types, &self.purpose);
-        let line = |ty: &NodeType| Line {
-            name: ty.title.clone(),
-            text: ty.title.clone(),
-            shortcut: ty.category.to_owned(),
-            enabled: true,
-        };
+        let pictures = app.catalog.choices(LOADER, PICTURE).unwrap_or_default();
+        let nodes = offered(app.catalog.types, &self.purpose);
+        let loader = nodes.iter().copied().find(|ty| ty.name == LOADER);
+        let loads = pictures.iter().filter_map(|name| Some(Offer::Picture(loader?, name)));
+        let all: Vec<Offer> = nodes.iter().copied().map(Offer::Node).chain(loads).collect();
         let (mut marked, mut chosen) = (None, false);
         ui.horizontal_top(|ui| {
+            // It does not change its size while someone types.
+            ui.set_height(HEIGHT);
             ui.vertical(|ui| {
                 ui.set_width(420.0);
-                let question = "Which node?";
-                (marked, chosen) = self.picker.ui(ui, &app.theme, question, &all, words, line);
+                let (question, line) = ("Which node?", |offer: Offer| offer.line(app));
+                (marked, chosen) =
+                    self.picker.ui(ui, &app.theme, question, &all, Offer::words, line);
             });
             ui.separator();
             ui.vertical(|ui| {
                 ui.set_width(300.0);
-                ScrollArea::vertical().id_salt("node help").max_height(480.0).show(ui, |ui| {
-                    marked.into_iter().for_each(|ty| help::class(ui, &app.theme, ty));
-                });
+                marked.into_iter().for_each(|offer| offer.help(app, ui));
             });
         });
-        if let Some(ty) = marked.filter(|_| chosen) {
-            self.put(app, ty);
+        if let Some(offer) = marked.filter(|_| chosen) {
+            self.put(app, offer);
         }
         chosen
     }
 
-    fn put(&self, app: &mut App, ty: &NodeType) {
+    fn put(&self, app: &mut App, offer: Offer) {
         let tab = &mut app.tabs[app.active];
+        let (catalog, ty) = (&app.catalog, offer.class());
         tab.history.edit("Add a node", |doc| {
-            let id = add(doc, &app.catalog, ty, self.at);
+            let id = add(doc, catalog, ty, self.at);
+            if let Offer::Picture(_, name) = offer {
+                doc.set_widget(id, PICTURE, name.into(), &catalog.contract);
+            }
             match &self.purpose {
                 Purpose::Add => {}
                 Purpose::Fit(link) => attach(doc, link, id),
                 Purpose::Insert(link) => drop(doc.insert_on(*link, id)),
             }
+        });
+    }
+}
+
+/// Of the whole, in points.
+const HEIGHT: f32 = 480.0;
+/// The class that loads a picture, and its input.
+pub const LOADER: &str = "LoadImage";
+const PICTURE: &str = "image";
+
+/// A line of the palette.
+#[derive(Clone, Copy)]
+enum Offer<'a> {
+    Node(&'a NodeType),
+    /// A picture of the input folder, and what loads it.
+    Picture(&'a NodeType, &'a str),
+}
+
+impl<'a> Offer<'a> {
+    fn class(self) -> &'a NodeType {
+        match self {
+            Self::Node(ty) | Self::Picture(ty, _) => ty,
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::Node(ty) => format!("{} {} {} {}", ty.title, ty.name, ty.category, ty.doc),
+            Self::Picture(_, name) => name.to_owned(),
+        }
+    }
+
+    fn line(self, app: &App) -> Line {
+        let (text, shortcut, picture) = match self {
+            Self::Node(ty) => (ty.title.clone(), ty.category.to_owned(), None),
+            Self::Picture(ty, name) => {
+                let picture = app.runs.thumbnails.get(&Picture::input(name));
+                (name.to_owned(), ty.title.clone(), Some(picture))
+            }
+        };
+        Line { name: text.clone(), text, shortcut, enabled: true, picture }
+    }
+
+    fn help(self, app: &App, ui: &mut Ui) {
+        ScrollArea::vertical().id_salt("node help").max_height(HEIGHT).show(ui, |ui| {
+            if let Self::Picture(_, name) = self {
+                let thumbnail = app.runs.thumbnails.get(&Picture::input(name));
+                panels::picture(ui, &app.theme, &thumbnail, 280.0, name);
+            }
+            help::class(ui, &app.theme, self.class());
         });
     }
 }
@@ -101,8 +156,4 @@ fn offered<'a>(types: &'a [NodeType], purpose: &Purpose) -> Vec<&'a NodeType> {
         Purpose::Fit(link) => gives(ty, &link.ty),
     };
     types.iter().filter(serves).collect()
-}
-
-fn words(ty: &NodeType) -> String {
-    format!("{} {} {} {}", ty.title, ty.name, ty.category, ty.doc)
 }

@@ -1,7 +1,10 @@
 //! One of many by name: type a few letters of it, move with the arrows, press Enter.
 
-use crate::{bar, theme::Theme};
-use egui::{Button, Key, Modifiers, RichText, ScrollArea, TextEdit, Ui, vec2};
+use crate::{bar, panels, theme::Theme, thumbnails::Thumbnail};
+use egui::{
+    Atom, AtomExt as _, Atoms, Button, Key, Modifiers, Rect, RichText, ScrollArea, TextEdit, Ui,
+    Vec2, pos2, vec2,
+};
 use nucleo_matcher::{
     Config, Matcher, Utf32Str,
     pattern::{CaseMatching, Normalization, Pattern},
@@ -21,10 +24,12 @@ pub struct Line {
     pub text: String,
     pub shortcut: String,
     pub enabled: bool,
+    pub picture: Option<Thumbnail>,
 }
 
-/// Height of the list, in points.
+/// Height of the list and of a line, in points.
 const HEIGHT: f32 = 420.0;
+const LINE: f32 = 28.0;
 
 impl Picker {
     /// Draws the field and the list of what fits, best first. Gives what is marked, and whether it was
@@ -49,9 +54,16 @@ impl Picker {
         if field.changed() {
             self.line = 0;
         }
-        ScrollArea::vertical().id_salt(question).max_height(HEIGHT).show(ui, |ui| {
-            for (i, item) in found.iter().enumerate() {
-                if self.row(ui, i, line(*item)) {
+        let mut area = ScrollArea::vertical().id_salt(question).max_height(HEIGHT);
+        if field.changed() || ui.input(|i| i.key_down(Key::ArrowDown) || i.key_down(Key::ArrowUp)) {
+            let pitch = LINE + ui.spacing().item_spacing.y;
+            let middle = (self.line as f32 + 0.5) * pitch - HEIGHT / 2.0;
+            area = area.vertical_scroll_offset(middle.max(0.0));
+        }
+        // Only those in sight: there may be a thousand pictures.
+        area.show_rows(ui, LINE, found.len(), |ui, range| {
+            for i in range {
+                if self.row(ui, theme, i, line(found[i])) {
                     self.line = i;
                     chosen = true;
                 }
@@ -62,15 +74,23 @@ impl Picker {
     }
 
     /// Draws a line; whether it was clicked.
-    fn row(&self, ui: &mut Ui, i: usize, line: Line) -> bool {
-        let button = Button::selectable(i == self.line, line.text)
-            .shortcut_text(line.shortcut)
-            .min_size(vec2(ui.available_width(), 28.0));
+    fn row(&self, ui: &mut Ui, theme: &Theme, i: usize, line: Line) -> bool {
+        let size = vec2(ui.available_width(), LINE);
+        // The picture lies over the space before the text.
+        let side = LINE - 6.0;
+        let space = Atom::default().atom_size(vec2(side + 2.0, 0.0));
+        let mut words = Atoms::new(line.text);
+        if line.picture.is_some() {
+            words.push_left(space);
+        }
+        let button =
+            Button::selectable(i == self.line, words).shortcut_text(line.shortcut).min_size(size);
         let row = ui.add_enabled(line.enabled, button);
         bar::name(&row, &line.name);
-        let moved = ui.input(|i| i.key_down(Key::ArrowDown) || i.key_down(Key::ArrowUp));
-        if i == self.line && moved {
-            row.scroll_to_me(None);
+        if let Some(picture) = line.picture {
+            let left = row.rect.left() + 6.0 + side / 2.0;
+            let place = Rect::from_center_size(pos2(left, row.rect.center().y), Vec2::splat(side));
+            panels::paint_picture(ui, theme, &picture, place);
         }
         row.clicked()
     }

@@ -1,6 +1,7 @@
 //! The look, in one place: colours, spacing, radii, type sizes. Nothing else names a colour.
 
 use egui::{Color32, CornerRadius, ecolor::Rgba};
+use std::sync::LazyLock;
 
 /// All colours and measures of one look.
 #[derive(Clone, Debug)]
@@ -83,10 +84,20 @@ impl Theme {
 
     /// The colour of a socket's type: those that ComfyUI's users know.
     pub fn socket(&self, ty: &str) -> Color32 {
-        let [r, g, b] = SOCKETS.iter().find(|(name, ..)| *name == ty).map_or(OTHER, |(_, c, _)| *c);
-        let color = Color32::from_rgb(r, g, b);
-        // On white the same colours want to be darker.
-        if self.dark { color } else { color.lerp_to_gamma(Color32::BLACK, 0.42) }
+        static ON_WHITE: LazyLock<Vec<Color32>> = LazyLock::new(|| {
+            SOCKETS
+                .iter()
+                .map(|(_, rgb, _)| seen_on_white(*rgb))
+                .chain([seen_on_white(OTHER)])
+                .collect()
+        });
+        let at = SOCKETS.iter().position(|(name, ..)| *name == ty);
+        if self.dark {
+            let [r, g, b] = at.map_or(OTHER, |at| SOCKETS[at].1);
+            Color32::from_rgb(r, g, b)
+        } else {
+            ON_WHITE[at.unwrap_or(SOCKETS.len())]
+        }
     }
 
     /// The colour of text on a colour that people chose.
@@ -123,6 +134,9 @@ impl Theme {
                 widget.fg_stroke.color = self.text;
                 widget.corner_radius = CornerRadius::same(CORNER as u8);
             }
+            // There is no bold type: strong words are a little brighter.
+            v.widgets.active.fg_stroke.color =
+                if self.dark { Color32::WHITE } else { Color32::BLACK };
             v.weak_text_color = Some(self.dim);
             v.selection.bg_fill = self.accent.gamma_multiply(0.45);
             v.selection.stroke.color = self.text;
@@ -149,6 +163,24 @@ fn contrast(a: Color32, b: Color32) -> f32 {
     let (a, b) = (light(a), light(b));
     a.max(b) / a.min(b)
 }
+
+/// A colour made only so much darker that shapes of it are seen on white (1.4.11).
+fn seen_on_white([r, g, b]: [u8; 3]) -> Color32 {
+    let darker =
+        |i: u8| Color32::from_rgb(r, g, b).lerp_to_gamma(Color32::BLACK, f32::from(i) * 0.02);
+    (0..50)
+        .map(darker)
+        .find(|color| contrast(*color, Color32::WHITE) >= 3.0)
+        .unwrap_or(Color32::BLACK)
+}
+
+/// What a mask is shown in over a picture; on a red apple red is no help.
+pub const VEILS: [Color32; 4] = [
+    Color32::from_rgb(0xff, 0x50, 0x50),
+    Color32::from_rgb(0x30, 0xe0, 0x70),
+    Color32::WHITE,
+    Color32::BLACK,
+];
 
 /// How a socket is drawn, so that types can be told apart without colour: what most graphs have has a
 /// shape of its own.

@@ -57,10 +57,11 @@ const STRIP: f32 = 56.0;
 const EARLIER: usize = 40;
 
 impl Viewer {
-    /// Shows the picture at a place in the list; those of earlier runs are offered after it.
-    pub fn new(mut pictures: Vec<Picture>, at: usize, runs: &Runs) -> Self {
+    /// Shows the picture at a place in the list; what the graph loads and what earlier runs made is
+    /// offered after it.
+    pub fn new(mut pictures: Vec<Picture>, at: usize, loaded: &[Picture], runs: &Runs) -> Self {
         let earlier = runs.all().iter().rev().flat_map(|run| run.pictures.iter().rev());
-        for picture in earlier.take(EARLIER) {
+        for picture in loaded.iter().chain(earlier.take(EARLIER)) {
             if !pictures.contains(picture) {
                 pictures.push(picture.clone());
             }
@@ -82,13 +83,15 @@ impl Viewer {
     /// Draws it into all the room there is.
     pub fn ui(&mut self, ui: &mut Ui, theme: &Theme, runs: &Runs) -> Option<Event> {
         self.read(ui, runs);
-        let mut event = self.keys(ui);
+        let mut event = self.keys(ui, runs);
         egui::Panel::top("viewer tools").show_separator_line(false).show(ui, |ui| {
             event = event.take().or(self.tools(ui, theme, runs));
         });
-        egui::Panel::bottom("viewer strip").show_separator_line(false).show(ui, |ui| {
-            self.strip(ui, theme, runs);
-        });
+        if self.pictures.len() > 1 {
+            egui::Panel::bottom("viewer strip").show_separator_line(false).show(ui, |ui| {
+                self.strip(ui, theme, runs);
+            });
+        }
         Frame::new().fill(theme.canvas).show(ui, |ui| self.stage(ui, theme));
         event
     }
@@ -107,11 +110,11 @@ impl Viewer {
         }
     }
 
-    fn keys(&mut self, ui: &Ui) -> Option<Event> {
+    fn keys(&mut self, ui: &Ui, runs: &Runs) -> Option<Event> {
         if ui.ctx().egui_wants_keyboard_input() {
             return None;
         }
-        let pressed = |key| ui.input(|i| i.key_pressed(key));
+        let pressed = |key| ui.input(|i| i.key_pressed(key) && !i.modifiers.any());
         if pressed(Key::ArrowRight) {
             self.go(1);
         }
@@ -121,7 +124,40 @@ impl Viewer {
         if pressed(Key::Period) {
             self.lens.fit();
         }
-        pressed(Key::Escape).then_some(Event::Close)
+        for (key, factor) in [(Key::Plus, 1.25), (Key::Equals, 1.25), (Key::Minus, 0.8)] {
+            if pressed(key) {
+                self.lens.zoom_middle(factor);
+            }
+        }
+        if pressed(Key::Num1) {
+            self.lens.zoom_middle(1.0 / self.lens.scale);
+        }
+        if pressed(Key::C) {
+            self.turn_compare(runs);
+        }
+        if ui.input(|i| i.events.contains(&egui::Event::Copy)) {
+            self.copy(ui);
+        }
+        let picture = self.pictures.get(self.at).cloned();
+        let save = picture.filter(|_| pressed(Key::S)).map(Event::SaveAs);
+        save.or(pressed(Key::Escape).then_some(Event::Close))
+    }
+
+    /// Compares with what the run before made in this place, or with the next picture, or ends that.
+    fn turn_compare(&mut self, runs: &Runs) {
+        if self.before.take().is_some() || self.pictures.len() < 2 {
+            return;
+        }
+        let before = self.pictures.get(self.at).and_then(|picture| previous(picture, runs));
+        let next = (self.at + 1) % self.pictures.len();
+        self.before = Some(next);
+        before.into_iter().for_each(|picture| self.compare(picture));
+    }
+
+    fn copy(&self, ui: &Ui) {
+        if let Some(pixels) = self.shown.as_ref().and_then(Full::pixels) {
+            ui.copy_image(pictures::color_image(pixels));
+        }
     }
 
     fn go(&mut self, by: isize) {
@@ -142,7 +178,7 @@ impl Viewer {
                 event = Some(Event::Close);
             }
             ui.separator();
-            if icon_button(ui, ICON_SAVE, "Save as").clicked() {
+            if icon_button(ui, ICON_SAVE, "Save as (S)").clicked() {
                 event = Some(Event::SaveAs(picture.clone()));
             }
             self.copy_buttons(ui, &picture, runs);
@@ -150,25 +186,23 @@ impl Viewer {
                 event = Some(Event::EditMask(picture.clone()));
             }
             ui.separator();
-            self.look_buttons(ui, theme);
+            self.look_buttons(ui, theme, runs);
         });
         event
     }
 
-    /// `2 of 5, 512 x 768`.
+    /// `2 of 5, 512 × 768`.
     fn place(&self) -> String {
         let place = format!("{} of {}", self.at + 1, self.pictures.len());
         match self.shown.as_ref().and_then(Full::pixels) {
-            Some(pixels) => format!("{place}, {} x {}", pixels.width(), pixels.height()),
+            Some(pixels) => format!("{place}, {} × {}", pixels.width(), pixels.height()),
             None => place,
         }
     }
 
     fn copy_buttons(&self, ui: &mut Ui, picture: &Picture, runs: &Runs) {
-        if icon_button(ui, ICON_CONTENT_COPY, "Copy the picture").clicked()
-            && let Some(pixels) = self.shown.as_ref().and_then(Full::pixels)
-        {
-            ui.copy_image(pictures::color_image(pixels));
+        if icon_button(ui, ICON_CONTENT_COPY, "Copy the picture (Ctrl+C)").clicked() {
+            self.copy(ui);
         }
         if icon_button(ui, ICON_LINK, "Copy the file's path").clicked()
             && let Ok(path) = picture.path(&*runs.host)
@@ -178,14 +212,12 @@ impl Viewer {
         }
     }
 
-    fn look_buttons(&mut self, ui: &mut Ui, theme: &Theme) {
+    fn look_buttons(&mut self, ui: &mut Ui, theme: &Theme, runs: &Runs) {
         let several = self.pictures.len() > 1;
         ui.add_enabled_ui(several, |ui| {
-            if icon_toggle(ui, self.before.is_some(), ICON_COMPARE, "Compare with another picture")
-                .clicked()
-            {
-                let other = if self.at + 1 < self.pictures.len() { self.at + 1 } else { 0 };
-                self.before = if self.before.is_some() { None } else { Some(other) };
+            let on = self.before.is_some();
+            if icon_toggle(ui, on, ICON_COMPARE, "Compare with another picture (C)").clicked() {
+                self.turn_compare(runs);
             }
         });
         if icon_button(ui, ICON_FIT_SCREEN, "Show all of it (.)").clicked() {
@@ -204,9 +236,6 @@ impl Viewer {
 
     /// All pictures, small; while comparing, a click chooses what was before.
     fn strip(&mut self, ui: &mut Ui, theme: &Theme, runs: &Runs) {
-        if self.pictures.len() < 2 {
-            return;
-        }
         if self.before.is_some() {
             ui.label(RichText::new("Click the picture to compare with").small().color(theme.dim));
         }
@@ -264,6 +293,15 @@ impl Viewer {
             values(ui, theme, view.rect, [x, y], pixels.get_pixel(x, y).0, before);
         }
     }
+}
+
+/// What the run before made in the place of a picture.
+fn previous(picture: &Picture, runs: &Runs) -> Option<Picture> {
+    let at = runs.all().iter().rposition(|run| run.pictures.contains(picture))?;
+    let run = &runs.all()[at];
+    let place = run.pictures.iter().position(|other| other == picture)?;
+    let mut earlier = runs.all()[..at].iter().rev().filter(|other| other.tab == run.tab);
+    earlier.find_map(|other| other.pictures.get(place).filter(|old| *old != picture)).cloned()
 }
 
 impl Full {

@@ -1,7 +1,7 @@
 //! Widgets on nodes, found by their names as a screen reader finds them.
 
 use super::*;
-use crate::{doc::widgets, runs::tests::Played, session::Event as Told};
+use crate::{doc::widgets, runs::tests::Played};
 use egui::{Event, Key, Modifiers, accesskit::Role};
 use egui_kittest::{
     Harness,
@@ -53,7 +53,7 @@ impl Desk {
         for file in files {
             let path = host.0.path().join(file);
             match file.rsplit_once('.') {
-                Some((_, "png")) => picture().save(path).unwrap(),
+                Some((_, "png")) => gradient().save(path).unwrap(),
                 _ => std::fs::write(path, "x").unwrap(),
             }
         }
@@ -142,7 +142,7 @@ impl Desk {
     }
 }
 
-pub(super) fn picture() -> image::RgbImage {
+fn gradient() -> image::RgbImage {
     image::RgbImage::from_fn(320, 200, |x, y| image::Rgb([x as u8, y as u8, 120]))
 }
 
@@ -273,7 +273,7 @@ fn a_picture_below_the_input_folder_is_not_wrong() {
     let mut desk = Desk::with(&nodes, &[]);
     let folder = desk.host.folder("input").unwrap().join("clipspace");
     std::fs::create_dir(&folder).unwrap();
-    picture().save(folder.join("a-mask-1.png")).unwrap();
+    gradient().save(folder.join("a-mask-1.png")).unwrap();
     desk.harness.state_mut().catalog.refresh();
     desk.harness.run_steps(2);
     assert_eq!(desk.harness.get_by_label("Load Image: image").accesskit_node().description(), None);
@@ -293,73 +293,6 @@ fn a_fed_widget_tells_where_its_value_comes_from() {
     let from = desk.harness.get_by_label_contains("KSampler: steps, from ");
     assert_eq!(from.accesskit_node().role(), Role::Label);
     desk.look("fed");
-}
-
-#[test]
-fn a_frame_is_dragged_around_the_picture_upstream_and_is_one_step() {
-    let nodes = [("LoadImage", json!({"image": "a.png"})), ("ImagePadForOutpaint", json!({}))];
-    let mut desk = Desk::with(&nodes, &["input/a.png"]);
-    let frame = "Pad Image for Outpainting: Drag the frame";
-    desk.click(frame);
-    assert!(desk.harness.state().overlay.is_none(), "there is no picture yet");
-    desk.harness.state_mut().tab_mut().history.edit("test", |doc| doc.connect((1, 0), (2, 0)));
-    desk.harness.run_steps(2);
-    desk.click(frame);
-    desk.wait(|harness| harness.query_by_label("Bottom right corner").is_some());
-    let start = desk.harness.get_by_label("Bottom right corner").rect().center();
-    desk.harness.drag_at(start);
-    desk.harness.step();
-    for part in [0.5, 1.0] {
-        desk.harness.hover_at(start + vec2(200.0, 120.0) * part);
-        desk.harness.step();
-    }
-    desk.look("outpaint");
-    desk.harness.drop_at(start + vec2(200.0, 120.0));
-    desk.harness.run_steps(3);
-    desk.click("Use this frame");
-    assert!(desk.harness.state().overlay.is_none());
-    let right = desk.value(2, "right").as_u64().unwrap();
-    let bottom = desk.value(2, "bottom").as_u64().unwrap();
-    assert!(
-        right > 0 && right.is_multiple_of(8) && bottom > 0 && bottom < right,
-        "{right} {bottom}"
-    );
-    assert_eq!(desk.value(2, "left"), json!(0));
-    desk.harness.state_mut().undo();
-    assert_eq!([desk.value(2, "right"), desk.value(2, "bottom")], [json!(0), json!(0)]);
-}
-
-#[test]
-fn a_mask_on_what_a_node_shows_comes_back_in_a_new_loader() {
-    let mut desk = Desk::with(&[("PreviewImage", json!({}))], &["temp/p.png"]);
-    let app = desk.harness.state_mut();
-    let order = runs::Order { tab: app.tab().number, ..runs::Order::default() };
-    app.runs.submit(order, false);
-    let job = *desk.session.waiting().first().unwrap();
-    let ui = json!({"images": [{"filename": "p.png", "subfolder": "", "type": "temp"}]});
-    desk.session.tell(Told::Started(job));
-    desk.session.tell(crate::runs::tests::ran(job, "1", &ui));
-    desk.wait(|harness| harness.state().runs.node(1).is_some_and(|state| !state.images.is_empty()));
-    desk.harness.state_mut().edit_mask(1);
-    desk.wait(|harness| harness.query_by_label("Picture with mask").is_some());
-    desk.wait(|harness| {
-        harness.get_by_label("Use this mask").accesskit_node().is_disabled().eq(&false)
-    });
-    let middle = desk.harness.get_by_label("Picture with mask").rect().center();
-    desk.harness.drag_at(middle);
-    desk.harness.step();
-    desk.harness.hover_at(middle + vec2(60.0, 0.0));
-    desk.harness.step();
-    desk.harness.drop_at(middle + vec2(60.0, 0.0));
-    desk.harness.run_steps(2);
-    desk.harness.get_by_label("Use this mask").click();
-    desk.wait(|harness| harness.state().overlay.is_none());
-    assert_eq!(desk.value(2, "image"), json!("clipspace/p-mask-1.png"));
-    let masked = crate::pictures::Picture::input("clipspace/p-mask-1.png");
-    let pixels = masked.read(&*desk.host).unwrap();
-    assert_eq!(pixels.get_pixel(160, 100).0, [160, 100, 120, 0], "colours stay under the mask");
-    assert_eq!(pixels.get_pixel(0, 0).0[3], 255);
-    assert_eq!(desk.harness.state().tab().canvas.selection, BTreeSet::from([2]));
 }
 
 #[test]
@@ -394,4 +327,44 @@ fn markdown_is_shown_as_it_means_and_typed_after_a_double_click() {
     assert_eq!(paper.accesskit_node().role(), Role::Document);
     desk.harness.state_mut().undo();
     assert_eq!(values(&desk), json!([text]));
+}
+
+#[test]
+fn a_colour_is_typed_as_digits_and_kept_as_the_number_that_it_was() {
+    let mut desk = Desk::with(&[], &[]);
+    let graph = json!({"links": [], "nodes": [{"id": 1, "type": "EmptyImage", "pos": [0, 0],
+        "size": [270, 130], "mode": 0, "inputs": [],
+        "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": null}],
+        "widgets_values": [512, 512, 1, 0x003f_789e]}]});
+    desk.harness.state_mut().open_json("colour", &graph).unwrap();
+    desk.harness.run_steps(3);
+    desk.look("colour");
+    desk.harness.get_by_label("EmptyImage: color: picker");
+    desk.focus("EmptyImage: color");
+    desk.press(Modifiers::COMMAND, Key::A);
+    desk.write("#ff8000");
+    desk.press(Modifiers::NONE, Key::Enter);
+    assert_eq!(desk.value(1, "color"), json!(0x00ff_8000));
+}
+
+#[test]
+fn a_seed_does_after_each_run_what_its_menu_says() {
+    let mut desk = Desk::with(&[("KSampler", json!({"seed": 7}))], &[]);
+    let after_a_run = |desk: &mut Desk| {
+        desk.harness.state_mut().queue(false, &[]);
+        desk.harness.run_steps(2);
+        desk.value(1, "seed").as_u64().unwrap()
+    };
+    for (choice, next) in
+        [("One more after each run", 8), ("One less after each run", 7), ("Stays", 7)]
+    {
+        desk.click("KSampler: seed: what becomes of it after each run");
+        desk.harness.get_by_label_contains(choice).click();
+        desk.harness.run_steps(3);
+        assert_eq!(after_a_run(&mut desk), next, "{choice}");
+    }
+    desk.click("KSampler: seed: what becomes of it after each run");
+    desk.harness.get_by_label_contains("Random after each run").click();
+    desk.harness.run_steps(3);
+    assert_ne!(after_a_run(&mut desk), 7);
 }

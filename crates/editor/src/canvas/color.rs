@@ -4,18 +4,25 @@ use super::{
     brush::{Brush, hex},
     widgets::{Field, Told, Wish},
 };
-use crate::theme::ROW;
+use crate::{bar, theme::ROW};
 use egui::{Color32, Ui, color_picker::color_edit_button_srgb, vec2};
 use graph::Json;
 use serde_json::json;
 
 impl Field<'_> {
-    /// Whether the value is a colour: by its type, its look, or by name and digits.
+    /// Whether the value is a colour: by its type, its look, or its name, as classes of which no more is
+    /// known have only that.
     pub fn is_color(&self, ty: &str) -> bool {
         let look = self.options.and_then(|options| options.get("display"));
-        let named = || self.widget.name.contains("color") || self.widget.name.contains("colour");
+        let name = &self.widget.name;
+        let named = || ["color", "colour"].iter().any(|word| name.ends_with(word));
         let digits = || self.widget.value.as_str().and_then(hex).is_some();
-        ty == "COLOR" || look == Some(&json!("color")) || (ty == "STRING" && named() && digits())
+        match ty {
+            "COLOR" => true,
+            "STRING" => look == Some(&json!("color")) || named() && digits(),
+            "INT" => look == Some(&json!("color")) || named(),
+            _ => false,
+        }
     }
 
     pub fn color(&self, ui: &mut Ui, brush: &Brush) -> Told {
@@ -25,10 +32,10 @@ impl Field<'_> {
         ui.spacing_mut().interact_size = vec2(ROW * 1.6, ROW - 8.0) * brush.zoom;
         ui.add_space(4.0 * brush.zoom);
         let picker = color_edit_button_srgb(ui, &mut new);
-        let name = format!("{}: picker", self.name);
-        ui.ctx().accesskit_node_builder(picker.id, |node| node.set_label(name));
+        bar::name(&picker, &format!("{}: picker", self.name));
         let whole = self.widget.value.is_number();
-        let mut told = self.typed(ui, brush, |text| {
+        let digits = write(old, false);
+        let mut told = self.typed(ui, brush, digits.as_str().unwrap_or_default(), |text| {
             let [r, g, b, _] =
                 hex(&format!("#{}", text.trim().trim_start_matches('#')))?.to_array();
             Some(write([r, g, b], whole))

@@ -5,12 +5,14 @@ use super::{
     brush::{Brush, Line},
 };
 use crate::{
+    catalog::Catalog,
     doc::{self, Doc, Node},
     pictures::Picture,
     thumbnails::Thumbnail,
 };
 use egui::{Align2, Color32, Pos2, Rect, TextureHandle, Vec2, pos2, vec2};
 use egui_material_icons::icons;
+use graph::NodeType;
 
 /// What stands in a node's place for pictures.
 #[derive(Default)]
@@ -25,20 +27,25 @@ pub struct Images {
 /// Height of the words below pictures, in canvas units.
 const CAPTION: f32 = 16.0;
 
-/// Whether a node has a place for pictures.
+/// Whether a node shows pictures now, or has a place for them.
 pub fn any(node: &Node, cx: &CanvasContext) -> bool {
     let made = || cx.runs.node(node.id).is_some_and(|state| !state.images.is_empty());
-    let ty = cx.catalog.get(&node.class);
-    let will = || ty.is_some_and(|ty| ty.output_node && ty.inputs.iter().any(|i| i.ty == "IMAGE"));
-    // Where there is room, the picture is awaited.
-    cx.catalog.picture_input(&node.class).is_some() || made() || node.size[1] >= ROOM && will()
+    has_place(node, cx.catalog) || made()
+}
+
+/// Whether a node has a place for pictures before there are any: it loads one, or has room for those that
+/// it will make.
+pub fn has_place(node: &Node, catalog: &Catalog) -> bool {
+    let takes = |ty: &NodeType| ty.inputs.iter().any(|input| input.ty == "IMAGE");
+    let makes = || catalog.get(&node.class).is_some_and(|ty| ty.output_node && takes(ty));
+    catalog.picture_input(&node.class).is_some() || node.size[1] >= ROOM && makes()
 }
 
 /// The height from which on a node has room for a picture.
 const ROOM: f32 = 200.0;
 
 /// The picture of the input folder that a node loads.
-pub fn loaded(doc: &Doc, node: &Node, catalog: &crate::catalog::Catalog) -> Option<Picture> {
+pub fn loaded(doc: &Doc, node: &Node, catalog: &Catalog) -> Option<Picture> {
     let input = catalog.picture_input(&node.class)?;
     let all = doc::widgets(doc, node.id, &catalog.contract);
     let widget = all.into_iter().find(|widget| widget.name == input && !widget.linked)?;

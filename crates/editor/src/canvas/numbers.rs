@@ -111,7 +111,8 @@ impl Field<'_> {
             wish = Some(Wish::Value(json!(random())));
         }
         let range = self.range();
-        let mut typed = self.typed(ui, brush, |text| seed(text, &range).map(|seed| json!(seed)));
+        let mut typed =
+            self.typed(ui, brush, &self.shown(), |text| seed(text, &range).map(|seed| json!(seed)));
         typed.wish = wish.or(typed.wish);
         typed
     }
@@ -128,7 +129,7 @@ const CONTROLS: &[(Control, &str)] = &[
     (Control::Fixed, "Stays"),
     (Control::Randomize, "Random after each run"),
     (Control::Increment, "One more after each run"),
-    (Control::IncrementWrap, "One more after each run, from the last to the first"),
+    (Control::IncrementWrap, "Counts up, and begins again after the last"),
     (Control::Decrement, "One less after each run"),
 ];
 

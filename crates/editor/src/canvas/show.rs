@@ -16,11 +16,11 @@ use super::{
 use crate::{
     catalog::PICTURES,
     doc::{self, File, History, Id, Node, Widget},
-    theme::TEXT,
+    theme::{TEXT, Theme},
 };
 use egui::{
-    Color32, FontId, Rect, Response, Sense, Stroke, Style, TextStyle, Ui, Vec2, accesskit::Role,
-    vec2,
+    Color32, FontId, Rect, Response, RichText, Sense, Stroke, Style, TextStyle, Ui, Vec2,
+    accesskit::Role, vec2,
 };
 use std::{
     collections::BTreeSet,
@@ -63,7 +63,7 @@ impl Canvas {
             self.hold_focus(&body, placed.id, shown);
             shown.response = shown.response.union(body);
             look.paint(brush, &self.sockets(placed.id));
-            self.name_sockets(ui, brush, &look);
+            self.name_sockets(ui, brush, &look, cx);
             match placed.layout.kind {
                 Kind::Note => super::notes::show(ui, brush, &look, &self.markdown, shown),
                 Kind::Plain => self.show_widgets(ui, brush, history.file(), &look, cx, shown),
@@ -123,7 +123,7 @@ impl Canvas {
         Sockets { dragging, linked: Box::new(linked), lit: Box::new(lit) }
     }
 
-    fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {
+    fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look, cx: &CanvasContext) {
         for (socket, at) in look.placed.sockets() {
             let side = if socket.output { &look.node.outputs } else { &look.node.inputs };
             let place =
@@ -131,9 +131,18 @@ impl Canvas {
             let id = ui.scope_id().with(("socket", socket));
             let response = ui.interact(place, id, Sense::hover());
             let what = if socket.output { "output" } else { "input" };
-            let slot = side.get(socket.slot).map_or("new", slot_label);
-            let name = || format!("{}: {slot} ({what})", look.title);
+            let slot = side.get(socket.slot);
+            let label = slot.map_or("new", slot_label);
+            let name = || format!("{}: {label} ({what})", look.title);
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Unknown, true, name()));
+            let ty = cx.catalog.get(&look.node.class);
+            let ty = ty.filter(|_| !socket.output);
+            response.on_hover_ui(|ui| {
+                if let Some(slot) = slot {
+                    let input = ty.and_then(|ty| ty.input(&slot.name));
+                    explain(ui, cx.theme, slot, input.map_or("", |input| input.doc));
+                }
+            });
             if self.hover == super::scene::Hit::Socket(socket) {
                 brush.painter.circle_stroke(
                     place.center(),
@@ -253,6 +262,18 @@ fn source(file: &File, node: &Node, widget: &str, cx: &CanvasContext) -> Option<
     let slot = node.inputs.iter().position(stands_for)?;
     let link = doc.links.values().find(|link| link.to == node.id && link.to_slot == slot)?;
     doc.node(link.from).map(|from| levels::title(from, file.subgraph_name(from.id), cx.catalog))
+}
+
+/// What a socket takes or gives.
+fn explain(ui: &mut Ui, theme: &Theme, slot: &doc::Slot, words: &str) {
+    ui.set_max_width(280.0);
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(slot_label(slot)).strong());
+        ui.label(RichText::new(&slot.ty).small().color(theme.socket(&slot.ty)));
+    });
+    if !words.is_empty() {
+        ui.label(words);
+    }
 }
 
 /// egui's style at the zoom, with widgets that have no frames: the canvas paints those.

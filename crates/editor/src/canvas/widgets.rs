@@ -114,8 +114,20 @@ impl Field<'_> {
         }
     }
 
+    /// `min`, `max`, `step`, `round`: as this program's class has it, or as is known of others.
     pub fn option(&self, key: &str) -> Option<f64> {
-        self.options?.get(key)?.as_f64()
+        self.limit(key)?.as_f64()
+    }
+
+    pub fn limit(&self, key: &str) -> Option<&Json> {
+        let known = self.widget.spec.as_ref().and_then(|spec| match key {
+            "min" => Some(&spec.limits[0]),
+            "max" => Some(&spec.limits[1]),
+            "step" => Some(&spec.step),
+            _ => None,
+        });
+        let own = self.options.and_then(|options| options.get(key));
+        own.or(known).filter(|limit| !limit.is_null())
     }
 
     fn paint_box(&self, brush: &Brush, rect: Rect) {
@@ -196,11 +208,17 @@ impl Field<'_> {
     }
 
     /// A line of text; what cannot be read as a value changes nothing.
-    pub fn typed(&self, ui: &mut Ui, brush: &Brush, read: impl Fn(&str) -> Option<Json>) -> Told {
+    pub fn typed(
+        &self,
+        ui: &mut Ui,
+        brush: &Brush,
+        shown: &str,
+        read: impl Fn(&str) -> Option<Json>,
+    ) -> Told {
         let id = self.id.with("text");
         let focused = ui.memory(|m| m.has_focus(id));
         let draft = ui.data(|d| d.get_temp::<String>(id)).filter(|_| focused);
-        let mut text = draft.unwrap_or_else(|| self.shown());
+        let mut text = draft.unwrap_or_else(|| shown.to_owned());
         let label = (self.label.chars().count() as f32 * 7.5 + 16.0).min(self.rect.width() * 0.5);
         let width = ui.available_width() - label * brush.zoom;
         let margin = egui::Margin::symmetric((GAP * brush.zoom) as i8, 0);
@@ -224,7 +242,7 @@ impl Field<'_> {
 
     fn line(&self, ui: &mut Ui, brush: &Brush) -> Told {
         self.paint_label(brush);
-        self.typed(ui, brush, |text| Some(json!(text)))
+        self.typed(ui, brush, &self.shown(), |text| Some(json!(text)))
     }
 
     fn toggle(&self, ui: &mut Ui, brush: &Brush, rect: Rect) -> Told {

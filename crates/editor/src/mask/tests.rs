@@ -1,8 +1,11 @@
 //! The mask editor as a person uses it, and the file that it writes.
 
-use super::*;
+use super::{file::write, *};
+use crate::brush::Mask;
 use crate::runs::tests::folders;
+use egui::Pos2;
 use egui_kittest::{Harness, kittest::Queryable};
+use image::{RgbImage, RgbaImage};
 
 #[test]
 fn the_new_file_has_the_mask_as_alpha_and_every_colour_of_the_old() {
@@ -23,17 +26,16 @@ fn the_new_file_has_the_mask_as_alpha_and_every_colour_of_the_old() {
     }
 }
 
-#[test]
-fn a_stroke_is_painted_undone_and_saved() {
+/// The editor, once it was drawn, and what it asked for.
+type Shown = (Option<MaskEditor>, Option<Event>);
+
+/// The editor over a picture.
+fn over(pixels: &RgbImage) -> Harness<'static, Shown> {
     let host = folders();
-    let path = host.folder("output").unwrap().join("a.png");
-    image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([x as u8, y as u8, 160]))
-        .save(path)
-        .unwrap();
+    pixels.save(host.folder("output").unwrap().join("a.png")).unwrap();
     let picture =
         Picture { folder: "output".into(), subfolder: String::new(), filename: "a.png".into() };
-    let mut state = (None, None);
-    let ui = move |ui: &mut Ui, (editor, event): &mut (Option<MaskEditor>, Option<Event>)| {
+    let ui = move |ui: &mut Ui, (editor, event): &mut Shown| {
         let new = || MaskEditor::new(picture.clone(), host.clone(), ui.ctx());
         *event = editor.get_or_insert_with(new).ui(ui, &Theme::dark()).or(event.take());
     };
@@ -42,15 +44,23 @@ fn a_stroke_is_painted_undone_and_saved() {
         Theme::dark().apply(ctx);
     };
     let builder = Harness::builder().with_size(vec2(1000.0, 640.0)).wgpu();
-    let mut harness =
-        builder.with_context_setup(setup).build_ui_state(ui, std::mem::take(&mut state));
-    let painted = |harness: &Harness<(Option<MaskEditor>, Option<Event>)>| match &harness.state().0
-    {
+    builder.with_context_setup(setup).build_ui_state(ui, Shown::default())
+}
+
+/// How many pixels have some mask.
+fn painted(harness: &Harness<Shown>) -> Option<usize> {
+    match &harness.state().0 {
         Some(MaskEditor { stage: Stage::Open(canvas), .. }) => {
             Some(canvas.mask.values.iter().filter(|value| **value > 0).count())
         }
         _ => None,
-    };
+    }
+}
+
+#[test]
+fn a_stroke_is_painted_undone_and_saved() {
+    let picture = RgbImage::from_fn(300, 200, |x, y| image::Rgb([x as u8, y as u8, 160]));
+    let mut harness = over(&picture);
     wait(&mut harness, |harness| painted(harness).is_some());
     let view = harness.get_by_label("Picture with mask").rect();
     harness.drag_at(view.center());
@@ -72,6 +82,73 @@ fn a_stroke_is_painted_undone_and_saved() {
     harness.get_by_label("Use this mask").click();
     wait(&mut harness, |harness| harness.state().1.is_some());
     assert_eq!(harness.state().1, Some(Event::Done("clipspace/a-mask-1.png".into())));
+}
+
+#[test]
+fn a_stroke_within_one_frame_is_whole_and_a_pen_draws_as_hard_as_it_is_pressed() {
+    use egui::{Event, TouchDeviceId, TouchId, TouchPhase};
+    let (mut widths, event) = (Vec::new(), |at: Pos2, pressed| Event::PointerButton {
+        pos: at,
+        button: egui::PointerButton::Primary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    });
+    for force in [None, Some(0.25)] {
+        let mut harness = over(&RgbImage::from_pixel(400, 300, image::Rgb([90, 90, 90])));
+        wait(&mut harness, |harness| painted(harness).is_some());
+        let view = harness.get_by_label("Picture with mask").rect();
+        let [from, to] = [-100.0, 100.0].map(|x| view.center() + vec2(x, 0.0));
+        let touch = |pos| Event::Touch {
+            device_id: TouchDeviceId(1),
+            id: TouchId(1),
+            phase: TouchPhase::Move,
+            pos,
+            force,
+        };
+        let pen = |pos| force.map(|_| touch(pos));
+        harness.hover_at(from);
+        harness.step();
+        let stroke = [(pen(from), event(from, true)), (pen(to), Event::PointerMoved(to))];
+        for (touch, event) in stroke.into_iter().chain([(pen(to), event(to, false))]) {
+            harness.input_mut().events.extend(touch.into_iter().chain([event]));
+        }
+        harness.run_ok();
+        let Some(MaskEditor { stage: Stage::Open(canvas), lens, .. }) = &harness.state().0 else {
+            unreachable!("it is open")
+        };
+        let column = lens.to_pixel(view, view.center()).x as usize;
+        let rows = canvas.mask.values.chunks(canvas.mask.width);
+        widths.push(rows.filter(|row| row[column] > 127).count());
+        assert!(canvas.undo.can_undo());
+    }
+    assert!(widths[0] > 10 && widths[1] > 1 && widths[1] * 2 < widths[0], "{widths:?}");
+}
+
+#[test]
+fn the_other_button_drags_the_size_of_the_brush_and_paints_nothing() {
+    let mut harness = over(&RgbImage::from_pixel(400, 300, image::Rgb([90, 90, 90])));
+    wait(&mut harness, |harness| painted(harness).is_some());
+    let radius = |harness: &Harness<Shown>| harness.state().0.as_ref().unwrap().brush.radius;
+    let (before, middle) =
+        (radius(&harness), harness.get_by_label("Picture with mask").rect().center());
+    let press = |pos, pressed| egui::Event::PointerButton {
+        pos,
+        button: PointerButton::Secondary,
+        pressed,
+        modifiers: Modifiers::NONE,
+    };
+    harness.hover_at(middle);
+    harness.step();
+    harness.event(press(middle, true));
+    harness.step();
+    for x in [10.0, 40.0] {
+        harness.hover_at(middle + vec2(x, 0.0));
+        harness.step();
+    }
+    harness.event(press(middle + vec2(40.0, 0.0), false));
+    harness.run_ok();
+    assert!(radius(&harness) > before + 5.0, "{} after {before}", radius(&harness));
+    assert_eq!(painted(&harness), Some(0));
 }
 
 /// Steps until `done`; a test that waits longer than a minute has failed.

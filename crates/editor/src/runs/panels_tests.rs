@@ -179,7 +179,7 @@ fn viewer(shown: &mut Shown, ui: &mut egui::Ui, theme: &Theme) {
     let runs = &shown.runs;
     let first = &runs.all()[0].pictures[0];
     let other = Picture { filename: "b.png".into(), ..first.clone() };
-    let new = || Viewer::new(vec![first.clone(), other], 0, runs);
+    let new = || Viewer::new(vec![first.clone(), other], 0, &[], runs);
     if let Some(event) = shown.viewer.get_or_insert_with(new).ui(ui, theme, runs) {
         assert_eq!(event, crate::viewer::Event::EditMask(first.clone()));
     }
@@ -195,12 +195,12 @@ fn the_viewer_shows_compares_and_leads_to_the_mask_editor() {
     image::RgbImage::from_fn(300, 200, |x, y| image::Rgb([y as u8, 90, x as u8]))
         .save(path)
         .unwrap();
-    harness.get_by_label("Compare with another picture").click();
+    harness.get_by_label("Compare with another picture (C)").click();
     for _ in 0..50 {
         harness.step();
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
-    harness.get_by_label_contains("1 of 2, 300 x 200");
+    harness.get_by_label_contains("1 of 2, 300 × 200");
     harness.get_by_label("Before and after");
     look(&mut harness, "viewer");
     harness.get_by_label("Edit the mask").click();
