@@ -1,5 +1,7 @@
 //! The window under the hands of a person, without a screen.
 
+mod frames;
+
 use super::*;
 use crate::{
     actions::ACTIONS,

@@ -5,6 +5,8 @@
 //! so that a snapshot for undo costs a list of pointers.
 
 mod border;
+#[cfg(test)]
+mod check;
 mod edit;
 mod history;
 mod json;

@@ -1,0 +1,75 @@
+//! What a frame of the window costs with large graphs: `cargo run -p editor --example canvas_bench`.
+//!
+//! Thread CPU time of one frame at 1600x1000, layout and tessellation, without the rasteriser. It is given
+//! for the thread, not by the clock, so that other programs do not count.
+
+mod shared;
+
+use egui::{PointerButton, pos2};
+use shared::{
+    graph::large,
+    stage::{Cost, Stage, Still},
+};
+use std::time::Duration;
+
+const FRAMES: usize = 120;
+
+fn main() -> anyhow::Result<()> {
+    println!(
+        "{:>7} {:>7}  {:<22} {:>9} {:>9} {:>9} {:>9}",
+        "nodes", "links", "", "layout", "tessell.", "median", "95 %"
+    );
+    for nodes in [100, 1000, 10_000] {
+        let mut stage = Stage::new(Box::new(Still));
+        let json = large(&stage.app.catalog, nodes, 2 * nodes, 1);
+        stage.app.open_json("bench", &json)?;
+        stage.settle();
+        for (what, costs) in measured(&mut stage) {
+            row(&stage, what, costs);
+        }
+    }
+    Ok(())
+}
+
+/// What people do with a canvas, and the cost of each frame of it.
+fn measured(stage: &mut Stage) -> Vec<(&'static str, Vec<Cost>)> {
+    let middle = pos2(700.0, 500.0);
+    let far = stage.drag(middle, PointerButton::Middle, FRAMES);
+    let node = stage.app.tab().history.doc().nodes().nth(37).map(|n| n.id).expect("there are more");
+    stage.app.tab_mut().canvas.scroll_to(node);
+    let zoom = |stage: &mut Stage, to: f32| {
+        while (stage.app.tab().canvas.view.zoom() - to).abs() > 0.07 {
+            let step = if stage.app.tab().canvas.view.zoom() < to { 1 } else { -1 };
+            stage.app.tab_mut().canvas.zoom_by(step);
+        }
+        stage.settle();
+    };
+    zoom(stage, 1.0);
+    let near = stage.drag(middle, PointerButton::Middle, FRAMES);
+    zoom(stage, 0.5);
+    let half = stage.drag(middle, PointerButton::Middle, FRAMES);
+    zoom(stage, 1.0);
+    let moved = stage.drag(middle, PointerButton::Primary, FRAMES);
+    vec![
+        ("pan, fitted", far),
+        ("pan, zoom 1", near),
+        ("pan, zoom 0.5", half),
+        ("drag, zoom 1", moved),
+    ]
+}
+
+fn row(stage: &Stage, what: &str, mut costs: Vec<Cost>) {
+    let doc = stage.app.tab().history.doc();
+    costs.sort_by_key(|cost| cost.sum());
+    let ms = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1e3);
+    let (median, slow) = (costs[costs.len() / 2], costs[costs.len() * 95 / 100]);
+    println!(
+        "{:>7} {:>7}  {what:<22} {:>9} {:>9} {:>9} {:>9}",
+        doc.nodes().len(),
+        doc.links.len(),
+        ms(median.layout),
+        ms(median.tessellation),
+        ms(median.sum()),
+        ms(slow.sum())
+    );
+}
