@@ -70,7 +70,7 @@ impl Look<'_> {
         self.state.is_some_and(|s| s.error.is_some() || !s.problems.is_empty())
     }
 
-    fn outline(&self, brush: &Brush) -> (f32, Color32) {
+    pub fn outline(&self, brush: &Brush) -> (f32, Color32) {
         let theme = brush.theme;
         if self.failed() {
             (2.0, theme.error)
@@ -107,10 +107,8 @@ impl Look<'_> {
         let (title, body) = self.colors(brush);
         let frame = brush.view.rect_to_screen(self.placed.rect());
         let radius = corner(brush);
-        if brush.zoom > 0.3 {
-            let shadow = frame.translate(vec2(0.0, 2.0 * brush.zoom));
-            brush.painter.rect_filled(shadow, radius, Color32::from_black_alpha(40));
-        }
+        let shadow = frame.translate(vec2(0.0, 2.0 * brush.zoom));
+        brush.painter.rect_filled(shadow, radius, Color32::from_black_alpha(40));
         brush.painter.rect_filled(frame, radius, body);
         let bar = brush.view.rect_to_screen(self.bar());
         let open = self.placed.layout.body.y > 0.0;
@@ -121,7 +119,7 @@ impl Look<'_> {
         brush.painter.rect_stroke(frame, radius, Stroke::new(width, color), StrokeKind::Outside);
     }
 
-    fn bar(&self) -> Rect {
+    pub fn bar(&self) -> Rect {
         let frame = self.placed.rect();
         Rect::from_min_size(frame.min, vec2(frame.width(), self.placed.layout.title))
     }
