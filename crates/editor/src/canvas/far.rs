@@ -5,22 +5,24 @@ use super::{
     brush::{Brush, Line},
     links::Curve,
     nodes::Look,
-    scene::{Hit, Placed},
+    scene::{Hit, Placed, Wire},
 };
-use crate::doc::{Doc, History};
 use egui::{Align2, Mesh, Pos2, Rect, Vec2, emath::GuiRounding as _, pos2};
 
 /// Below this zoom round corners and shadows cannot be seen.
 const FLAT: f32 = 0.3;
 
 impl Canvas {
-    pub(super) fn paint_links(&self, brush: &Brush, doc: &Doc) {
+    pub(super) fn paint_links(&self, brush: &Brush) {
         let drawn = self.drawn();
         let lifted = self.lifted();
         let dragging =
             lifted.is_some() || matches!(self.gesture, super::gestures::Gesture::Link(_));
-        for (id, curve) in self.scene.links.iter().filter(|(_, c)| c.bounds().intersects(drawn)) {
-            let Some(link) = doc.links.get(id).filter(|_| lifted != Some(*id)) else { continue };
+        for wire in self.scene.links.iter().filter(|wire| wire.bounds.intersects(drawn)) {
+            let Wire { id, link, curve, .. } = wire;
+            if lifted == Some(*id) {
+                continue;
+            }
             let hovered =
                 matches!(self.hover, Hit::Link(h) | Hit::Middle(h) if h == *id) && !dragging;
             let chosen = self.selection.contains(&link.from) || self.selection.contains(&link.to);
@@ -39,10 +41,10 @@ impl Canvas {
         }
     }
 
-    pub(super) fn paint_far(&self, brush: &Brush, history: &History, cx: &CanvasContext) {
+    pub(super) fn paint_far(&self, brush: &Brush, cx: &CanvasContext) {
         let drawn = self.drawn();
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
-            let Some(look) = self.look(history.doc(), placed, cx) else { continue };
+            let look = self.look(placed, cx);
             let brush = &brush.faded(look.opacity());
             let mut flat = Mesh::default();
             if brush.zoom > FLAT {

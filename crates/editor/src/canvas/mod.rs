@@ -162,15 +162,8 @@ impl Canvas {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
         });
         self.navigate(&ui);
-        let pictures = history.doc().nodes().map(|n| n.id);
-        let pictures =
-            pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
-        self.scene.update(
-            history.doc(),
-            history.revision(),
-            &cx.catalog.contract,
-            pictures.collect(),
-        );
+        let (doc, contract) = (history.doc(), &cx.catalog.contract);
+        self.scene.update(doc, history.revision(), contract, cx.runs.with_pictures());
         self.selection.retain(|id| self.scene.get(*id).is_some());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
@@ -229,10 +222,10 @@ impl Canvas {
         let brush = Brush::new(ui.painter().clone(), cx.theme, &self.view);
         self.paint_grid(&brush);
         self.paint_groups(&brush, history.doc());
-        self.paint_links(&brush, history.doc());
+        self.paint_links(&brush);
         let mut shown = show::Shown::new(background);
         if self.view.overview() {
-            self.paint_far(&brush, history, cx);
+            self.paint_far(&brush, cx);
         } else {
             self.show_nodes(ui, &brush, history, cx, &mut shown);
         }

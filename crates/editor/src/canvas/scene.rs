@@ -7,14 +7,16 @@ use super::{
     links::Curve,
 };
 use crate::{
-    doc::{self, Doc, Id, LinkId},
+    doc::{self, Doc, Id, LinkId, Node, Widget},
     theme::TITLE,
 };
+use ahash::{AHasher, HashMap, HashSet};
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
 use graph::Contract;
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    cell::OnceCell,
+    collections::BTreeSet,
+    hash::{Hash as _, Hasher as _},
     sync::Arc,
 };
 
@@ -37,9 +39,21 @@ pub struct Socket {
 #[derive(Clone, Debug)]
 pub struct Placed {
     pub id: Id,
+    pub node: Arc<Node>,
     pub pos: Pos2,
     pub layout: Arc<Layout>,
     key: u64,
+    /// Made when the node is first seen.
+    widgets: OnceCell<Vec<Widget>>,
+}
+
+/// A link in its place.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    pub id: LinkId,
+    pub link: Arc<doc::Link>,
+    pub curve: Curve,
+    pub bounds: Rect,
 }
 
 /// What is under a point.
@@ -77,7 +91,7 @@ impl Hit {
 #[derive(Debug, Default)]
 pub struct Scene {
     pub nodes: Vec<Placed>,
-    pub links: Vec<(LinkId, Curve)>,
+    pub links: Vec<Wire>,
     pub groups: Vec<Rect>,
     /// Sockets that have a link.
     pub linked: HashSet<Socket>,
@@ -125,31 +139,44 @@ impl Scene {
         }
         let pictures = made_for.as_ref().map(|(_, p)| p.clone()).unwrap_or_default();
         self.made_for = made_for;
-        self.nodes = doc
-            .nodes()
-            .map(|node| self.placed(doc, node, contract, pictures.contains(&node.id)))
-            .collect();
-        self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
-        self.links = doc.links.iter().filter_map(|(id, l)| Some((*id, self.curve(l)?))).collect();
         let ends =
             |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
         self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
+        let placed = |node| self.placed(doc, node, contract, &pictures);
+        self.nodes = doc.shared_nodes().iter().map(placed).collect();
+        self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
+        self.links = doc.links.iter().filter_map(|(id, link)| self.wire(*id, link)).collect();
         self.groups = doc.groups.iter().map(|group| rect(group.bounding)).collect();
         let all = self.nodes.iter().map(Placed::rect).chain(self.groups.iter().copied());
         self.bounds = all.reduce(Rect::union);
     }
 
     /// The layout is kept while nothing that it depends on has changed.
-    fn placed(&self, doc: &Doc, node: &doc::Node, contract: &Contract, picture: bool) -> Placed {
+    fn placed(
+        &self,
+        doc: &Doc,
+        node: &Arc<Node>,
+        contract: &Contract,
+        pictures: &BTreeSet<Id>,
+    ) -> Placed {
+        let picture = pictures.contains(&node.id);
         let key = key(node, picture);
         let layout = match self.get(node.id).filter(|old| old.key == key) {
             Some(old) => old.layout.clone(),
-            None => {
-                let widgets = doc::widgets(doc, node.id, contract);
-                Arc::new(Layout::new(node, &widgets, picture))
-            }
+            None => Arc::new(Layout::new(node, &self.widgets_of(doc, node, contract), picture)),
         };
-        Placed { id: node.id, pos: Pos2::from(node.pos), layout, key }
+        let (id, pos) = (node.id, Pos2::from(node.pos));
+        Placed { id, node: node.clone(), pos, layout, key, widgets: OnceCell::new() }
+    }
+
+    fn widgets_of(&self, doc: &Doc, node: &Node, contract: &Contract) -> Vec<Widget> {
+        let fed = |slot| self.linked.contains(&socket(node.id, slot, false));
+        doc::widgets_of(doc, node, contract, fed)
+    }
+
+    /// The node's widgets, made once for each state of the document.
+    pub fn widgets<'a>(&self, doc: &Doc, placed: &'a Placed, contract: &Contract) -> &'a [Widget] {
+        placed.widgets.get_or_init(|| self.widgets_of(doc, &placed.node, contract))
     }
 
     pub fn get(&self, id: Id) -> Option<&Placed> {
@@ -160,10 +187,11 @@ impl Scene {
         self.get(socket.node)?.socket(socket.slot, socket.output)
     }
 
-    fn curve(&self, link: &doc::Link) -> Option<Curve> {
+    fn wire(&self, id: LinkId, link: &Arc<doc::Link>) -> Option<Wire> {
         let from = self.get(link.from)?.socket(link.from_slot, true)?;
         let to = self.get(link.to)?.socket(link.to_slot, false)?;
-        Some(Curve::new(from, to, 1.0))
+        let curve = Curve::new(from, to, 1.0);
+        Some(Wire { id, link: link.clone(), curve, bounds: curve.bounds() })
     }
 
     /// Around some nodes, or around everything.
@@ -184,9 +212,8 @@ impl Scene {
     }
 
     fn hit_link(&self, at: Pos2, zoom: f32) -> Option<Hit> {
-        let near =
-            |(_, curve): &&(LinkId, Curve)| curve.bounds().expand(MIDDLE / zoom).contains(at);
-        self.links.iter().rev().filter(near).find_map(|(id, curve)| {
+        let near = |wire: &&Wire| wire.bounds.expand(MIDDLE / zoom).contains(at);
+        self.links.iter().rev().filter(near).find_map(|Wire { id, curve, .. }| {
             if curve.middle().distance(at) < MIDDLE / zoom {
                 Some(Hit::Middle(*id))
             } else {
@@ -270,7 +297,7 @@ fn hit_node(node: &Placed, at: Pos2, zoom: f32) -> Option<Hit> {
 
 /// Of all that a node's layout depends on.
 fn key(node: &doc::Node, picture: bool) -> u64 {
-    let mut hash = DefaultHasher::new();
+    let mut hash = AHasher::default();
     let values = node.values.as_array().map(Vec::len);
     (&node.class, node.collapsed, picture, node.outputs.len(), values).hash(&mut hash);
     node.size.map(f32::to_bits).hash(&mut hash);

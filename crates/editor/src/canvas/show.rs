@@ -48,7 +48,7 @@ impl Canvas {
         ui.set_style(style(ui.style(), brush));
         let drawn = self.drawn();
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
-            let Some(look) = self.look(history.doc(), placed, cx) else { continue };
+            let look = self.look(placed, cx);
             let id = ui.scope_id().with(("node", placed.id));
             let frame = brush.view.rect_to_screen(placed.rect());
             let body = ui.interact(frame, id, Sense::click_and_drag());
@@ -65,22 +65,17 @@ impl Canvas {
         }
     }
 
-    pub(super) fn look<'a>(
-        &self,
-        doc: &'a Doc,
-        placed: &'a Placed,
-        cx: &CanvasContext<'a>,
-    ) -> Option<Look<'a>> {
-        let node = doc.node(placed.id)?;
+    pub(super) fn look<'a>(&self, placed: &'a Placed, cx: &CanvasContext<'a>) -> Look<'a> {
+        let node = &*placed.node;
         let own = doc::EDITORS_OWN.iter().any(|own| own.class == node.class) || node.is_border();
-        Some(Look {
+        Look {
             node,
             placed,
             state: cx.runs.node(placed.id),
             title: title(node, cx.catalog),
             known: own || cx.catalog.get(&node.class).is_some() || is_subgraph(node),
             selected: self.selection.contains(&placed.id),
-        })
+        }
     }
 
     /// How a node's sockets stand: linked or not, and lit unless a link in hand does not fit.
@@ -126,7 +121,7 @@ impl Canvas {
         if look.placed.layout.widgets.is_empty() {
             return;
         }
-        let widgets = doc::widgets(doc, look.node.id, &cx.catalog.contract);
+        let widgets = self.scene.widgets(doc, look.placed, &cx.catalog.contract);
         let brush = &brush.faded(look.opacity());
         ui.scope(|ui| {
             ui.multiply_opacity(look.opacity());

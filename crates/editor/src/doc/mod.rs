@@ -20,16 +20,14 @@ pub use edit::EDITORS_OWN;
 pub use graph::fits;
 pub use history::History;
 pub use levels::File;
-pub use widgets::{Control, Widget, widgets};
+pub use widgets::{Control, Widget, widgets, widgets_of};
 
 use crate::{
     doc::json::{Origin, Raw},
     theme,
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use ahash::HashMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A node's number in its graph.
 pub type Id = i64;
@@ -135,6 +133,11 @@ impl Doc {
     /// In drawing order.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Node> + ExactSizeIterator {
         self.nodes.iter().map(Arc::as_ref)
+    }
+
+    /// The same; one that has not changed since is the same one.
+    pub fn shared_nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
     }
 
     pub fn node(&self, id: Id) -> Option<&Node> {
