@@ -19,10 +19,14 @@ fn main() -> anyhow::Result<()> {
         "{:>7} {:>7}  {:<22} {:>9} {:>9} {:>9} {:>9}",
         "nodes", "links", "", "layout", "tessell.", "median", "95 %"
     );
-    for nodes in [1000] {
+    for nodes in [100, 1000, 10_000] {
         let mut stage = Stage::new(Box::new(Still));
         let json = large(&stage.app.catalog, nodes, 2 * nodes, 1);
+        let start = cpu_time::ThreadTime::now();
         stage.app.open_json("bench", &json)?;
+        let read = start.elapsed();
+        let first = stage.frame(Vec::new());
+        println!("{nodes:>7} nodes: read in {read:.1?}, first frame in {:.1?}", first.sum());
         stage.settle();
         for (what, costs) in measured(&mut stage) {
             row(&stage, what, costs);

@@ -1,7 +1,8 @@
 //! What the editor knows of each class of node: the program's own, with the names their lists offer now.
 
+use ahash::HashMap;
 use graph::{Contract, Host, NodeType};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// Everything that can be put into a graph.
 pub struct Catalog {
@@ -21,7 +22,7 @@ impl Catalog {
             contract: Contract::from_types(types),
             host,
             by_name: types.iter().map(|ty| (ty.name, ty)).collect(),
-            files: HashMap::new(),
+            files: HashMap::default(),
         };
         catalog.refresh();
         catalog

@@ -11,6 +11,8 @@ use egui::{Align2, Mesh, Pos2, Rect, Vec2, emath::GuiRounding as _, pos2};
 
 /// Below this zoom round corners and shadows cannot be seen.
 const FLAT: f32 = 0.3;
+/// Below this zoom sockets are smaller than a pixel and a half.
+const SOCKETS: f32 = 0.19;
 
 impl Canvas {
     pub(super) fn paint_links(&self, brush: &Brush) {
@@ -55,11 +57,14 @@ impl Canvas {
             self.far_sockets(brush, &look, &mut flat);
             brush.painter.add(flat);
             look.paint_pictures(brush);
-            far_title(brush, placed, &look.title);
+            far_title(brush, placed, look.title);
         }
     }
 
     fn far_sockets(&self, brush: &Brush, look: &Look, flat: &mut Mesh) {
+        if brush.zoom < SOCKETS {
+            return;
+        }
         let sockets = self.sockets(look.node.id);
         let side = 2.0 * (4.0 * brush.zoom).max(1.2);
         for (socket, at) in look.placed.sockets() {

@@ -19,7 +19,7 @@ pub struct Look<'a> {
     pub node: &'a Node,
     pub placed: &'a Placed,
     pub state: Option<&'a NodeState>,
-    pub title: String,
+    pub title: &'a str,
     /// Whether this program runs its class.
     pub known: bool,
     pub selected: bool,
@@ -32,9 +32,9 @@ pub struct Sockets<'a> {
 }
 
 /// What the title bar says: a person's title, else the class's own.
-pub fn title(node: &Node, catalog: &Catalog) -> String {
-    let own = || catalog.get(&node.class).map_or(node.class.clone(), |ty| ty.title.clone());
-    node.title.clone().filter(|t| !t.is_empty()).unwrap_or_else(own)
+pub fn title<'a>(node: &'a Node, catalog: &'a Catalog) -> &'a str {
+    let own = || catalog.get(&node.class).map_or(&node.class, |ty| &ty.title);
+    node.title.as_ref().filter(|t| !t.is_empty()).unwrap_or_else(own)
 }
 
 /// What is shown of a socket's name.
@@ -153,7 +153,7 @@ impl Look<'_> {
         let left = bar.left() + 24.0;
         brush.text(
             line(pos2(left, middle), Align2::LEFT_CENTER, theme.text, right - left),
-            &self.title,
+            self.title,
         );
     }
 

@@ -64,7 +64,10 @@ impl Canvas {
             Target::Node(id) => {
                 let placed = self.scene.get(id)?;
                 let bar = Rect::from_min_size(placed.rect().min, vec2(placed.layout.body.x, TITLE));
-                Some((bar.with_min_x(bar.left() + 20.0), super::title(doc.node(id)?, cx.catalog)))
+                Some((
+                    bar.with_min_x(bar.left() + 20.0),
+                    super::title(doc.node(id)?, cx.catalog).to_owned(),
+                ))
             }
             Target::Group(group) => {
                 let frame = *self.scene.groups.get(group)?;

@@ -42,6 +42,8 @@ pub struct Placed {
     pub node: Arc<Node>,
     pub pos: Pos2,
     pub layout: Arc<Layout>,
+    picture: bool,
+    /// Of all that the layout depends on.
     key: u64,
     /// Made when the node is first seen.
     widgets: OnceCell<Vec<Widget>>,
@@ -160,13 +162,15 @@ impl Scene {
         pictures: &BTreeSet<Id>,
     ) -> Placed {
         let picture = pictures.contains(&node.id);
-        let key = key(node, picture);
-        let layout = match self.get(node.id).filter(|old| old.key == key) {
+        let old = self.get(node.id);
+        let unchanged = old.filter(|old| Arc::ptr_eq(&old.node, node) && old.picture == picture);
+        let key = unchanged.map_or_else(|| key(node, picture), |old| old.key);
+        let layout = match old.filter(|old| old.key == key) {
             Some(old) => old.layout.clone(),
             None => Arc::new(Layout::new(node, &self.widgets_of(doc, node, contract), picture)),
         };
         let (id, pos) = (node.id, Pos2::from(node.pos));
-        Placed { id, node: node.clone(), pos, layout, key, widgets: OnceCell::new() }
+        Placed { id, node: node.clone(), pos, layout, picture, key, widgets: OnceCell::new() }
     }
 
     fn widgets_of(&self, doc: &Doc, node: &Node, contract: &Contract) -> Vec<Widget> {
@@ -300,6 +304,8 @@ fn key(node: &doc::Node, picture: bool) -> u64 {
     let mut hash = AHasher::default();
     let values = node.values.as_array().map(Vec::len);
     (&node.class, node.collapsed, picture, node.outputs.len(), values).hash(&mut hash);
+    // A primitive has the widget of what it feeds, and that has the type of its output.
+    node.outputs.iter().for_each(|slot| slot.ty.hash(&mut hash));
     node.size.map(f32::to_bits).hash(&mut hash);
     for slot in &node.inputs {
         (&slot.name, &slot.widget).hash(&mut hash);

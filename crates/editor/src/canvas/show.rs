@@ -52,7 +52,7 @@ impl Canvas {
             let id = ui.scope_id().with(("node", placed.id));
             let frame = brush.view.rect_to_screen(placed.rect());
             let body = ui.interact(frame, id, Sense::click_and_drag());
-            body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, &look.title));
+            body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, look.title));
             shown.response = shown.response.union(body);
             look.paint(brush, &self.sockets(placed.id));
             self.name_sockets(ui, brush, &look);
