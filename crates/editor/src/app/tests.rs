@@ -1,10 +1,10 @@
 //! The window under the hands of a person, without a screen.
 
 mod frames;
+mod monkey;
 
 use super::*;
 use crate::{
-    actions::ACTIONS,
     doc::widgets,
     runs::tests::{Played, folders},
 };
@@ -56,40 +56,8 @@ fn empty() -> Json {
     json!({"nodes": [], "links": []})
 }
 
-/// A chain of nodes that nobody knows.
-fn chain(count: usize) -> Json {
-    let nodes = (1..=count).map(|i| {
-        json!({"id": i, "type": "Link", "pos": [i % 40 * 240, i / 40 * 160], "size": [200, 100], "mode": 0,
-            "inputs": [{"name": "x", "type": "X", "link": (i > 1).then_some(i - 1)}],
-            "outputs": [{"name": "x", "type": "X", "links": (i < count).then_some([i])}]})
-    });
-    let links = (1..count).map(|i| json!([i, i, 0, i + 1, 0, "X"]));
-    json!({"nodes": nodes.collect::<Vec<_>>(), "links": links.collect::<Vec<_>>()})
-}
-
 fn nodes(harness: &Harness<App>) -> usize {
     harness.state().tab().history.doc().nodes().len()
-}
-
-/// These ask the system for a dialog, which has a thread and a time of its own.
-const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export"];
-
-#[test]
-fn no_action_panics_on_an_empty_or_a_large_graph() {
-    for graph in [empty(), chain(1000)] {
-        let (mut harness, _state) = window(&graph);
-        for action in ACTIONS.iter().filter(|action| !ASK_THE_SYSTEM.contains(&action.id)) {
-            for selected in [false, true] {
-                if selected {
-                    harness.state_mut().select_all();
-                }
-                action.fire(harness.state_mut());
-                harness.step();
-                harness.state_mut().dialog = None;
-                harness.step();
-            }
-        }
-    }
 }
 
 #[test]
