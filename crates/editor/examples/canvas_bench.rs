@@ -8,7 +8,8 @@ mod shared;
 use egui::{PointerButton, pos2};
 use shared::{
     graph::large,
-    stage::{Cost, Stage, Still},
+    played::Played,
+    stage::{Cost, Stage},
 };
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn main() -> anyhow::Result<()> {
         "nodes", "links", "", "layout", "tessell.", "median", "95 %"
     );
     for nodes in [100, 1000, 10_000] {
-        let mut stage = Stage::new(Box::new(Still));
+        let mut stage = Stage::new(Box::new(Played::default()));
         let json = large(&stage.app.catalog, nodes, 2 * nodes, 1);
         let start = cpu_time::ThreadTime::now();
         stage.app.open_json("bench", &json)?;

@@ -88,7 +88,8 @@ fn tabs(app: &mut App, ui: &mut Ui) {
                     show = Some(i);
                 }
                 let small = Button::new(RichText::new(ICON_CLOSE.codepoint).color(app.theme.dim))
-                    .frame(false);
+                    .frame(false)
+                    .min_size(vec2(20.0, HEIGHT));
                 let closer = ui.add(small).on_hover_text("Close tab");
                 name(&closer, &format!("Close {}", tab.title));
                 if closer.clicked() || response.middle_clicked() {

@@ -220,7 +220,7 @@ fn path(app: &mut App, ui: &mut Ui, field: &mut PathField) -> bool {
     let label = ui.label(RichText::new("Path of the file").color(app.theme.dim));
     let edit = TextEdit::singleline(&mut field.text).desired_width(f32::INFINITY);
     let edit = ui.add(edit).labelled_by(label.id);
-    if !edit.has_focus() && !edit.lost_focus() {
+    if ui.memory(egui::Memory::focused).is_none() {
         edit.request_focus();
     }
     let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));

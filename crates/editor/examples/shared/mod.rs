@@ -4,4 +4,5 @@
 #![allow(dead_code)]
 
 pub mod graph;
+pub mod played;
 pub mod stage;

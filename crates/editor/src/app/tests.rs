@@ -1,7 +1,9 @@
 //! The window under the hands of a person, without a screen.
 
 mod frames;
+mod journeys;
 mod monkey;
+mod names;
 
 use super::*;
 use crate::{

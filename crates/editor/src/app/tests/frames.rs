@@ -10,7 +10,7 @@ use crate::{
     session::Event as Told,
     shared::{
         graph::large,
-        stage::{Cost, Stage, Still},
+        stage::{Cost, Stage},
     },
     side::Panel,
 };
@@ -24,7 +24,7 @@ use std::{
 
 /// A window with a large graph, all of it in view.
 fn stage(nodes: usize) -> Stage {
-    let mut stage = Stage::new(Box::new(Still));
+    let mut stage = Stage::new(Box::new(Played::default()));
     let json = large(&stage.app.catalog, nodes, 2 * nodes, 1);
     stage.app.open_json("large", &json).unwrap();
     stage.settle();
