@@ -209,6 +209,11 @@ fn mask(window: &mut Window) {
     window.press(Modifiers::COMMAND, Key::T);
     window.harness.get_by_label("Inpaint").click();
     window.steps();
+    let canvas = &mut window.harness.state_mut().tab_mut().canvas;
+    canvas.scroll_to(8);
+    canvas.zoom_by(100);
+    canvas.zoom_by(-8);
+    window.steps();
     window.harness.get_by_label("Picture with a mask").click_secondary();
     window.steps();
     window.harness.get_by_label("Edit the mask").click();

@@ -71,6 +71,9 @@ impl Want {
     }
 }
 
+/// The part of the window's height that a dialog may take.
+const HIGHEST: f32 = 0.8;
+
 /// Whether a dialog stays.
 #[derive(PartialEq)]
 enum Next {
@@ -102,9 +105,10 @@ impl App {
             .fill(self.theme.panel)
             .corner_radius(RADIUS * 1.5)
             .inner_margin(GAP * 3.0);
-        let modal = Modal::new(Id::unique("dialog"))
-            .frame(frame)
-            .show(&self.ctx.clone(), |ui| dialog.ui(self, ui));
+        let modal = Modal::new(Id::unique("dialog")).frame(frame).show(&self.ctx.clone(), |ui| {
+            ui.set_max_height(self.ctx.content_rect().height() * HIGHEST);
+            dialog.ui(self, ui)
+        });
         // What the dialog did may have opened the next one.
         if self.dialog.is_none() && modal.inner == Next::Stay && !modal.should_close() {
             self.dialog = Some(dialog);

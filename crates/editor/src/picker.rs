@@ -49,7 +49,9 @@ impl Picker {
         if field.changed() {
             self.line = 0;
         }
-        ScrollArea::vertical().id_salt(question).max_height(HEIGHT).show(ui, |ui| {
+        // Always as high, so that nothing jumps while a person types.
+        let list = ScrollArea::vertical().id_salt(question).auto_shrink([true, false]);
+        list.min_scrolled_height(HEIGHT).max_height(HEIGHT).show(ui, |ui| {
             for (i, item) in found.iter().enumerate() {
                 if self.row(ui, i, line(*item)) {
                     self.line = i;

@@ -103,7 +103,9 @@ fn link(json: &mut Json, wanted: usize, rng: &mut Rng) -> Vec<Json> {
             if links.len() >= wanted || fitting.is_empty() {
                 continue;
             }
-            let (from, from_slot, ty) = fitting[rng.usize(..fitting.len())];
+            // Mostly from the neighbourhood, as people lay out their graphs.
+            let some = (0..3).map(|_| rng.usize(..fitting.len())).max().expect("three");
+            let (from, from_slot, ty) = fitting[some];
             let number = links.len() + 1;
             input["link"] = number.into();
             given.entry((*from, *from_slot)).or_default().push(number);
@@ -131,7 +133,7 @@ fn list(json: &mut Json) -> &mut [Json] {
 /// Frames around pieces of columns.
 fn groups(nodes: usize, rows: usize) -> Json {
     let group = |i: usize| {
-        let (column, row) = (i * GROUP / rows, i * GROUP % rows);
+        let (column, row) = (i * GROUP / rows, (i * GROUP % rows).min(rows.saturating_sub(4)));
         let [x, y] = [column as f32 * PITCH[0] - 20.0, row as f32 * PITCH[1] - 70.0];
         let color = ["#3f789e", "#8a8", "#b58b2a"][i % 3];
         json!({"title": format!("Part {}", i + 1), "bounding": [x, y, PITCH[0], 4.0 * PITCH[1]], "color": color})

@@ -98,7 +98,7 @@ fn far_title(brush: &Brush, placed: &Placed, title: &str) {
     const SMALLEST: f32 = 9.0;
     let frame = placed.rect();
     let room = frame.width() - 6.0 / brush.zoom;
-    if room * brush.zoom < 36.0 || frame.height() * brush.zoom < SMALLEST {
+    if room * brush.zoom < 60.0 || frame.height() * brush.zoom < SMALLEST {
         return;
     }
     let size = crate::theme::TEXT.max(SMALLEST / brush.zoom);

@@ -87,7 +87,7 @@ impl Look<'_> {
         if self.node.mode == Mode::Muted { 0.4 } else { 1.0 }
     }
 
-    /// Everything but the widgets.
+    /// Everything but the widgets and the footer.
     pub fn paint(&self, brush: &Brush, sockets: &Sockets) {
         let brush = &brush.faded(self.opacity());
         if self.placed.layout.kind == Kind::Dot {
@@ -99,7 +99,6 @@ impl Look<'_> {
             self.paint_progress(brush, state);
         }
         self.paint_sockets(brush, sockets);
-        self.paint_footer(brush);
     }
 
     /// Body and title bar without their text: all that is left of a node from afar.
@@ -242,8 +241,8 @@ impl Look<'_> {
         }
     }
 
-    /// Below the node: what is wrong with it.
-    fn paint_footer(&self, brush: &Brush) {
+    /// Below the node, over all others: what is wrong with it.
+    pub fn paint_footer(&self, brush: &Brush) {
         let theme = brush.theme;
         let frame = self.placed.rect();
         let unknown = (!self.known && self.placed.layout.kind == Kind::Plain).then(|| {
@@ -297,8 +296,9 @@ impl Look<'_> {
 /// All that is wrong with a node, in words.
 fn messages(state: &NodeState) -> Vec<String> {
     let problems = state.problems.iter().map(|(input, text)| match input {
-        Some(input) => format!("{input}: {text}"),
-        None => text.clone(),
+        // Most begin with the input themselves.
+        Some(input) if !text.starts_with(&format!("`{input}`")) => format!("{input}: {text}"),
+        _ => text.clone(),
     });
     state.error.iter().cloned().chain(problems).collect()
 }

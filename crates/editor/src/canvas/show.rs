@@ -63,6 +63,9 @@ impl Canvas {
             }
             look.paint_pictures(&brush.faded(look.opacity()));
         }
+        for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
+            self.look(placed, cx).paint_footer(brush);
+        }
     }
 
     pub(super) fn look<'a>(&self, placed: &'a Placed, cx: &CanvasContext<'a>) -> Look<'a> {
