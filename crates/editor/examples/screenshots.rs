@@ -216,7 +216,7 @@ fn mask(window: &mut Window) {
     window.steps();
     window.harness.get_by_label("Picture with a mask").click_secondary();
     window.steps();
-    window.harness.get_by_label("Edit the mask").click();
+    window.harness.get_by_label_contains("Edit the mask").click();
     window.steps();
     window.harness.get_by_label("Clear the mask").click();
     window.steps();

@@ -19,6 +19,9 @@ pub struct Palette {
     purpose: Purpose,
 }
 
+/// Of the list and the help beside it, in points.
+const HEIGHT: f32 = 480.0;
+
 impl Palette {
     pub fn new(at: [f32; 2], purpose: Purpose) -> Self {
         Self { picker: Picker::default(), at, purpose }
@@ -34,6 +37,7 @@ impl Palette {
             enabled: true,
         };
         let (mut marked, mut chosen) = (None, false);
+        ui.set_max_height(HEIGHT);
         ui.horizontal_top(|ui| {
             ui.vertical(|ui| {
                 ui.set_width(420.0);
@@ -43,7 +47,7 @@ impl Palette {
             ui.separator();
             ui.vertical(|ui| {
                 ui.set_width(300.0);
-                ScrollArea::vertical().id_salt("node help").max_height(480.0).show(ui, |ui| {
+                ScrollArea::vertical().id_salt("node help").max_height(HEIGHT).show(ui, |ui| {
                     marked.into_iter().for_each(|ty| help::class(ui, &app.theme, ty));
                 });
             });
