@@ -4,7 +4,7 @@ use crate::{
     actions, bar, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    doc::{Doc, Id},
+    doc::{Doc, Id, Part},
     files::{Answers, Weights},
     history_panel,
     overlay::Overlay,
@@ -64,6 +64,10 @@ pub struct App {
     pub(crate) overlay: Option<Overlay>,
     /// Whether the window closes without another question.
     pub(crate) leaving: bool,
+    /// Whether the next paste keeps the links into what is pasted.
+    pub(crate) paste_linked: bool,
+    /// What had the focus at the end of the last frame.
+    pub(crate) focused: Option<egui::Id>,
     last_tab: runs::Tab,
 }
 
@@ -113,6 +117,8 @@ impl App {
             answers: Answers::new(ctx),
             overlay: None,
             leaving: false,
+            paste_linked: false,
+            focused: None,
             last_tab: 0,
             setup,
         };
@@ -201,9 +207,15 @@ impl App {
     }
 
     fn canvas(&mut self, ui: &mut Ui) {
+        let able = actions::ACTIONS.iter().filter(|action| (action.enabled)(self));
+        let able: BTreeSet<&str> = able.map(|action| action.id).collect();
         let tab = &mut self.tabs[self.active];
-        let cx =
-            canvas::CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
+        let cx = canvas::CanvasContext {
+            catalog: &self.catalog,
+            theme: &self.theme,
+            runs: &self.runs,
+            able: &able,
+        };
         for event in tab.canvas.ui(ui, &mut tab.history, &cx) {
             self.take_canvas(event);
         }
@@ -212,7 +224,10 @@ impl App {
     fn take_canvas(&mut self, event: canvas::Event) {
         match event {
             canvas::Event::Action(id) => actions::action(id).fire(self),
-            canvas::Event::EnterSubgraph(id) => drop(self.tab_mut().history.enter(id)),
+            canvas::Event::EnterSubgraph(id) => {
+                self.deselect();
+                self.tab_mut().history.enter(id);
+            }
             canvas::Event::Help(_) => self.look_at(side::Panel::Help),
             canvas::Event::OpenImage(id, at) => self.view_node(id, at),
             canvas::Event::EditMask(id) => self.edit_mask(id),
@@ -245,6 +260,7 @@ impl eframe::App for App {
         });
         self.show_dialog();
         self.toasts.ui(&ctx, &self.theme);
+        self.focused = ctx.memory(egui::Memory::focused);
     }
 
     fn persist_egui_memory(&self) -> bool {
@@ -291,12 +307,14 @@ impl App {
     }
 
     pub(crate) fn undo(&mut self) {
+        self.tab_mut().canvas.groups.clear();
         if let Some(what) = self.tab_mut().history.undo() {
             self.toasts.tell(format!("Undone: {what}"));
         }
     }
 
     pub(crate) fn redo(&mut self) {
+        self.tab_mut().canvas.groups.clear();
         if let Some(what) = self.tab_mut().history.redo() {
             self.toasts.tell(format!("Done again: {what}"));
         }
@@ -333,7 +351,7 @@ impl App {
     }
 
     /// Where new things go.
-    fn place(&self) -> [f32; 2] {
+    pub(crate) fn place(&self) -> [f32; 2] {
         self.tab().canvas.place(&self.ctx)
     }
 
@@ -349,20 +367,23 @@ impl App {
 
     pub(crate) fn select_all(&mut self) {
         let tab = self.tab_mut();
-        tab.canvas.selection = tab.history.doc().nodes().map(|node| node.id).collect();
+        let doc = tab.history.doc();
+        let groups = (0..doc.groups.len()).collect();
+        tab.canvas.select(Part { nodes: doc.nodes().map(|node| node.id).collect(), groups });
     }
 
-    /// Changes the selected nodes.
+    /// Changes the selected nodes, and those in selected groups.
     pub(crate) fn change(&mut self, what: &'static str, change: fn(&mut Doc, &BTreeSet<Id>)) {
         let tab = self.tab_mut();
-        tab.history.edit(what, |doc| change(doc, &tab.canvas.selection));
+        let part = tab.canvas.part();
+        tab.history.edit(what, |doc| change(doc, &part.nodes));
     }
 
     /// Shows the selection whole, or the graph if nothing is selected.
     pub(crate) fn fit(&mut self) {
         let tab = self.tab_mut();
-        let selection = tab.canvas.selection.clone();
-        tab.canvas.fit(&selection);
+        let part = tab.canvas.part();
+        tab.canvas.fit(&part.nodes);
     }
 
     /// Runs what the selected nodes need, and them.
@@ -370,7 +391,7 @@ impl App {
         let tab = self.tab();
         let prefix = tab.history.file().prefix();
         let targets: Vec<String> =
-            tab.canvas.selection.iter().map(|id| format!("{prefix}{id}")).collect();
+            tab.canvas.part().nodes.iter().map(|id| format!("{prefix}{id}")).collect();
         self.queue(false, &targets);
     }
 }

@@ -16,6 +16,7 @@ pub mod catalog;
 mod command_palette;
 mod dialog;
 pub mod doc;
+mod editing;
 mod files;
 mod help;
 pub mod history_panel;

@@ -6,7 +6,7 @@ use super::{
     links::Curve,
     scene::{Hit, Scene, Socket},
 };
-use crate::doc::{self, Doc, History, Id, LinkId};
+use crate::doc::{self, Doc, History, Id, LinkId, Part};
 use egui::{
     CursorIcon, Key, Modifiers, PointerButton, Pos2, Rect, Response, Stroke, StrokeKind, Ui, Vec2,
     vec2,
@@ -21,13 +21,15 @@ pub enum Gesture {
     /// A box from a canvas point, adding to what was selected before.
     Box {
         from: Pos2,
-        before: BTreeSet<Id>,
+        before: Part,
     },
     /// Nodes and groups on their way from where they were.
     Move {
         from: Pos2,
         nodes: Vec<(Id, Pos2)>,
         groups: Vec<(usize, Rect)>,
+        /// The link that the one node would go into.
+        onto: Option<LinkId>,
     },
     Resize {
         id: Id,
@@ -165,7 +167,7 @@ impl Canvas {
         }
         if response.double_clicked() {
             self.double_click(at, ui, history.doc(), cx, events);
-        } else if response.clicked() {
+        } else if response.clicked_by(PointerButton::Primary) {
             self.click(modifiers, history);
         }
     }
@@ -199,17 +201,17 @@ impl Canvas {
             Hit::GroupCorner(group) => {
                 Gesture::ResizeGroup { group, from: at, frame: self.scene.groups[group] }
             }
-            Hit::GroupTitle(group) => {
-                let frame = self.scene.groups[group];
-                self.moving(at, &self.scene.inside(frame), self.groups_inside(frame), history.doc())
-            }
-            Hit::Title(id) | Hit::Body(id) | Hit::Fold(id) => {
-                self.select_for_moving(id, modifiers);
-                self.moving(at, &self.selection, Vec::new(), history.doc())
+            Hit::GroupTitle(_) | Hit::Title(_) | Hit::Body(_) | Hit::Fold(_) => {
+                self.select_for_moving(hit, modifiers);
+                if modifiers.alt {
+                    self.pull_copies(modifiers, history);
+                }
+                self.moving(at, &self.part(), history.doc())
             }
             Hit::Middle(link) => self.pull_reroute(link, at, history),
             _ if modifiers.command || modifiers.shift => {
-                let before = if modifiers.shift { self.selection.clone() } else { BTreeSet::new() };
+                let before = Part { nodes: self.selection.clone(), groups: self.groups.clone() };
+                let before = if modifiers.shift { before } else { Part::default() };
                 Gesture::Box { from: at, before }
             }
             _ => Gesture::Pan,
@@ -229,27 +231,19 @@ impl Canvas {
         }
     }
 
-    fn select_for_moving(&mut self, id: Id, modifiers: Modifiers) {
-        if !self.selection.contains(&id) {
-            if !modifiers.command && !modifiers.shift {
-                self.selection.clear();
-            }
-            self.selection.insert(id);
-        }
-    }
-
-    fn groups_inside(&self, frame: Rect) -> Vec<usize> {
+    pub(super) fn groups_inside(&self, frame: Rect) -> impl Iterator<Item = usize> {
         let groups = self.scene.groups.iter().enumerate();
-        groups.filter(|(_, rect)| frame.contains_rect(**rect)).map(|(i, _)| i).collect()
+        groups.filter(move |(_, rect)| frame.contains_rect(**rect)).map(|(i, _)| i)
     }
 
-    fn moving(&self, from: Pos2, ids: &BTreeSet<Id>, groups: Vec<usize>, doc: &Doc) -> Gesture {
-        let free = ids.iter().filter_map(|id| doc.node(*id)).filter(|n| !n.pinned);
-        let groups = groups.into_iter().map(|i| (i, self.scene.groups[i]));
+    fn moving(&self, from: Pos2, part: &Part, doc: &Doc) -> Gesture {
+        let free = part.nodes.iter().filter_map(|id| doc.node(*id)).filter(|n| !n.pinned);
+        let frame = |i: &usize| Some((*i, super::scene::rect(doc.groups.get(*i)?.bounding)));
         Gesture::Move {
             from,
             nodes: free.map(|n| (n.id, n.pos.into())).collect(),
-            groups: groups.collect(),
+            groups: part.groups.iter().filter_map(frame).collect(),
+            onto: None,
         }
     }
 
@@ -258,13 +252,12 @@ impl Canvas {
         let made = history
             .edit_merged("Add a reroute", self.key(), |doc| doc.insert_reroute(link, at.into()));
         let Some(id) = made else { return Gesture::Pan };
-        self.selection = BTreeSet::from([id]);
-        let pos = history.doc().node(id).map_or(at, |n| n.pos.into());
-        Gesture::Move { from: at, nodes: vec![(id, pos)], groups: Vec::new() }
+        self.select(Part { nodes: BTreeSet::from([id]), ..Part::default() });
+        self.moving(at, &self.part(), history.doc())
     }
 
     /// What the changes of this gesture are merged by.
-    fn key(&self) -> u64 {
+    pub(super) fn key(&self) -> u64 {
         self.gestures << 32
     }
 
@@ -273,11 +266,19 @@ impl Canvas {
         match self.gesture.clone() {
             Gesture::Pan => self.view.pan(moved),
             Gesture::Box { from, before } => {
-                self.selection = &before | &self.scene.touched(Rect::from_two_pos(from, at));
+                let area = Rect::from_two_pos(from, at);
+                let groups = self.groups_inside(area).collect();
+                self.selection = &before.nodes | &self.scene.touched(area);
+                self.groups = &before.groups | &groups;
             }
-            Gesture::Move { from, nodes, groups } => {
-                let by = self.step(at - from, nodes.first().map(|n| n.1));
+            Gesture::Move { from, nodes, groups, .. } => {
+                let first = nodes.first().map(|n| n.1).or(groups.first().map(|g| g.1.min));
+                let by = self.step(at - from, first);
                 history.edit_merged("Move", key, |doc| shift(doc, &nodes, &groups, by));
+                let under = self.onto(history.doc());
+                if let Gesture::Move { onto, .. } = &mut self.gesture {
+                    *onto = under;
+                }
             }
             Gesture::Resize { id, from, size } => {
                 let size = (size + (at - from)).max(vec2(120.0, 30.0));
@@ -297,6 +298,13 @@ impl Canvas {
         }
     }
 
+    /// The link that the node on its way would go into.
+    fn onto(&self, doc: &Doc) -> Option<LinkId> {
+        let Gesture::Move { nodes, groups, .. } = &self.gesture else { return None };
+        let [(id, _)] = nodes[..] else { return None };
+        groups.is_empty().then(|| self.link_under(id, doc))?
+    }
+
     /// The movement that brings `first` onto the grid.
     fn step(&self, by: Vec2, first: Option<Pos2>) -> Vec2 {
         match first {
@@ -312,8 +320,13 @@ impl Canvas {
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
-        if let Gesture::Link(pending) = std::mem::replace(&mut self.gesture, Gesture::None) {
-            self.drop_link(pending, at, history, cx, events);
+        let key = self.key();
+        match std::mem::replace(&mut self.gesture, Gesture::None) {
+            Gesture::Link(pending) => self.drop_link(pending, at, history, cx, events),
+            Gesture::Move { nodes, onto: Some(link), .. } => {
+                history.edit_merged("Insert a node", key, |doc| doc.insert_on(link, nodes[0].0));
+            }
+            _ => {}
         }
         history.settle();
     }
@@ -373,12 +386,7 @@ impl Canvas {
                 let open = history.doc().node(id).is_some_and(|n| !n.collapsed);
                 history.edit("Collapse", |doc| doc.set_collapsed(&BTreeSet::from([id]), open));
             }
-            hit => match hit.node() {
-                Some(id) if modifiers.command || modifiers.shift => toggle(&mut self.selection, id),
-                Some(id) => self.selection = BTreeSet::from([id]),
-                None if !modifiers.shift && !modifiers.command => self.selection.clear(),
-                None => {}
-            },
+            hit => self.select_clicked(hit, modifiers),
         }
     }
 
@@ -454,7 +462,17 @@ impl Canvas {
                     );
                 }
             }
+            Gesture::Move { onto: Some(link), .. } => self.paint_target(brush, *link),
             _ => {}
+        }
+    }
+
+    /// The link that a node is about to go into.
+    fn paint_target(&self, brush: &Brush, link: LinkId) {
+        for wire in self.scene.links.iter().filter(|wire| wire.id == link) {
+            let [from, to] = [wire.curve.from, wire.curve.to].map(|end| self.view.to_screen(end));
+            let curve = Curve::new(from, to, brush.zoom);
+            brush.painter.add(curve.shape((5.0 * brush.zoom).max(3.0), brush.theme.accent));
         }
     }
 
@@ -481,12 +499,5 @@ fn shift(doc: &mut Doc, nodes: &[(Id, Pos2)], groups: &[(usize, Rect)], by: Vec2
             let min = start.min + by;
             [group.bounding[0], group.bounding[1]] = min.into();
         }
-    }
-}
-
-/// Takes a node into the selection, or out of it.
-fn toggle(selection: &mut BTreeSet<Id>, id: Id) {
-    if !selection.remove(&id) {
-        selection.insert(id);
     }
 }

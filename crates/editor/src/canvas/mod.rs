@@ -15,6 +15,7 @@ mod menus;
 mod minimap;
 mod nodes;
 mod notes;
+mod part;
 mod rename;
 mod scene;
 mod show;
@@ -28,7 +29,7 @@ pub use view::View;
 
 use crate::{
     catalog::Catalog,
-    doc::{History, Id},
+    doc::{History, Id, Part},
     runs::Runs,
     theme::Theme,
 };
@@ -39,12 +40,14 @@ use scene::{Hit, Scene};
 use std::collections::BTreeSet;
 
 /// Distance of the grid's lines, in canvas units.
-const GRID: f32 = 10.0;
+pub const GRID: f32 = 10.0;
 
 /// The graph that is seen, and what is selected of it.
 pub struct Canvas {
     pub view: View,
     pub selection: BTreeSet<Id>,
+    /// The groups that are selected, by their places.
+    pub groups: BTreeSet<usize>,
     /// Whether nodes keep to the grid when they are moved.
     pub snapping: bool,
     pub minimap: bool,
@@ -55,6 +58,10 @@ pub struct Canvas {
     /// What the open menu is about, and where on the canvas it was asked for.
     menu: (Hit, Pos2),
     rename: Option<rename::Rename>,
+    /// The node whose first widget is to have the focus.
+    focus: Option<Id>,
+    /// The node that has the focus itself, and its name in egui.
+    focused: Option<(Id, egui::Id)>,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
     /// Counts gestures: changes of one are one step.
@@ -67,6 +74,8 @@ pub struct CanvasContext<'a> {
     pub catalog: &'a Catalog,
     pub theme: &'a Theme,
     pub runs: &'a Runs,
+    /// The ids of the window's actions that can be done now.
+    pub able: &'a BTreeSet<&'static str>,
 }
 
 /// What a person asked for that is not the canvas's own to do.
@@ -106,6 +115,7 @@ impl Default for Canvas {
         Self {
             view: View::default(),
             selection: BTreeSet::new(),
+            groups: BTreeSet::new(),
             snapping: true,
             minimap: true,
             scene: Scene::default(),
@@ -113,6 +123,8 @@ impl Default for Canvas {
             hover: Hit::Nothing,
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
+            focus: None,
+            focused: None,
             fit: Some(BTreeSet::new()),
             gestures: 0,
         }
@@ -132,7 +144,7 @@ impl Canvas {
 
     /// Brings a node into the middle of the screen, and selects it.
     pub fn scroll_to(&mut self, id: Id) {
-        self.selection = BTreeSet::from([id]);
+        self.select(Part { nodes: BTreeSet::from([id]), ..Part::default() });
         if let Some(rect) = self.scene.around(&self.selection) {
             self.view.center(rect.center());
         }
@@ -141,6 +153,23 @@ impl Canvas {
     /// Lets the title of a node be typed.
     pub fn rename(&mut self, id: Id) {
         self.rename = Some(rename::Rename::new(rename::Target::Node(id)));
+    }
+
+    /// Lets the title of a group be typed.
+    pub fn rename_group(&mut self, group: usize) {
+        self.rename = Some(rename::Rename::new(rename::Target::Group(group)));
+    }
+
+    /// Brings a node into the middle, large enough to be read, and gives the keys to its first widget.
+    pub fn focus(&mut self, id: Id) {
+        self.view.readable();
+        self.scroll_to(id);
+        self.focus = Some(id);
+    }
+
+    /// Whether keys for what is selected may mean the canvas: nothing has the focus, or a node has.
+    pub fn takes_keys(&self, focused: Option<egui::Id>) -> bool {
+        focused.is_none() || focused == self.focused.map(|(_, body)| body)
     }
 
     /// Where on the canvas the pointer is, or else the middle of what is seen: the place for new things.
@@ -165,16 +194,35 @@ impl Canvas {
         let (doc, contract) = (history.doc(), &cx.catalog.contract);
         self.scene.update(doc, history.revision(), contract, cx.runs.with_pictures());
         self.selection.retain(|id| self.scene.get(*id).is_some());
+        self.groups.retain(|group| *group < self.scene.groups.len());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
         }
         self.hover = self.under_pointer(&ui);
+        self.pass_focus(&ui);
         let mut shown = self.draw(&mut ui, background, history, cx);
+        self.follow_focus(shown.focused);
         self.show_rename(&mut ui, history, cx);
         self.touch(&ui, &shown.response, history, cx, &mut shown.events);
         self.menus(&shown.response, history, cx, &mut shown.events);
         self.obey(shown.wishes, history, cx, &mut shown.events);
         shown.events
+    }
+
+    /// The node that gets the focus is selected.
+    fn follow_focus(&mut self, focused: Option<(Id, egui::Id)>) {
+        if let Some((id, _)) = focused.filter(|now| self.focused != Some(*now)) {
+            self.select(Part { nodes: BTreeSet::from([id]), ..Part::default() });
+        }
+        self.focused = focused;
+    }
+
+    /// From the node whose first widget is wanted the focus goes on, in the frame after it got it.
+    fn pass_focus(&mut self, ui: &Ui) {
+        if self.focus.is_some() && self.focus == self.focused.map(|(id, _)| id) {
+            self.focus = None;
+            ui.memory_mut(|m| m.move_focus(egui::FocusDirection::Next));
+        }
     }
 
     fn under_pointer(&self, ui: &Ui) -> Hit {

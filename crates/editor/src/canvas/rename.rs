@@ -5,7 +5,12 @@ use crate::{
     doc::{Doc, History, Id},
     theme::{TEXT, TITLE},
 };
-use egui::{FontId, Key, Rect, TextEdit, Ui, vec2};
+use egui::{
+    FontId, Key, Rect, TextEdit, Ui,
+    text::{CCursor, CCursorRange},
+    text_edit::TextEditState,
+    vec2,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
@@ -42,6 +47,7 @@ impl Canvas {
         ui.ctx().accesskit_node_builder(response.id, |node| node.set_label("Title"));
         if first {
             response.request_focus();
+            select_all(ui, response.id, &text);
         }
         if !response.lost_focus() || first {
             rename.text = Some(text);
@@ -77,4 +83,12 @@ impl Canvas {
             }
         }
     }
+}
+
+/// So that typing replaces the old title.
+fn select_all(ui: &Ui, field: egui::Id, text: &str) {
+    let all = CCursorRange::two(CCursor::new(0), CCursor::new(text.chars().count()));
+    let mut state = TextEditState::load(ui.ctx(), field).unwrap_or_default();
+    state.cursor.set_char_range(Some(all));
+    state.store(ui.ctx(), field);
 }

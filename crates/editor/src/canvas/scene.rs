@@ -87,6 +87,14 @@ impl Hit {
             _ => None,
         }
     }
+
+    /// The group that the hit is on.
+    pub fn group(self) -> Option<usize> {
+        match self {
+            Self::GroupTitle(group) | Self::GroupCorner(group) => Some(group),
+            _ => None,
+        }
+    }
 }
 
 /// Everything in its place, in drawing order.

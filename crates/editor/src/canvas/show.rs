@@ -28,11 +28,13 @@ pub struct Shown {
     pub response: Response,
     pub wishes: Vec<(Id, String, Told)>,
     pub events: Vec<Event>,
+    /// The node that has the focus, and its name in egui.
+    pub focused: Option<(Id, egui::Id)>,
 }
 
 impl Shown {
     pub fn new(background: Response) -> Self {
-        Self { response: background, wishes: Vec::new(), events: Vec::new() }
+        Self { response: background, wishes: Vec::new(), events: Vec::new(), focused: None }
     }
 }
 
@@ -53,6 +55,7 @@ impl Canvas {
             let frame = brush.view.rect_to_screen(placed.rect());
             let body = ui.interact(frame, id, Sense::click_and_drag());
             body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, look.title));
+            self.hold_focus(&body, placed.id, shown);
             shown.response = shown.response.union(body);
             look.paint(brush, &self.sockets(placed.id));
             self.name_sockets(ui, brush, &look);
@@ -65,6 +68,23 @@ impl Canvas {
         }
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
             self.look(placed, cx).paint_footer(brush);
+        }
+    }
+
+    /// A node with the focus takes the arrow keys for itself.
+    fn hold_focus(&self, body: &Response, node: Id, shown: &mut Shown) {
+        if self.focus == Some(node) {
+            body.request_focus();
+            body.ctx.request_repaint();
+        }
+        if body.has_focus() {
+            let arrows = egui::EventFilter {
+                horizontal_arrows: true,
+                vertical_arrows: true,
+                ..egui::EventFilter::default()
+            };
+            body.ctx.memory_mut(|m| m.set_focus_lock_filter(body.id, arrows));
+            shown.focused = Some((node, body.id));
         }
     }
 

@@ -365,6 +365,16 @@ impl Slot {
         )
     }
 
+    /// Says of no link that it has it.
+    pub(super) fn forget_links(&mut self) {
+        self.read.clear();
+        for (key, none) in [("link", Json::Null), ("links", json!([])), ("linkIds", json!([]))] {
+            if let Some(links) = self.raw.0.get_mut(key) {
+                *links = none;
+            }
+        }
+    }
+
     /// The links that it says it has.
     fn claims(&self) -> impl Iterator<Item = LinkId> {
         let raw = |key: &str| self.raw.0.get(key);
@@ -387,7 +397,7 @@ impl Slot {
 }
 
 /// A link as a list of six or as an object; `None` if it does not name its ends.
-fn read_link(json: &Json) -> Option<(LinkId, Link)> {
+pub(super) fn read_link(json: &Json) -> Option<(LinkId, Link)> {
     const KEYS: [&str; 6] = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
     let field = |i: usize| if json.is_array() { &json[i] } else { &json[KEYS[i]] };
     let number = |i: usize| id(field(i));
@@ -405,7 +415,7 @@ fn read_link(json: &Json) -> Option<(LinkId, Link)> {
 }
 
 impl Link {
-    fn to_json(&self, id: LinkId, object: bool) -> Json {
+    pub(super) fn to_json(&self, id: LinkId, object: bool) -> Json {
         if let Some(raw) = &self.raw {
             return raw.clone();
         }
@@ -420,7 +430,7 @@ impl Link {
 }
 
 impl Group {
-    fn from_json(json: &Json) -> Self {
+    pub(super) fn from_json(json: &Json) -> Self {
         Self {
             title: text(&json["title"]).unwrap_or_default(),
             bounding: numbers(&json["bounding"]),

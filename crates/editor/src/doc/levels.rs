@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// All levels of a file. Cloning it is cheap: levels are shared.
 #[derive(Clone, Debug, Default)]
 pub struct File {
-    root: Arc<Doc>,
+    pub(super) root: Arc<Doc>,
     pub(super) definitions: Vec<Definition>,
     path: Vec<Entered>,
 }
@@ -88,7 +88,7 @@ impl File {
         })
     }
 
-    fn open(&self) -> Option<&Definition> {
+    pub(super) fn open(&self) -> Option<&Definition> {
         self.definition(&self.path.last()?.definition)
     }
 
@@ -150,7 +150,7 @@ impl File {
 }
 
 impl Definition {
-    fn from_json(json: &Json) -> Result<Self> {
+    pub(super) fn from_json(json: &Json) -> Result<Self> {
         use anyhow::Context as _;
         let text = |key: &str| json[key].as_str().map(Arc::from);
         let id: Arc<str> = text("id").context("a subgraph has no id")?;
@@ -159,7 +159,7 @@ impl Definition {
         Ok(Self { id, name, doc: Arc::new(doc) })
     }
 
-    fn to_json(&self) -> Json {
+    pub(super) fn to_json(&self) -> Json {
         let mut json = self.doc.to_json();
         if json["name"].as_str().is_some_and(|name| *name != *self.name) {
             json["name"] = (*self.name).into();

@@ -4,10 +4,13 @@
 //! was read from, and writes over it only what has changed. Cloning is cheap (nodes and links are shared),
 //! so that a snapshot for undo costs a list of pointers.
 
+pub mod arrange;
 mod border;
 #[cfg(test)]
 mod check;
+mod clipboard;
 mod edit;
+mod groups;
 mod history;
 mod json;
 mod levels;
@@ -16,9 +19,11 @@ mod links;
 mod tests;
 mod widgets;
 
+pub use clipboard::{Fragment, Part};
 pub use edit::EDITORS_OWN;
 pub use graph::fits;
 pub use history::History;
+use levels::Definition;
 pub use levels::File;
 pub use widgets::{Control, Widget, widgets, widgets_of};
 
