@@ -122,7 +122,8 @@ fn tabs(app: &mut App, ui: &mut Ui) {
                         show = Some(i);
                     }
                     let small = RichText::new(ICON_CLOSE.codepoint).color(app.theme.dim);
-                    let closer = ui.add(Button::new(small).frame(false)).on_hover_text("Close tab");
+                    let small = Button::new(small).frame(false).min_size(vec2(20.0, HEIGHT));
+                    let closer = ui.add(small).on_hover_text("Close tab");
                     name(&closer, &format!("Close {}", tab.title));
                     if closer.clicked() || response.middle_clicked() {
                         close = Some(tab.number);

@@ -1,7 +1,8 @@
 //! What the editor knows of each class of node: the program's own, with the names their lists offer now.
 
+use ahash::HashMap;
 use graph::{Contract, Host, NodeType};
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 /// The folder of pictures to begin with.
 pub const PICTURES: &str = "input";
@@ -28,7 +29,7 @@ impl Catalog {
             contract: Contract::from_types(types),
             host,
             by_name: types.iter().map(|ty| (ty.name, ty)).collect(),
-            files: HashMap::new(),
+            files: HashMap::default(),
             embeddings: Vec::new(),
             unlisted: RefCell::default(),
         };

@@ -76,6 +76,9 @@ impl Want {
     }
 }
 
+/// The part of the window's height that a dialog may take.
+const HIGHEST: f32 = 0.8;
+
 /// Whether a dialog stays.
 #[derive(PartialEq)]
 enum Next {
@@ -108,9 +111,10 @@ impl App {
             .fill(self.theme.panel)
             .corner_radius(RADIUS * 1.5)
             .inner_margin(GAP * 3.0);
-        let modal = Modal::new(Id::unique("dialog"))
-            .frame(frame)
-            .show(&self.ctx.clone(), |ui| dialog.ui(self, ui));
+        let modal = Modal::new(Id::unique("dialog")).frame(frame).show(&self.ctx.clone(), |ui| {
+            ui.set_max_height(self.ctx.content_rect().height() * HIGHEST);
+            dialog.ui(self, ui)
+        });
         // What the dialog did may have opened the next one.
         if self.dialog.is_none() && modal.inner == Next::Stay && !modal.should_close() {
             self.dialog = Some(dialog);
@@ -245,7 +249,7 @@ fn path(app: &mut App, ui: &mut Ui, field: &mut PathField) -> bool {
     let label = ui.label(RichText::new("Path of the file").color(app.theme.dim));
     let edit = TextEdit::singleline(&mut field.text).desired_width(f32::INFINITY);
     let edit = ui.add(edit).labelled_by(label.id);
-    if !edit.has_focus() && !edit.lost_focus() {
+    if ui.memory(egui::Memory::focused).is_none() {
         edit.request_focus();
     }
     let enter = edit.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));

@@ -40,6 +40,8 @@ pub struct Found {
 /// What the file dialogs, each on a thread of its own, have said.
 pub struct Answers {
     ctx: Context,
+    /// Asks a person for a path, and waits; tests put another one in its place.
+    pub(crate) pick: fn(&Want, FileDialog) -> Option<PathBuf>,
     sender: mpsc::Sender<Said>,
     receiver: mpsc::Receiver<Said>,
 }
@@ -61,7 +63,7 @@ const NOBODY: Duration = Duration::from_millis(250);
 impl Answers {
     pub fn new(ctx: &Context) -> Self {
         let (sender, receiver) = mpsc::channel();
-        Self { ctx: ctx.clone(), sender, receiver }
+        Self { ctx: ctx.clone(), pick, sender, receiver }
     }
 
     /// Does something slow on a thread of its own.
@@ -78,9 +80,10 @@ impl Answers {
 
     /// Asks where to, and copies a file there.
     pub(crate) fn save_copy(&self, from: PathBuf, name: String) {
+        let pick = self.pick;
         self.work(move || {
-            let to =
-                FileDialog::new().set_title("Save the picture").set_file_name(name).save_file()?;
+            let dialog = FileDialog::new().set_title("Save the picture").set_file_name(name);
+            let to = pick(&Want::Save, dialog)?;
             let bytes = std::fs::read(&from).with_context(|| from.display().to_string());
             let saved = bytes.and_then(|bytes| write_whole(&to, &bytes)).map(|()| to);
             Some(Said::Copied(saved))
@@ -88,18 +91,22 @@ impl Answers {
     }
 
     fn ask(&self, want: Want, dialog: FileDialog) {
+        let pick = self.pick;
         self.work(move || {
             let began = Instant::now();
-            let path = match want {
-                Want::Open | Want::Picture(_) => dialog.pick_file(),
-                Want::Save | Want::Export | Want::Share => dialog.save_file(),
-            };
-            match path {
+            match pick(&want, dialog) {
                 Some(path) => Some(Said::Path(want, path)),
                 None if began.elapsed() < NOBODY => Some(Said::NoDialog(want)),
                 None => None,
             }
         });
+    }
+}
+
+fn pick(want: &Want, dialog: FileDialog) -> Option<PathBuf> {
+    match want {
+        Want::Open | Want::Picture(_) => dialog.pick_file(),
+        Want::Save | Want::Export | Want::Share => dialog.save_file(),
     }
 }
 

@@ -4,6 +4,9 @@
 //! through it. Running is behind one narrow interface, [`session::Session`]. What a person can do is one
 //! table, [`actions::ACTIONS`]: menus, keys, tooltips and the command palette are made from it.
 
+#[cfg(test)]
+extern crate self as editor;
+
 pub mod actions;
 pub mod app;
 mod bar;
@@ -42,6 +45,9 @@ pub mod session;
 mod settings;
 mod settings_dialog;
 mod share;
+#[cfg(test)]
+#[path = "../examples/shared/mod.rs"]
+mod shared;
 mod side;
 mod tabs;
 mod templates;

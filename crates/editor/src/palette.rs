@@ -21,6 +21,9 @@ pub struct Palette {
     purpose: Purpose,
 }
 
+/// Of the list and the help beside it, in points.
+const HEIGHT: f32 = 480.0;
+
 impl Palette {
     pub fn new(at: [f32; 2], purpose: Purpose) -> Self {
         Self { picker: Picker::default(), at, purpose }
@@ -34,6 +37,7 @@ impl Palette {
         let loads = pictures.iter().filter_map(|name| Some(Offer::Picture(loader?, name)));
         let all: Vec<Offer> = nodes.iter().copied().map(Offer::Node).chain(loads).collect();
         let (mut marked, mut chosen) = (None, false);
+        ui.set_max_height(HEIGHT);
         ui.horizontal_top(|ui| {
             // It does not change its size while someone types.
             ui.set_height(HEIGHT);
@@ -46,7 +50,9 @@ impl Palette {
             ui.separator();
             ui.vertical(|ui| {
                 ui.set_width(300.0);
-                marked.into_iter().for_each(|offer| offer.help(app, ui));
+                ScrollArea::vertical().id_salt("node help").max_height(HEIGHT).show(ui, |ui| {
+                    marked.into_iter().for_each(|offer| offer.help(app, ui));
+                });
             });
         });
         if let Some(offer) = marked.filter(|_| chosen) {
@@ -72,8 +78,6 @@ impl Palette {
     }
 }
 
-/// Of the whole, in points.
-const HEIGHT: f32 = 480.0;
 /// The class that loads a picture, and its input.
 pub const LOADER: &str = "LoadImage";
 const PICTURE: &str = "image";

@@ -7,7 +7,7 @@ use crate::{
     runs::{NodeState, Number, Run, Runs},
     theme::Theme,
 };
-use egui::{DragValue, Id, RichText, ScrollArea, Ui};
+use egui::{DragValue, Id, RichText, ScrollArea, Ui, WidgetInfo, accesskit::Role};
 use egui_material_icons::icons::{
     ICON_CANCEL, ICON_CLOSE, ICON_DELETE_SWEEP, ICON_DRAG_INDICATOR, ICON_KEYBOARD_ARROW_DOWN,
     ICON_KEYBOARD_ARROW_UP, ICON_PAUSE, ICON_PLAYLIST_PLAY,
@@ -132,10 +132,13 @@ impl Runs {
 fn waiting_ui(ui: &mut Ui, theme: &Theme, run: &Run, place: usize, count: usize) -> Option<Wish> {
     let mut wish = None;
     let grip = |ui: &mut Ui| {
-        ui.dnd_drag_source(Id::unique(("waiting", run.number)), run.number, |ui| {
+        let grip = ui.dnd_drag_source(Id::unique(("waiting", run.number)), run.number, |ui| {
             ui.label(RichText::from(ICON_DRAG_INDICATOR).color(theme.muted));
             ui.label(RichText::new(format!("{}", place + 1)).color(theme.dim));
         });
+        let name = format!("Drag to another place: {} {}", run.title, run.number);
+        let info = || WidgetInfo::labeled(Role::Unknown, true, &name);
+        grip.response.widget_info(info);
         ui.label(&run.title);
     };
     let buttons = |ui: &mut Ui| {

@@ -1,11 +1,14 @@
 //! The window under the hands of a person, without a screen.
 
 mod editing;
+mod frames;
+mod journeys;
+mod monkey;
+mod names;
 mod subgraphs;
 
 use super::*;
 use crate::{
-    actions::ACTIONS,
     doc::widgets,
     runs::tests::{Played, folders},
 };
@@ -78,27 +81,6 @@ fn chain(count: usize) -> Json {
 
 fn nodes(harness: &Harness<App>) -> usize {
     harness.state().tab().history.doc().nodes().len()
-}
-
-/// These ask the system for a dialog, which has a thread and a time of its own.
-const ASK_THE_SYSTEM: &[&str] = &["open", "save", "save-as", "export", "share"];
-
-#[test]
-fn no_action_panics_on_an_empty_or_a_large_graph() {
-    for graph in [empty(), chain(1000)] {
-        let (mut harness, _state) = window(&graph);
-        for action in ACTIONS.iter().filter(|action| !ASK_THE_SYSTEM.contains(&action.id)) {
-            for selected in [false, true] {
-                if selected {
-                    harness.state_mut().select_all();
-                }
-                action.fire(harness.state_mut());
-                harness.step();
-                harness.state_mut().dialog = None;
-                harness.step();
-            }
-        }
-    }
 }
 
 #[test]

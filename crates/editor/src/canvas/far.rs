@@ -3,19 +3,28 @@
 use super::{
     Canvas, CanvasContext,
     brush::{Brush, Line},
-    scene::{Hit, Placed},
+    nodes::Look,
+    scene::{Hit, Placed, Wire},
 };
-use crate::doc::{Doc, History};
-use egui::{Align2, Pos2, pos2};
+use crate::doc::History;
+use egui::{Align2, Mesh, Pos2, Rect, Vec2, emath::GuiRounding as _, pos2};
+
+/// Below this zoom round corners and shadows cannot be seen.
+const FLAT: f32 = 0.3;
+/// Below this zoom sockets are smaller than a pixel and a half.
+const SOCKETS: f32 = 0.19;
 
 impl Canvas {
-    pub(super) fn paint_links(&self, brush: &Brush, doc: &Doc) {
+    pub(super) fn paint_links(&self, brush: &Brush) {
         let drawn = self.drawn();
         let lifted = self.lifted();
         let dragging =
             lifted.is_some() || matches!(self.gesture, super::gestures::Gesture::Link(_));
-        for (id, route) in self.scene.links.iter().filter(|(_, r)| r.bounds().intersects(drawn)) {
-            let Some(link) = doc.links.get(id).filter(|_| lifted != Some(*id)) else { continue };
+        for wire in self.scene.links.iter().filter(|wire| wire.bounds.intersects(drawn)) {
+            let Wire { id, link, route, .. } = wire;
+            if lifted == Some(*id) {
+                continue;
+            }
             let hovered =
                 matches!(self.hover, Hit::Link(h) | Hit::Middle(h) if h == *id) && !dragging;
             let chosen = self.selection.contains(&link.from) || self.selection.contains(&link.to);
@@ -46,30 +55,51 @@ impl Canvas {
     pub(super) fn paint_far(&self, brush: &Brush, history: &History, cx: &CanvasContext) {
         let drawn = self.drawn();
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
-            let Some(look) = self.look(history.file(), placed, cx) else { continue };
+            let look = self.look(history.file(), placed, cx);
             let brush = &brush.faded(look.opacity());
-            look.paint_body(brush);
+            let mut flat = Mesh::default();
+            if brush.zoom > FLAT {
+                look.paint_body(brush);
+            } else {
+                flat_body(brush, &look, &mut flat);
+            }
+            self.far_sockets(brush, &look, &mut flat);
+            brush.painter.add(flat);
             look.paint_pictures(brush);
-            self.paint_far_sockets(brush, &look, placed);
-            far_title(brush, placed, &look.title);
+            far_title(brush, placed, look.title);
         }
     }
 
-    fn paint_far_sockets(&self, brush: &Brush, look: &super::nodes::Look, placed: &Placed) {
-        let sockets = self.sockets(placed.id);
-        for (socket, at) in placed.sockets() {
-            let side = if socket.output { &look.node.outputs } else { &look.node.inputs };
+    fn far_sockets(&self, brush: &Brush, look: &Look, flat: &mut Mesh) {
+        if brush.zoom < SOCKETS {
+            return;
+        }
+        let sockets = self.sockets(look.node.id);
+        let side = 2.0 * (4.0 * brush.zoom).max(1.2);
+        for (socket, at) in look.placed.sockets() {
+            let slots = if socket.output { &look.node.outputs } else { &look.node.inputs };
             let linked = (sockets.linked)(socket.slot, socket.output);
-            if let Some(slot) = side.get(socket.slot).filter(|_| linked) {
+            if let Some(slot) = slots.get(socket.slot).filter(|_| linked) {
                 let color = brush.theme.socket(&slot.ty);
                 let lit = (sockets.lit)(socket.slot, socket.output);
-                let radius = (4.0 * brush.zoom).max(1.2);
-                let at = self.view.to_screen(at);
-                let square = egui::Rect::from_center_size(at, egui::Vec2::splat(2.0 * radius));
-                brush.painter.rect_filled(square, 0.0, if lit { color } else { brush.theme.muted });
+                let square = Rect::from_center_size(self.view.to_screen(at), Vec2::splat(side));
+                flat.add_colored_rect(square, if lit { color } else { brush.theme.muted });
             }
         }
     }
+}
+
+/// Frame, body and title bar as plain rectangles, whole pixels each: triangles that need no further work,
+/// for there may be thousands of them.
+fn flat_body(brush: &Brush, look: &Look, flat: &mut Mesh) {
+    let pixels = brush.painter.pixels_per_point();
+    let on_screen = |rect| brush.view.rect_to_screen(rect).round_to_pixels(pixels);
+    let (title, body) = look.colors(brush);
+    let (width, outline) = look.outline(brush);
+    let frame = on_screen(look.placed.rect());
+    flat.add_colored_rect(frame.expand(width), outline);
+    flat.add_colored_rect(frame, body);
+    flat.add_colored_rect(on_screen(look.bar()), title);
 }
 
 /// The title, as small as can be read, if there is room for it.
@@ -77,7 +107,7 @@ fn far_title(brush: &Brush, placed: &Placed, title: &str) {
     const SMALLEST: f32 = 9.0;
     let frame = placed.rect();
     let room = frame.width() - 6.0 / brush.zoom;
-    if room * brush.zoom < 36.0 || frame.height() * brush.zoom < SMALLEST {
+    if room * brush.zoom < 60.0 || frame.height() * brush.zoom < SMALLEST {
         return;
     }
     let size = crate::theme::TEXT.max(SMALLEST / brush.zoom);

@@ -39,9 +39,9 @@ impl Canvas {
 }
 
 /// What the title bar says: that of an instance is its subgraph's name, unless a person gave it another.
-pub fn title(node: &Node, subgraph: Option<&str>, catalog: &Catalog) -> String {
+pub fn title<'a>(node: &'a Node, subgraph: Option<&'a str>, catalog: &'a Catalog) -> &'a str {
     match subgraph {
-        Some(name) if node.title.as_deref().is_none_or(str::is_empty) => name.to_owned(),
+        Some(name) if node.title.as_deref().is_none_or(str::is_empty) => name,
         _ => own_title(node, catalog),
     }
 }

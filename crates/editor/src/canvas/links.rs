@@ -2,6 +2,11 @@
 
 use egui::{Color32, Pos2, Rect, Shape, Stroke, Vec2, vec2};
 
+/// How far the lines that are drawn may be from the curve, in the unit of its ends; and those a pixel thin, of
+/// which there may be thousands.
+const FLATNESS: f32 = 0.25;
+const FLATNESS_THIN: f32 = 0.8;
+
 /// A link's way from an output to an input, in any coordinates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Curve {
@@ -39,21 +44,28 @@ impl Curve {
         Rect::from_two_pos(self.from, self.to).expand2(vec2(self.reach, 0.0))
     }
 
-    /// As a chain of straight lines, more of them the longer it is.
-    pub fn points(&self) -> Vec<Pos2> {
-        let length = (self.to - self.from).length() + self.reach;
-        let count = (length / 14.0).clamp(4.0, 32.0) as usize;
-        (0..=count).map(|i| self.at(i as f32 / count as f32)).collect()
+    /// As a chain of straight lines that near to the curve. A piece `dt` long is at most
+    /// `dt²/8 · |B″|` away, and `B″ = 6 · bend · (1 - 2t)`: the curve bends at its ends and is straight in
+    /// its middle, so that pieces are shorter towards the ends.
+    pub fn points(&self, flatness: f32) -> Vec<Pos2> {
+        let bend = (self.to - self.from - vec2(3.0 * self.reach, 0.0)).length();
+        let count = ((0.75 * bend / flatness).sqrt() * 2.0 / 3.0).ceil().clamp(2.0, 64.0) as usize;
+        let place = |i: usize| {
+            let side = 1.0 - 2.0 * i as f32 / count as f32;
+            self.at((1.0 - side.signum() * side.abs().powf(2.0 / 3.0)) / 2.0)
+        };
+        (0..=count).map(place).collect()
     }
 
     pub fn distance(&self, point: Pos2) -> f32 {
-        let points = self.points();
+        let points = self.points(FLATNESS);
         let pieces = points.windows(2).map(|pair| to_segment(point, pair[0], pair[1]));
         pieces.fold(f32::INFINITY, f32::min)
     }
 
     pub fn shape(&self, width: f32, color: Color32) -> Shape {
-        Shape::line(self.points(), Stroke::new(width, color))
+        let flatness = if width > 1.0 { FLATNESS } else { FLATNESS_THIN };
+        Shape::line(self.points(flatness), Stroke::new(width, color))
     }
 }
 
@@ -85,10 +97,23 @@ mod tests {
     }
 
     #[test]
+    fn the_lines_keep_near_the_curve_and_are_few() {
+        for to in [pos2(300.0, 200.0), pos2(-300.0, 200.0), pos2(20.0, 5.0), pos2(900.0, 10.0)] {
+            let curve = Curve::new(pos2(0.0, 0.0), to, 1.0);
+            let furthest = (0..=500).map(|i| curve.distance(curve.at(i as f32 / 500.0)));
+            let furthest = furthest.fold(0.0, f32::max);
+            assert!(furthest <= FLATNESS, "{to:?}: {furthest}");
+            assert!(curve.points(FLATNESS).len() < 45, "{to:?}: {}", curve.points(FLATNESS).len());
+        }
+    }
+
+    #[test]
     fn the_bounds_hold_curves_in_every_direction() {
         for to in [pos2(300.0, 200.0), pos2(-300.0, 200.0), pos2(0.0, -500.0), pos2(5.0, 0.0)] {
             let curve = Curve::new(pos2(0.0, 0.0), to, 1.0);
-            assert!(curve.points().iter().all(|p| curve.bounds().expand(0.01).contains(*p)));
+            assert!(
+                curve.points(FLATNESS).iter().all(|p| curve.bounds().expand(0.01).contains(*p))
+            );
         }
     }
 }

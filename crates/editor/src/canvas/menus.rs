@@ -75,11 +75,11 @@ impl Canvas {
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
-        let asked = response.secondary_clicked();
+        let asked = self.asked_for_menu(response);
         let middle =
             matches!(self.hover, Hit::Middle(_)) && response.clicked_by(PointerButton::Primary);
         if (asked || middle)
-            && let Some(pointer) = response.interact_pointer_pos()
+            && let Some(pointer) = response.ctx.pointer_interact_pos()
         {
             self.menu = (self.hover, self.view.to_canvas(pointer));
             if self.hover.node().is_some() || self.hover.group().is_some() {
@@ -88,8 +88,11 @@ impl Canvas {
         }
         let (about, at) = self.menu;
         let popup = Popup::context_menu(response).id(response.id.with("menu"));
-        let popup =
-            if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
+        let popup = if asked || middle {
+            popup.open_memory(egui::SetOpenCommand::Bool(true))
+        } else {
+            popup
+        };
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
             Hit::Middle(link) | Hit::Link(link) => {
                 self.link_menu(ui, link, at, history, cx, events)
@@ -108,6 +111,16 @@ impl Canvas {
             _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
             _ => rows(ui, CANVAS, cx, events),
         });
+    }
+
+    /// Whether the right button was clicked, also on a widget, which takes the click and has no menu itself.
+    fn asked_for_menu(&self, response: &Response) -> bool {
+        let ctx = &response.ctx;
+        let on_canvas = |at: Pos2| {
+            self.view.screen.contains(at) && ctx.layer_id_at(at) == Some(response.layer_id)
+        };
+        ctx.input(|i| i.pointer.secondary_clicked())
+            && ctx.pointer_interact_pos().is_some_and(on_canvas)
     }
 
     fn node_menu(

@@ -5,7 +5,7 @@ use super::{
     brush::{Brush, hex},
 };
 use crate::doc::Doc;
-use egui::{Color32, Pos2, Rect, Stroke, StrokeKind, Vec2, vec2};
+use egui::{Color32, Mesh, Pos2, Rect, Stroke, StrokeKind, Vec2, vec2};
 
 const SIZE: Vec2 = vec2(200.0, 130.0);
 const MARGIN: f32 = 12.0;
@@ -43,11 +43,13 @@ impl Canvas {
             let color = group.color.as_deref().and_then(hex).unwrap_or(theme.muted);
             painter.rect_filled(to_map(*rect), 0.0, color.gamma_multiply(0.3));
         }
+        let mut nodes = Mesh::default();
+        let plain = theme.dim.gamma_multiply(0.75);
         for node in &self.scene.nodes {
             let chosen = self.selection.contains(&node.id);
-            let color = if chosen { theme.accent } else { theme.dim.gamma_multiply(0.75) };
-            painter.rect_filled(to_map(node.rect()), 0.0, color);
+            nodes.add_colored_rect(to_map(node.rect()), if chosen { theme.accent } else { plain });
         }
+        painter.add(nodes);
         let seen = to_map(self.view.visible());
         painter.rect(
             seen,

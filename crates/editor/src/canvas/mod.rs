@@ -291,9 +291,7 @@ impl Canvas {
         if self.places.0 != revision {
             self.places = (revision, ids(&|node| images::has_place(node, cx.catalog)));
         }
-        let made = |node: &Node| cx.runs.node(node.id).is_some_and(|s| !s.images.is_empty());
-        let made: BTreeSet<Id> = ids(&made);
-        made.union(&self.places.1).copied().collect()
+        cx.runs.with_pictures().union(&self.places.1).copied().collect()
     }
 
     fn under_pointer(&self, ui: &Ui) -> Hit {
@@ -346,7 +344,7 @@ impl Canvas {
         let brush = Brush::new(ui.painter().clone(), cx.theme, &self.view);
         self.paint_grid(&brush);
         self.paint_groups(&brush, history.doc());
-        self.paint_links(&brush, history.doc());
+        self.paint_links(&brush);
         self.paint_reroutes(&brush);
         let mut shown = show::Shown::new(background);
         if self.view.overview() {

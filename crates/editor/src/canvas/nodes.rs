@@ -22,7 +22,7 @@ pub struct Look<'a> {
     pub placed: &'a Placed,
     pub state: Option<&'a NodeState>,
     pub images: Images,
-    pub title: String,
+    pub title: &'a str,
     /// Whether this program runs its class.
     pub known: bool,
     /// Why its subgraph cannot be read.
@@ -39,9 +39,9 @@ pub struct Sockets<'a> {
 }
 
 /// What the title bar says: a person's title, else the class's own.
-pub fn title(node: &Node, catalog: &Catalog) -> String {
-    let own = || catalog.get(&node.class).map_or(node.class.clone(), |ty| ty.title.clone());
-    node.title.clone().filter(|t| !t.is_empty()).unwrap_or_else(own)
+pub fn title<'a>(node: &'a Node, catalog: &'a Catalog) -> &'a str {
+    let own = || catalog.get(&node.class).map_or(&node.class, |ty| &ty.title);
+    node.title.as_ref().filter(|t| !t.is_empty()).unwrap_or_else(own)
 }
 
 /// What is shown of a socket's name.
@@ -77,7 +77,7 @@ impl Look<'_> {
         self.state.is_some_and(|s| s.error.is_some() || !s.problems.is_empty())
     }
 
-    fn outline(&self, brush: &Brush) -> (f32, Color32) {
+    pub fn outline(&self, brush: &Brush) -> (f32, Color32) {
         let theme = brush.theme;
         if self.failed() {
             (2.0, theme.error)
@@ -94,7 +94,7 @@ impl Look<'_> {
         if self.node.mode == Mode::Muted { 0.4 } else { 1.0 }
     }
 
-    /// Everything but the widgets.
+    /// Everything but the widgets and the footer.
     pub fn paint(&self, brush: &Brush, sockets: &Sockets) {
         let brush = &brush.faded(self.opacity());
         if self.placed.layout.kind == Kind::Dot {
@@ -106,7 +106,6 @@ impl Look<'_> {
             self.paint_progress(brush, state);
         }
         self.paint_sockets(brush, sockets);
-        self.paint_footer(brush);
     }
 
     /// Body and title bar without their text: all that is left of a node from afar.
@@ -114,10 +113,8 @@ impl Look<'_> {
         let (title, body) = self.colors(brush);
         let frame = brush.view.rect_to_screen(self.placed.rect());
         let radius = brush.corner(RADIUS);
-        if brush.zoom > 0.3 {
-            let shadow = frame.translate(vec2(0.0, 2.0 * brush.zoom));
-            brush.painter.rect_filled(shadow, radius, Color32::from_black_alpha(40));
-        }
+        let shadow = frame.translate(vec2(0.0, 2.0 * brush.zoom));
+        brush.painter.rect_filled(shadow, radius, Color32::from_black_alpha(40));
         brush.painter.rect_filled(frame, radius, body);
         let bar = brush.view.rect_to_screen(self.bar());
         let open = self.placed.layout.body.y > 0.0;
@@ -128,7 +125,7 @@ impl Look<'_> {
         brush.painter.rect_stroke(frame, radius, Stroke::new(width, color), StrokeKind::Outside);
     }
 
-    fn bar(&self) -> Rect {
+    pub fn bar(&self) -> Rect {
         let frame = self.placed.rect();
         Rect::from_min_size(frame.min, vec2(frame.width(), self.placed.layout.title))
     }
@@ -156,7 +153,7 @@ impl Look<'_> {
             right -= width;
         }
         let left = bar.left() + 24.0;
-        brush.text(line(pos2(left, middle), Align2::LEFT_CENTER, ink, right - left), &self.title);
+        brush.text(line(pos2(left, middle), Align2::LEFT_CENTER, ink, right - left), self.title);
     }
 
     fn badges(&self, brush: &Brush) -> Vec<(egui_material_icons::MaterialIcon, Color32)> {
@@ -252,8 +249,8 @@ impl Look<'_> {
         }
     }
 
-    /// Below the node: what is wrong with it.
-    fn paint_footer(&self, brush: &Brush) {
+    /// Below the node, over all others: what is wrong with it.
+    pub fn paint_footer(&self, brush: &Brush) {
         let theme = brush.theme;
         let frame = self.placed.rect();
         let unknown = (!self.known && self.placed.layout.kind == Kind::Plain).then(|| {
@@ -291,8 +288,9 @@ impl Look<'_> {
 /// All that is wrong with a node, in words.
 fn messages(state: &NodeState) -> Vec<String> {
     let problems = state.problems.iter().map(|(input, text)| match input {
-        Some(input) => format!("{input}: {text}"),
-        None => text.clone(),
+        // Most begin with the input themselves.
+        Some(input) if !text.starts_with(&format!("`{input}`")) => format!("{input}: {text}"),
+        _ => text.clone(),
     });
     state.error.iter().cloned().chain(problems).collect()
 }

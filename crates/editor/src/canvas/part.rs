@@ -91,9 +91,9 @@ impl Canvas {
         }
         let rect = self.scene.get(id)?.rect();
         let reach = rect.size().min_elem() / 2.0;
-        let distance = |(link, route): &(LinkId, super::route::Route)| {
-            let near = route.bounds().intersects(rect);
-            near.then(|| (*link, route.distance(rect.center())))
+        let distance = |wire: &super::scene::Wire| {
+            let near = wire.bounds.intersects(rect);
+            near.then(|| (wire.id, wire.route.distance(rect.center())))
         };
         let mut links: Vec<(LinkId, f32)> = self.scene.links.iter().filter_map(distance).collect();
         links.retain(|(_, distance)| *distance < reach);

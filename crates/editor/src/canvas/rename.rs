@@ -78,7 +78,7 @@ impl Canvas {
                 let placed = self.scene.get(id)?;
                 let bar = Rect::from_min_size(placed.rect().min, vec2(placed.layout.body.x, TITLE));
                 let title = levels::title(doc.node(id)?, file.subgraph_name(id), cx.catalog);
-                Some((bar.with_min_x(bar.left() + 20.0), title))
+                Some((bar.with_min_x(bar.left() + 20.0), title.to_owned()))
             }
             Target::Border(socket) => {
                 let at = self.scene.socket(socket)?;

@@ -7,14 +7,16 @@ use super::{
     route::{Route, Style},
 };
 use crate::{
-    doc::{self, Doc, File, Id, LinkId, RerouteId, Widget},
+    doc::{self, Doc, File, Id, LinkId, Node, RerouteId, Widget},
     theme::TITLE,
 };
+use ahash::{AHasher, HashMap, HashSet};
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
 use graph::Contract;
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    cell::OnceCell,
+    collections::BTreeSet,
+    hash::{Hash as _, Hasher as _},
     sync::Arc,
 };
 
@@ -37,9 +39,23 @@ pub struct Socket {
 #[derive(Clone, Debug)]
 pub struct Placed {
     pub id: Id,
+    pub node: Arc<Node>,
     pub pos: Pos2,
     pub layout: Arc<Layout>,
+    picture: bool,
+    /// Of all that the layout depends on.
     key: u64,
+    /// Made when the node is first seen.
+    widgets: OnceCell<Vec<Widget>>,
+}
+
+/// A link in its place.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    pub id: LinkId,
+    pub link: Arc<doc::Link>,
+    pub route: Route,
+    pub bounds: Rect,
 }
 
 /// What is under a point.
@@ -86,7 +102,7 @@ impl Hit {
 #[derive(Debug, Default)]
 pub struct Scene {
     pub nodes: Vec<Placed>,
-    pub links: Vec<(LinkId, Route)>,
+    pub links: Vec<Wire>,
     pub reroutes: Vec<Dot>,
     pub groups: Vec<Rect>,
     /// Sockets that have a link.
@@ -146,36 +162,59 @@ impl Scene {
         let pictures = made_for.as_ref().map(|(_, p, _)| p.clone()).unwrap_or_default();
         self.made_for = made_for;
         let doc = file.doc();
-        self.nodes = doc
-            .nodes()
-            .map(|node| self.placed(file, node, contract, pictures.contains(&node.id)))
-            .collect();
-        self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
-        let route = |(id, l): (&LinkId, &Arc<doc::Link>)| Some((*id, self.laid(doc, l, style)?));
-        self.links = doc.links.iter().filter_map(route).collect();
-        self.reroutes = dots(doc);
         let ends =
             |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
         self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
+        let placed = |node| self.placed(file, node, contract, &pictures);
+        self.nodes = doc.shared_nodes().iter().map(placed).collect();
+        self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
+        let wire = |(id, link): (&LinkId, &Arc<doc::Link>)| self.wire(doc, *id, link, style);
+        self.links = doc.links.iter().filter_map(wire).collect();
+        self.reroutes = dots(doc);
         self.groups = doc.groups.iter().map(|group| rect(group.bounding)).collect();
         let all = self.nodes.iter().map(Placed::rect).chain(self.groups.iter().copied());
         self.bounds = all.reduce(Rect::union);
     }
 
     /// The layout is kept while nothing that it depends on has changed.
-    fn placed(&self, file: &File, node: &doc::Node, contract: &Contract, picture: bool) -> Placed {
+    fn placed(
+        &self,
+        file: &File,
+        node: &Arc<Node>,
+        contract: &Contract,
+        pictures: &BTreeSet<Id>,
+    ) -> Placed {
+        let picture = pictures.contains(&node.id);
+        let old = self.get(node.id);
         // What an instance shows depends on its subgraph too.
         let instance = file.subgraph_name(node.id).is_some();
-        let promoted = instance.then(|| file.widgets(node.id, contract));
-        let key = key(node, picture, promoted.as_deref().unwrap_or_default());
-        let layout = match self.get(node.id).filter(|old| old.key == key) {
-            Some(old) => old.layout.clone(),
-            None => {
-                let widgets = promoted.unwrap_or_else(|| file.widgets(node.id, contract));
-                Arc::new(Layout::new(node, &widgets, picture))
-            }
+        let promoted = instance.then(|| file.widgets(node.id, contract)).unwrap_or_default();
+        let unchanged = old.filter(|old| Arc::ptr_eq(&old.node, node) && old.picture == picture);
+        let key = match unchanged.filter(|_| !instance) {
+            Some(old) => old.key,
+            None => key(node, picture, &promoted),
         };
-        Placed { id: node.id, pos: Pos2::from(node.pos), layout, key }
+        let layout = match old.filter(|old| old.key == key) {
+            Some(old) => old.layout.clone(),
+            None => Arc::new(Layout::new(node, &self.widgets_of(file, node, contract), picture)),
+        };
+        let (id, pos) = (node.id, Pos2::from(node.pos));
+        Placed { id, node: node.clone(), pos, layout, picture, key, widgets: OnceCell::new() }
+    }
+
+    fn widgets_of(&self, file: &File, node: &Node, contract: &Contract) -> Vec<Widget> {
+        let fed = |slot| self.linked.contains(&socket(node.id, slot, false));
+        file.widgets_fed(node.id, contract, fed)
+    }
+
+    /// The node's widgets, made once for each state of the document.
+    pub fn widgets<'a>(
+        &self,
+        file: &File,
+        placed: &'a Placed,
+        contract: &Contract,
+    ) -> &'a [Widget] {
+        placed.widgets.get_or_init(|| self.widgets_of(file, &placed.node, contract))
     }
 
     pub fn get(&self, id: Id) -> Option<&Placed> {
@@ -186,17 +225,19 @@ impl Scene {
         self.get(socket.node)?.socket(socket.slot, socket.output)
     }
 
-    fn laid(&self, doc: &Doc, link: &doc::Link, style: Style) -> Option<Route> {
+    fn wire(&self, doc: &Doc, id: LinkId, link: &Arc<doc::Link>, style: Style) -> Option<Wire> {
         let from = self.get(link.from)?.socket(link.from_slot, true)?;
         let to = self.get(link.to)?.socket(link.to_slot, false)?;
         let through = doc.chain(link).into_iter().map(|id| Pos2::from(doc.reroutes[&id].pos));
         let points = [from].into_iter().chain(through).chain([to]);
-        Some(Route::new(points.collect(), style, 1.0))
+        let route = Route::new(points.collect(), style, 1.0);
+        let bounds = route.bounds();
+        Some(Wire { id, link: link.clone(), route, bounds })
     }
 
     pub fn route(&self, link: LinkId) -> Option<&Route> {
-        let at = self.links.binary_search_by_key(&link, |(id, _)| *id).ok()?;
-        Some(&self.links[at].1)
+        let at = self.links.binary_search_by_key(&link, |wire| wire.id).ok()?;
+        Some(&self.links[at].route)
     }
 
     /// Around some nodes, or around everything.
@@ -223,9 +264,8 @@ impl Scene {
     }
 
     fn hit_link(&self, at: Pos2, zoom: f32) -> Option<Hit> {
-        let near =
-            |(_, route): &&(LinkId, Route)| route.bounds().expand(MIDDLE / zoom).contains(at);
-        self.links.iter().rev().filter(near).find_map(|(id, route)| {
+        let near = |wire: &&Wire| wire.bounds.expand(MIDDLE / zoom).contains(at);
+        self.links.iter().rev().filter(near).find_map(|Wire { id, route, .. }| {
             if route.middle().distance(at) < MIDDLE / zoom {
                 Some(Hit::Middle(*id))
             } else {
@@ -323,9 +363,11 @@ fn dots(doc: &Doc) -> Vec<Dot> {
 
 /// Of all that a node's layout depends on.
 fn key(node: &doc::Node, picture: bool, promoted: &[Widget]) -> u64 {
-    let mut hash = DefaultHasher::new();
+    let mut hash = AHasher::default();
     let values = node.values.as_array().map(Vec::len);
     (&node.class, node.collapsed, picture, node.outputs.len(), values).hash(&mut hash);
+    // A primitive has the widget of what it feeds, and that has the type of its output.
+    node.outputs.iter().for_each(|slot| slot.ty.hash(&mut hash));
     node.size.map(f32::to_bits).hash(&mut hash);
     for widget in promoted {
         (&widget.name, super::layout::grows(widget)).hash(&mut hash);

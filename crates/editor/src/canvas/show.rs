@@ -55,11 +55,11 @@ impl Canvas {
         ui.set_style(style(ui.style(), brush));
         let drawn = self.drawn();
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
-            let Some(look) = self.look(history.file(), placed, cx) else { continue };
+            let look = self.look(history.file(), placed, cx);
             let id = ui.scope_id().with(("node", placed.id));
             let frame = brush.view.rect_to_screen(placed.rect());
             let body = ui.interact(frame, id, Sense::click_and_drag());
-            body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, &look.title));
+            body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, look.title));
             self.hold_focus(&body, placed.id, shown);
             shown.response = shown.response.union(body);
             look.paint(brush, &self.sockets(placed.id));
@@ -71,6 +71,9 @@ impl Canvas {
             }
             look.paint_pictures(&brush.faded(look.opacity()));
             tools::show(ui, brush, &look, &mut shown.events);
+        }
+        for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
+            self.look(history.file(), placed, cx).paint_footer(brush);
         }
     }
 
@@ -96,11 +99,11 @@ impl Canvas {
         file: &'a File,
         placed: &'a Placed,
         cx: &CanvasContext<'a>,
-    ) -> Option<Look<'a>> {
-        let node = file.doc().node(placed.id)?;
+    ) -> Look<'a> {
+        let node = &*placed.node;
         let subgraph = file.subgraph_name(placed.id);
         let own = doc::EDITORS_OWN.iter().any(|own| own.class == node.class) || node.is_border();
-        Some(Look {
+        Look {
             node,
             placed,
             state: cx.runs.node(placed.id),
@@ -109,7 +112,7 @@ impl Canvas {
             known: own || cx.catalog.get(&node.class).is_some() || subgraph.is_some(),
             unread: file.why_unread(&node.class),
             selected: self.selection.contains(&placed.id),
-        })
+        }
     }
 
     /// How a node's sockets stand: linked or not, and lit unless a link in hand does not fit.
@@ -165,7 +168,7 @@ impl Canvas {
         if look.placed.layout.widgets.is_empty() {
             return;
         }
-        let widgets = file.widgets(look.node.id, &cx.catalog.contract);
+        let widgets = self.scene.widgets(file, look.placed, &cx.catalog.contract);
         let brush = &brush.faded(look.opacity());
         ui.scope(|ui| {
             ui.multiply_opacity(look.opacity());
@@ -261,7 +264,8 @@ fn source(file: &File, node: &Node, widget: &str, cx: &CanvasContext) -> Option<
     let stands_for = |slot: &doc::Slot| slot.widget.as_deref().unwrap_or(&slot.name) == widget;
     let slot = node.inputs.iter().position(stands_for)?;
     let link = doc.links.values().find(|link| link.to == node.id && link.to_slot == slot)?;
-    doc.node(link.from).map(|from| levels::title(from, file.subgraph_name(from.id), cx.catalog))
+    let from = doc.node(link.from)?;
+    Some(levels::title(from, file.subgraph_name(from.id), cx.catalog).to_owned())
 }
 
 /// What a socket takes or gives.

@@ -93,7 +93,7 @@ impl Doc {
         }
         let mut doc = Self {
             nodes: Vec::new(),
-            index: HashMap::new(),
+            index: ahash::HashMap::default(),
             links: BTreeMap::new(),
             reroutes: BTreeMap::new(),
             groups: raw.take_list("groups").iter().map(Group::from_json).collect(),

@@ -6,6 +6,8 @@
 
 pub mod arrange;
 mod border;
+#[cfg(test)]
+mod check;
 mod clipboard;
 mod edit;
 mod groups;
@@ -29,14 +31,15 @@ pub use history::History;
 use levels::Definition;
 pub use levels::File;
 pub use reroutes::{Reroute, RerouteId};
-pub use widgets::{Control, Widget, widgets};
+pub use widgets::{Control, Widget, widgets, widgets_of};
 
 use crate::{
     doc::json::{Origin, Raw},
     theme,
 };
+use ahash::HashMap;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -148,6 +151,11 @@ impl Doc {
     /// In drawing order.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = &Node> + ExactSizeIterator {
         self.nodes.iter().map(Arc::as_ref)
+    }
+
+    /// The same; one that has not changed since is the same one.
+    pub fn shared_nodes(&self) -> &[Arc<Node>] {
+        &self.nodes
     }
 
     pub fn node(&self, id: Id) -> Option<&Node> {

@@ -8,8 +8,8 @@ use super::{
     Control, Doc, File, INPUTS, Id, Node, Widget,
     json::{id, list},
     levels::Level,
-    links::REROUTE,
-    widgets,
+    links::{PRIMITIVE, REROUTE},
+    widgets, widgets_of,
 };
 use graph::Contract;
 use serde_json::{Map, Value as Json, json};
@@ -122,6 +122,21 @@ impl File {
     /// A node's widgets in order, those that a subgraph promotes too; none if it is not on the open level.
     pub fn widgets(&self, id: Id, contract: &Contract) -> Vec<Widget> {
         self.widgets_at(self.level(), id, contract)
+    }
+
+    /// The same for who knows which inputs of a plain node have links.
+    pub fn widgets_fed(
+        &self,
+        id: Id,
+        contract: &Contract,
+        fed: impl Fn(usize) -> bool,
+    ) -> Vec<Widget> {
+        match self.doc().node(id) {
+            Some(node) if node.class != PRIMITIVE && self.instance(self.level(), id).is_none() => {
+                widgets_of(self.doc(), node, contract, fed)
+            }
+            _ => self.widgets(id, contract),
+        }
     }
 
     pub(super) fn widgets_at(&self, level: Level, id: Id, contract: &Contract) -> Vec<Widget> {

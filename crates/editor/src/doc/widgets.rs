@@ -66,8 +66,21 @@ impl Control {
 /// A node's widgets in order; none if it is not there.
 pub fn widgets(doc: &Doc, id: Id, contract: &Contract) -> Vec<Widget> {
     let Some(node) = doc.node(id) else { return vec![] };
-    let class = doc.class(node, contract);
     let fed: Vec<usize> = doc.links.values().filter(|l| l.to == id).map(|l| l.to_slot).collect();
+    widgets_of(doc, node, contract, |slot| fed.contains(&slot))
+}
+
+/// The same for who knows which inputs have links: looking for them takes long in a large graph.
+pub fn widgets_of(
+    doc: &Doc,
+    node: &Node,
+    contract: &Contract,
+    fed: impl Fn(usize) -> bool,
+) -> Vec<Widget> {
+    let class = doc.class(node, contract);
+    let is_fed = |name: &str| {
+        node.inputs.iter().enumerate().any(|(slot, input)| input.is_for(name) && fed(slot))
+    };
     let places = node.places(class.as_deref()).into_iter();
     let widgets = places.map(|place| Widget {
         name: place.name.to_owned(),
@@ -76,7 +89,7 @@ pub fn widgets(doc: &Doc, id: Id, contract: &Contract) -> Vec<Widget> {
         input: place.name.to_owned(),
         value: node.value(&place).cloned().unwrap_or_else(|| default(place.spec)),
         control: node.control(&place),
-        linked: fed.iter().any(|slot| node.inputs[*slot].is_for(place.name)),
+        linked: is_fed(place.name),
         spec: place.spec.cloned(),
     });
     widgets.collect()

@@ -21,7 +21,7 @@ use engine::{End, RunEvent};
 use graph::{Host, Json};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -146,6 +146,13 @@ impl Runs {
     pub fn node(&self, id: Id) -> Option<&NodeState> {
         let (tab, prefix) = &self.shown;
         self.nodes.get(tab)?.get(&format!("{prefix}{id}"))
+    }
+
+    /// The nodes of the graph that is seen that show pictures.
+    pub fn with_pictures(&self) -> BTreeSet<Id> {
+        let (tab, prefix) = &self.shown;
+        let all = self.nodes.get(tab).into_iter().flat_map(Nodes::with_pictures);
+        all.filter_map(|path| path.strip_prefix(&**prefix)?.parse().ok()).collect()
     }
 
     /// All nodes of a file.

@@ -82,6 +82,12 @@ impl Nodes {
         self.states.get(path)
     }
 
+    /// The paths of the nodes that show pictures.
+    pub fn with_pictures(&self) -> impl Iterator<Item = &str> {
+        let showing = self.states.iter().filter(|(_, state)| !state.images.is_empty());
+        showing.map(|(path, _)| path.as_str())
+    }
+
     /// A run begins: results stay until there are new ones, everything else is of the past.
     pub fn start(&mut self, prompt: Arc<Prompt>) {
         self.prompt = prompt;

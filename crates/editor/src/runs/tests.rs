@@ -1,60 +1,12 @@
 //! Runs against a session that is only played, and against a real engine over tiny nodes.
 
 use super::*;
-use crate::session::{Event, Job, JobId, Local, World};
+use crate::session::{Event, JobId, Local, World};
+pub(crate) use crate::shared::played::Played;
 use engine::{Failure, RunEvent};
 use graph::{File, Inputs, Node, NodeType, Services};
 use serde_json::json;
-use std::{path::PathBuf, sync::Mutex, time::Duration};
-
-/// A session whose events the test makes up.
-#[derive(Clone, Default)]
-pub(crate) struct Played(Arc<Mutex<Play>>);
-
-#[derive(Default)]
-pub(crate) struct Play {
-    waiting: Vec<JobId>,
-    events: Vec<Event>,
-    cancelled: Vec<JobId>,
-    last: JobId,
-}
-
-impl Played {
-    pub fn tell(&self, event: Event) {
-        let mut play = self.0.lock().unwrap();
-        if let Event::Started(job) = event {
-            play.waiting.retain(|id| *id != job);
-        }
-        play.events.push(event);
-    }
-}
-
-impl Session for Played {
-    fn submit(&self, _: Job, front: bool) -> JobId {
-        let mut play = self.0.lock().unwrap();
-        play.last += 1;
-        let (job, at) = (play.last, if front { 0 } else { play.waiting.len() });
-        play.waiting.insert(at, job);
-        job
-    }
-    fn cancel(&self, job: JobId) {
-        let mut play = self.0.lock().unwrap();
-        play.waiting.retain(|id| *id != job);
-        play.cancelled.push(job);
-    }
-    fn reorder(&self, job: JobId, place: usize) {
-        let mut play = self.0.lock().unwrap();
-        play.waiting.retain(|id| *id != job);
-        let place = place.min(play.waiting.len());
-        play.waiting.insert(place, job);
-    }
-    fn waiting(&self) -> Vec<JobId> {
-        self.0.lock().unwrap().waiting.clone()
-    }
-    fn poll(&self) -> Vec<Event> {
-        std::mem::take(&mut self.0.lock().unwrap().events)
-    }
-}
+use std::{path::PathBuf, time::Duration};
 
 /// A host of three folders below one.
 struct Folders(tempfile::TempDir);
