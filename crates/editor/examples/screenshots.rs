@@ -11,7 +11,11 @@ use egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
 use egui_kittest::{Harness, kittest::Queryable as _};
 use engine::{End, Failure, NodeErrors, NodeProblems, Problem, RunEvent};
 use serde_json::json;
-use shared::{graph::large, played::Played, stage};
+use shared::{
+    graph::{blocks, large},
+    played::Played,
+    stage,
+};
 use std::{path::Path, time::Duration};
 
 /// A window, and the engine that it believes in.
@@ -35,7 +39,7 @@ const SCREENS: &[Screen] = &[
     ("mask_editor", mask),
     ("large", |window| {
         let app = window.harness.state_mut();
-        let json = large(&app.catalog, 300, 600, 3);
+        let json = blocks(include_str!("../../../graphs/text_to_image.json"), 45, 5);
         app.open_json("Three hundred nodes", &json).expect("it is a graph");
     }),
     ("large_near", |window| {
@@ -79,7 +83,7 @@ impl Window {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let (mut setup, session) = (stage::setup(&folder), Played::default());
-        setup.device = "NVIDIA GeForce RTX 4070".into();
+        setup.device = "CPU".into();
         let played = Box::new(session.clone());
         let builder = Harness::builder().with_size(stage::SIZE).with_render_cursor(false);
         let harness = builder.wgpu().build_eframe(|cc| App::new(setup, played, &cc.egui_ctx));
@@ -214,9 +218,8 @@ fn mask(window: &mut Window) {
     canvas.zoom_by(100);
     canvas.zoom_by(-8);
     window.steps();
-    window.harness.get_by_label("Picture with a mask").click_secondary();
     window.steps();
-    window.harness.get_by_label_contains("Edit the mask").click();
+    window.harness.get_by_label("Picture with a mask: Edit the mask").click();
     window.steps();
     window.harness.get_by_label("Clear the mask").click();
     window.steps();

@@ -119,6 +119,7 @@ impl MaskEditor {
             Some(Ok(pixels)) => {
                 let side = pixels.width().max(pixels.height());
                 self.brush.radius = (side as f32 / 16.0).clamp(4.0, RADII.1);
+                self.tint = clearest(&pixels);
                 self.stage = Stage::Open(Box::new(Canvas::new(pixels, ui, VEILS[self.tint])));
             }
             Some(Err(error)) => self.stage = Stage::Broken(format!("{error:#}")),
@@ -339,6 +340,17 @@ fn message(ui: &Ui, view: Rect, words: &str, color: Color32) {
         FontId::proportional(14.0),
         color,
     );
+}
+
+/// The veil whose colour the picture has least of.
+fn clearest(pixels: &image::RgbaImage) -> usize {
+    const NEAR: u32 = 150 * 150;
+    let is_near = |pixel: &image::Rgba<u8>, veil: Color32| {
+        let parts = pixel.0.iter().zip(veil.to_array()).take(3);
+        parts.map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>() < NEAR
+    };
+    let share = |veil: &usize| pixels.pixels().filter(|p| is_near(p, VEILS[*veil])).count();
+    (0..VEILS.len()).min_by_key(share).unwrap_or(0)
 }
 
 #[cfg(test)]

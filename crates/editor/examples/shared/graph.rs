@@ -140,3 +140,42 @@ fn groups(nodes: usize, rows: usize) -> Json {
     };
     (0..nodes / GROUP).map(group).collect()
 }
+
+/// A graph many times over, in rows, each in a group.
+pub fn blocks(graph: &str, count: i64, columns: i64) -> Json {
+    const PITCH: [f64; 2] = [1500.0, 640.0];
+    let graph: Json = serde_json::from_str(graph).expect("it is a graph");
+    let list = |key: &str| graph[key].as_array().cloned().unwrap_or_default();
+    let mut all = json!({"nodes": [], "links": [], "groups": []});
+    let mut push = |key: &str, json: Json| all[key].as_array_mut().expect("a list").push(json);
+    for i in 0..count {
+        let (more, [x, y]) =
+            (i * 1000, [(i % columns) as f64 * PITCH[0], (i / columns) as f64 * PITCH[1]]);
+        let later = |id: &Json| id.as_i64().map_or(Json::Null, |id| json!(id + more));
+        for mut node in list("nodes") {
+            node["id"] = later(&node["id"]);
+            let at = |i: usize| node["pos"][i].as_f64().unwrap_or(0.0);
+            node["pos"] = json!([at(0) + x, at(1) + y]);
+            for slot in node["inputs"].as_array_mut().into_iter().flatten() {
+                slot["link"] = later(&slot["link"]);
+            }
+            for slot in node["outputs"].as_array_mut().into_iter().flatten() {
+                slot["links"] = slot["links"].as_array().into_iter().flatten().map(later).collect();
+            }
+            push("nodes", node);
+        }
+        for mut link in list("links") {
+            for part in [0, 1, 3] {
+                link[part] = later(&link[part]);
+            }
+            push("links", link);
+        }
+        let color = ["#3f789e", "#8a8", "#a1309b", "#b58b2a"][i as usize % 4];
+        let bounding = [x - 20.0, y - 160.0, PITCH[0] - 60.0, PITCH[1] - 60.0];
+        push(
+            "groups",
+            json!({"title": format!("Variation {}", i + 1), "bounding": bounding, "color": color}),
+        );
+    }
+    all
+}

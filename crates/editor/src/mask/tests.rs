@@ -162,3 +162,10 @@ fn wait<S>(harness: &mut Harness<S>, done: impl Fn(&Harness<S>) -> bool) {
     }
     panic!("nothing came of it");
 }
+
+#[test]
+fn the_veil_has_a_colour_that_the_picture_lacks() {
+    let filled = |color: [u8; 4]| RgbaImage::from_pixel(4, 4, image::Rgba(color));
+    assert_eq!(clearest(&filled([0, 0, 200, 255])), 0, "red on blue");
+    assert_eq!(clearest(&filled([220, 40, 40, 0])), 1, "green on red, transparent or not");
+}
