@@ -31,14 +31,29 @@ nodes! {
     loaders: CheckpointLoaderSimple, VAELoader;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
-        ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
+        ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
-    latent: LatentFromBatch, RepeatLatentBatch, LatentComposite;
+    vae_tiled: VAEDecodeTiled, VAEEncodeTiled;
+    latent: LatentFromBatch, RepeatLatentBatch, LatentComposite, LatentCompositeMasked;
+    latent_math: LatentAdd, LatentSubtract, LatentMultiply, LatentBlend, LatentInterpolate, LatentBatch,
+        LatentConcat, LatentCut, LatentBatchSeedBehavior;
+    transform: ImageRotate, ImageFlip, ImageCrop, LatentRotate, LatentFlip, LatentCrop, CropMask;
     load_image: LoadImage, LoadImageMask;
     save_image: SaveImage, PreviewImage;
-    image: ImageScale, ImageScaleBy, ImageInvert, ImageBatch, ImageCompositeMasked, MaskToImage, ImageToMask;
+    image: ImageScale, ImageScaleBy, ImageInvert, ImageBatch, MaskToImage, ImageToMask;
+    image_fit: ImageScaleToTotalPixels, ImageScaleToMaxDimension, ResizeAndPadImage;
+    image_batch: EmptyImage, RepeatImageBatch, ImageFromBatch, GetImageSize, ImageAddNoise;
+    image_channels: ImageRGBToYUV, ImageYUVToRGB;
+    image_stitch: ImageStitch;
+    image_blend: ImageBlend;
+    image_filter: ImageBlur, ImageSharpen, Morphology;
+    image_quantize: ImageQuantize;
+    canny: Canny;
+    composite: ImageCompositeMasked;
+    alpha: SplitImageWithAlpha, JoinImageWithAlpha, PorterDuffImageComposite;
     image_pad_for_outpaint: ImagePadForOutpaint;
     mask: InvertMask, SolidMask, GrowMask, FeatherMask;
+    mask_math: MaskComposite, ThresholdMask, ImageColorToMask;
 }

@@ -10,7 +10,7 @@ use tensor::Device;
 
 impl Vae {
     /// How many pixels one latent pixel stands for in each direction.
-    fn scale(&self) -> usize {
+    pub fn scale(&self) -> usize {
         match self {
             Self::Network(vae) => vae.scale(),
             Self::PixelSpace => 1,
@@ -26,6 +26,11 @@ impl Vae {
 
     /// Latents `[B, C, H, W]`, unscaled, to pictures `[B, 8 H, 8 W, 3]` of 0 to 1.
     pub fn decode(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
+        Ok(self.decode_raw(ctx, latent)?.mapv_into(shown))
+    }
+
+    /// As [`Vae::decode`], of about -1 to 1.
+    pub fn decode_raw(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = latent.dim();
         ensure!(channels == self.latent_channels(), "the latent has {channels} channels, the VAE {}", self.latent_channels());
         let scale = self.scale();
@@ -42,7 +47,6 @@ impl Vae {
                 Self::PixelSpace => pictures.extend(one.permuted_axes([1, 2, 0])),
             }
         }
-        pictures.iter_mut().for_each(|x| *x = ((*x + 1.0) / 2.0).clamp(0.0, 1.0));
         Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
     }
 
@@ -70,7 +74,12 @@ impl Vae {
     }
 }
 
-fn cut_to_multiple(x: &Array4<f32>, of: usize) -> Array4<f32> {
+/// A decoder's number as a picture has it.
+pub fn shown(x: f32) -> f32 {
+    ((x + 1.0) / 2.0).clamp(0.0, 1.0)
+}
+
+pub fn cut_to_multiple(x: &Array4<f32>, of: usize) -> Array4<f32> {
     let (_, h, w, _) = x.dim();
     let (dy, dx) = (h % of / 2, w % of / 2);
     x.slice(s![.., dy..dy + h / of * of, dx..dx + w / of * of, ..]).to_owned()

@@ -51,6 +51,11 @@ impl Latent {
     pub fn with(&self, samples: Array4<f32>) -> Self {
         Self { samples: Arc::new(samples), ..self.clone() }
     }
+    /// The place of each entry in the batch that it comes from.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let own = || (0..self.samples.dim().0).collect();
+        self.batch_index.as_ref().map_or_else(own, |places| places.to_vec())
+    }
 }
 
 /// What a network is told by one entry of a conditioning.
