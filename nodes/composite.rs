@@ -10,7 +10,7 @@ use std::{ops::Range, sync::Arc};
 /// `[y, x]`, which may lie outside. The mask, at the size of `above`, says where that shows.
 pub fn lay_over(
     mut below: ArrayViewMut4<f32>,
-    above: ArrayView4<f32>,
+    above: &ArrayView4<f32>,
     [y, x]: [i64; 2],
     mask: Option<&Mask>,
 ) -> Result<()> {
@@ -81,7 +81,7 @@ impl Node for ImageCompositeMasked {
             source = resize::resize(&source, "bilinear", h, w, "disabled")?;
         }
         let mut image = (*self.destination.0).clone();
-        lay_over(image.view_mut(), source.view(), [self.y, self.x], self.mask.as_ref())?;
+        lay_over(image.view_mut(), &source.view(), [self.y, self.x], self.mask.as_ref())?;
         Ok(Image(Arc::new(image)))
     }
 }
@@ -98,7 +98,7 @@ mod tests {
         let (mut below, above) = (row(&[0.0; 4]), row(&[1.0, 2.0, 3.0]));
         let mask =
             mask.map(|m| Mask(Arc::new(Array3::from_shape_vec((1, 1, 3), m.to_vec()).unwrap())));
-        lay_over(below.view_mut(), above.view(), [0, x], mask.as_ref()).unwrap();
+        lay_over(below.view_mut(), &above.view(), [0, x], mask.as_ref()).unwrap();
         below.into_iter().collect()
     }
 

@@ -6,8 +6,10 @@ use graph::{Context, Inputs, Node};
 use ndarray::Zip;
 use std::sync::Arc;
 
+type Mode = (&'static str, fn(f32, f32) -> f32);
+
 /// What becomes of a value below and a value above, by name.
-const MODES: [(&str, fn(f32, f32) -> f32); 6] = [
+const MODES: [Mode; 6] = [
     ("normal", |_, b| b),
     ("multiply", |a, b| a * b),
     ("screen", |a, b| 1.0 - (1.0 - a) * (1.0 - b)),

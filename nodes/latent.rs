@@ -162,7 +162,7 @@ impl Node for LatentCompositeMasked {
         let corner = [self.y.div_euclid(8), self.x.div_euclid(8)];
         composite::lay_over(
             below.view_mut().permuted_axes(last),
-            above.view().permuted_axes(last),
+            &above.view().permuted_axes(last),
             corner,
             self.mask.as_ref(),
         )?;

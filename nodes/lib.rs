@@ -6,7 +6,7 @@ mod values;
 use graph::Field as _;
 
 pub use sampling::SamplerNoise;
-pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
+pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump, dump_slot};
 
 /// What the program decides for all nodes.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,8 +6,10 @@ use graph::{Context, Inputs, Node};
 use ndarray::{Axis, s};
 use std::sync::Arc;
 
+type Operation = (&'static str, fn(f32, f32) -> f32);
+
 /// What becomes of two values, by name.
-const OPERATIONS: [(&str, fn(f32, f32) -> f32); 6] = [
+const OPERATIONS: [Operation; 6] = [
     ("multiply", |a, b| a * b),
     ("add", |a, b| a + b),
     ("subtract", |a, b| a - b),

@@ -67,7 +67,7 @@ fn edge(at: usize, size: usize, fade: usize) -> f32 {
 /// The tiles' places along a side.
 fn spans(size: usize, tile: usize, overlap: usize) -> Vec<Range<usize>> {
     if size <= tile {
-        return vec![0..size];
+        return std::iter::once(0..size).collect();
     }
     let starts = (0..size - overlap).step_by(tile - overlap);
     starts

@@ -126,6 +126,16 @@ fields! {
 /// A tensor taken out of a value: its path into the value, its shape, its numbers.
 pub type Dumped = (String, Vec<usize>, Vec<f32>);
 
+/// The tensors in what an output gives, their names begun with that of the output.
+pub fn dump_slot(output: &str, values: &[Value]) -> Vec<Dumped> {
+    let named = |(i, value): (usize, &Value)| {
+        let of = if values.len() == 1 { output.to_owned() } else { format!("{output}[{i}]") };
+        let dumped = dump(value).into_iter();
+        dumped.map(move |(part, shape, x)| (format!("{of}{part}"), shape, x)).collect::<Vec<_>>()
+    };
+    values.iter().enumerate().flat_map(named).collect()
+}
+
 /// The tensors in a value, under the names that `weft run --dump` and the goldens use.
 pub fn dump(value: &Value) -> Vec<Dumped> {
     let flat =

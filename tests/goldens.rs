@@ -56,10 +56,9 @@ fn compare(engine: &mut Engine, path: &Path, prompt: &Json, tolerance: f64) -> V
     }
     let mut given = BTreeMap::new();
     for id in targets {
-        for (slot, value) in outcome.values(id).unwrap_or_default().iter().enumerate() {
-            let named =
-                |(part, shape, x): nodes::Dumped| (format!("{id}.{slot}{part}"), (shape, x));
-            given.extend(nodes::dump(value).into_iter().map(named));
+        for (slot, values) in outcome.values(id).unwrap_or_default().iter().enumerate() {
+            let dumped = nodes::dump_slot(&format!("{id}.{slot}"), values);
+            given.extend(dumped.into_iter().map(|(name, shape, x)| (name, (shape, x))));
         }
     }
     let mut wrong = Vec::new();

@@ -183,16 +183,14 @@ fn print_files(outcome: &Outcome, folders: &Folders) -> Result<()> {
     Ok(())
 }
 
-/// Writes `DIR/ID.safetensors` for each target, under the names the goldens use: `ID.SLOT.samples`.
+/// Writes `DIR/ID.safetensors` for each target, under the names the goldens use: `ID.SLOT.samples`, and
+/// `ID.SLOT[i].samples` for the values of a list.
 fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for id in targets {
         let values = outcome.values(id).with_context(|| format!("node {id} has no result"))?;
-        let tensors = values.iter().enumerate().flat_map(|(slot, value)| {
-            let named = move |(path, shape, numbers): nodes::Dumped| {
-                (format!("{id}.{slot}{path}"), shape, numbers)
-            };
-            nodes::dump(value).into_iter().map(named)
+        let tensors = values.iter().enumerate().flat_map(|(slot, values)| {
+            nodes::dump_slot(&format!("{id}.{slot}"), values)
         });
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;

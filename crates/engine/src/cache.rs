@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// What a step left behind.
 pub struct Cached {
-    pub values: Vec<Value>,
+    /// By output: one value, or those of a list.
+    pub values: Vec<Vec<Value>>,
     /// What the node showed (ComfyUI's `ui`).
     pub ui: Map<String, Json>,
 }
@@ -87,7 +88,7 @@ impl Cache {
     }
 
     pub(crate) fn insert(&mut self, key: Key, cached: Cached) {
-        let values: usize = cached.values.iter().map(|value| value.bytes).sum();
+        let values: usize = cached.values.iter().flatten().map(|value| value.bytes).sum();
         let bytes = ENTRY_BYTES + values + Json::Object(cached.ui.clone()).to_string().len();
         self.bytes += bytes;
         if let Some(old) = self.entries.insert(key, Entry { cached, bytes, used: 0 }) {
@@ -141,7 +142,7 @@ mod tests {
 
     fn put(cache: &mut Cache, key: Key, bytes: usize) {
         let value = Value::new("x".repeat(bytes));
-        cache.insert(key, Cached { values: vec![value], ui: Map::new() });
+        cache.insert(key, Cached { values: vec![vec![value]], ui: Map::new() });
     }
 
     #[test]

@@ -127,7 +127,16 @@ pub trait Number: Field + Copy + Into<Json> {
 }
 
 macro_rules! integers { ($($ty:ty),*) => {$(
-    impl Field for $ty { const TYPE: &'static str = "INT"; }
+    impl Field for $ty {
+        const TYPE: &'static str = "INT";
+        fn from_value(value: &Value) -> Result<Self> {
+            let Some(number) = whole(value) else { return value.get::<Self>().copied() };
+            let limits = (<$ty>::MIN, <$ty>::MAX);
+            number.try_into().map_err(|_| {
+                anyhow::anyhow!("{number} is not between {} and {}", limits.0, limits.1)
+            })
+        }
+    }
     impl Number for $ty {
         const RANGE: &'static str = "a whole number";
         fn read(json: &Json) -> Option<Self> {
@@ -146,8 +155,20 @@ macro_rules! integers { ($($ty:ty),*) => {$(
 )*}}
 integers!(u32, u64, i32, i64, usize);
 
+/// A number of any of the types that nodes have, cut to a whole one as Python's `int` does.
+fn whole(value: &Value) -> Option<i128> {
+    macro_rules! any { ($($ty:ty),*) => {
+        None$(.or_else(|| value.get::<$ty>().ok().map(|n| *n as i128)))*
+    }}
+    any!(u32, u64, i32, i64, usize, f64, bool)
+}
+
 impl Field for f64 {
     const TYPE: &'static str = "FLOAT";
+    fn from_value(value: &Value) -> Result<Self> {
+        let own = value.get::<Self>();
+        own.copied().or_else(|error| whole(value).map(|n| n as f64).ok_or(error))
+    }
 }
 impl Number for f64 {
     const RANGE: &'static str = "a number";

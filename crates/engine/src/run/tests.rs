@@ -206,7 +206,7 @@ fn the_values_of_targets_are_given_whether_cached_or_not() {
     with_engine(|engine, _| {
         for _ in 0..2 {
             let (outcome, _) = run(engine, &sums(4), Targets::OutputsAnd(&["1", "2"]));
-            let sum = |id: &str| *outcome.values(id).unwrap()[0].get::<u64>().unwrap();
+            let sum = |id: &str| *outcome.values(id).unwrap()[0][0].get::<u64>().unwrap();
             assert_eq!((sum("1"), sum("2")), (3, 7));
             assert!(outcome.values("3").unwrap().is_empty() && outcome.values("4").is_none());
         }
