@@ -174,11 +174,13 @@ struct Agenda {
     open: BTreeSet<usize>,
     /// Those that must run. What only cached steps read must not.
     due: BTreeSet<usize>,
+    /// How many nodes that is: equal ones run once.
+    total: usize,
 }
 
 impl Agenda {
     fn new(plan: &Plan, cache: &Cache) -> Self {
-        let mut this = Self { open: BTreeSet::new(), due: BTreeSet::new() };
+        let mut this = Self { open: BTreeSet::new(), due: BTreeSet::new(), total: 0 };
         this.add(plan, cache, plan.targets.iter().copied());
         this
     }
@@ -190,12 +192,8 @@ impl Agenda {
         let new = &closure(plan, &steps, absent) - &self.due;
         self.open.extend(closure(plan, &steps, |_| true));
         self.due.extend(&new);
+        self.total = self.due.iter().map(|i| plan.steps[*i].key).collect::<HashSet<_>>().len();
         new
-    }
-
-    /// How many nodes run; equal ones run once.
-    fn total(&self, plan: &Plan) -> usize {
-        self.due.iter().map(|i| plan.steps[*i].key).collect::<HashSet<_>>().len()
     }
 }
 
@@ -253,8 +251,8 @@ impl Run<'_, '_, '_> {
         if self.waits(i, &calls)? {
             return Ok(None);
         }
-        let total = self.agenda.total(self.plan);
-        (self.events)(RunEvent::Started { id: step.id.clone(), index: self.index, total });
+        let (index, total) = (self.index, self.agenda.total);
+        (self.events)(RunEvent::Started { id: step.id.clone(), index, total });
         self.index += 1;
         let start = Instant::now();
         let mut ctx = Context {
@@ -415,5 +413,7 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
     error.is::<Interrupted>() || error.chain().any(|cause| cause.is::<Interrupted>())
 }
 
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod tests;

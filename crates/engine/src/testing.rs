@@ -2,7 +2,9 @@
 
 use crate::{Engine, Outcome, Plan, Rejection, RunEvent, RunOptions, Targets, Types};
 use anyhow::Result;
-use graph::{Context, Field, File, Host, Inputs, Json, Node, NodeType, Services};
+use graph::{
+    Context, Field, File, Host, Inputs, Json, Lazy, List, Node, NodeType, Services, Value,
+};
 use serde_json::{Map, json};
 use std::{
     collections::BTreeMap,
@@ -129,6 +131,77 @@ impl Node for Length {
     }
 }
 
+/// Gives the numbers up to one, as a list.
+#[derive(Inputs)]
+pub struct Count {
+    /// How many.
+    #[widget(number(0))]
+    to: u64,
+}
+
+impl Node for Count {
+    const CATEGORY: &str = "math";
+    type Output = List<u64>;
+    fn run(self, _: &mut Context) -> Result<List<u64>> {
+        Ok(List((0..self.to).collect()))
+    }
+}
+
+/// The sum of a list.
+#[derive(Inputs)]
+pub struct Sum {
+    /// The list.
+    #[widget(number(0))]
+    values: List<u64>,
+    /// Added once.
+    #[widget(number(0))]
+    more: u64,
+}
+
+impl Node for Sum {
+    const CATEGORY: &str = "math";
+    type Output = u64;
+    fn run(self, _: &mut Context) -> Result<u64> {
+        Ok(self.values.0.iter().sum::<u64>() + self.more)
+    }
+}
+
+/// Gives on one of two values and never asks for the other.
+#[derive(Inputs)]
+pub struct Pick {
+    /// Which.
+    #[widget(toggle(false))]
+    second: bool,
+    /// The first.
+    a: Lazy<Value>,
+    /// The second.
+    b: Lazy<Value>,
+}
+
+impl Node for Pick {
+    const CATEGORY: &str = "math";
+    type Output = Value;
+    fn needs(&self) -> Vec<&'static str> {
+        vec![if self.second { "b" } else { "a" }]
+    }
+    fn run(self, _: &mut Context) -> Result<Value> {
+        if self.second { self.b } else { self.a }.get()
+    }
+}
+
+/// A new number each time.
+#[derive(Inputs)]
+pub struct Fresh {}
+
+impl Node for Fresh {
+    const CATEGORY: &str = "math";
+    const IDEMPOTENT: bool = false;
+    type Output = f64;
+    fn run(self, _: &mut Context) -> Result<f64> {
+        Ok(0.5)
+    }
+}
+
 macro_rules! sockets { ($($name:ident $ty:literal),*) => {$(
     #[derive(Clone)]
     pub struct $name;
@@ -226,6 +299,10 @@ pub fn node_types() -> Vec<NodeType> {
         NodeType::of::<Read>(),
         NodeType::of::<Blob>(),
         NodeType::of::<Length>(),
+        NodeType::of::<Count>(),
+        NodeType::of::<Sum>(),
+        NodeType::of::<Pick>(),
+        NodeType::of::<Fresh>(),
         NodeType::of::<SaveImage>(),
         NodeType::of::<EmptyLatentImage>(),
         NodeType::of::<CheckpointLoaderSimple>(),
