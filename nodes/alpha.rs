@@ -119,7 +119,7 @@ pub struct PorterDuffImageComposite {
     /// 1 where the destination is transparent.
     pub destination_alpha: Mask,
     /// Which parts of the two show: SRC is the source, DST the destination.
-    #[widget(one_of(super::alpha::RULES.map(|(name, ..)| name)).with("default", "DST"))]
+    #[widget(one_of(RULES.map(|(name, ..)| name)).with("default", "DST"))]
     pub mode: String,
 }
 

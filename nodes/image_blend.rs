@@ -38,7 +38,7 @@ pub struct ImageBlend {
     #[widget(number(0.5).range(0.0..=1.0).step(0.01))]
     pub blend_factor: f64,
     /// How the two are mixed.
-    #[widget(one_of(super::image_blend::MODES.map(|(name, _)| name)))]
+    #[widget(one_of(MODES.map(|(name, _)| name)))]
     pub blend_mode: String,
 }
 

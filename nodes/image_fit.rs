@@ -20,7 +20,7 @@ pub struct ImageScaleToTotalPixels {
     /// The picture.
     pub image: Image,
     /// How values between old ones are found.
-    #[widget(one_of(super::image_fit::METHODS))]
+    #[widget(one_of(METHODS))]
     pub upscale_method: String,
     /// Millions of pixels, of 1024 x 1024 each.
     #[widget(number(1.0).range(0.01..=16.0).step(0.01))]
@@ -45,7 +45,7 @@ pub struct ImageScaleToMaxDimension {
     /// The picture.
     pub image: Image,
     /// How values between old ones are found.
-    #[widget(one_of(super::image_fit::METHODS_OF_MAX))]
+    #[widget(one_of(METHODS_OF_MAX))]
     pub upscale_method: String,
     /// The longer side, in pixels.
     #[widget(number(512).range(0..=16384).step(1))]
@@ -85,7 +85,7 @@ pub struct ResizeAndPadImage {
     #[widget(one_of(["white", "black"]))]
     pub padding_color: String,
     /// How values between old ones are found.
-    #[widget(one_of(super::image_fit::METHODS_OF_PAD))]
+    #[widget(one_of(METHODS_OF_PAD))]
     pub interpolation: String,
 }
 

@@ -30,7 +30,7 @@ pub struct ImageStitch {
     #[widget(number(0).range(0..=1024).step(2))]
     pub spacing_width: usize,
     /// The colour between the two and of what is padded.
-    #[widget(one_of(super::image_stitch::COLORS.map(|(name, _)| name)).with("default", "white"))]
+    #[widget(one_of(COLORS.map(|(name, _)| name)).with("default", "white"))]
     pub spacing_color: String,
     /// The second picture.
     pub image2: Option<Image>,

@@ -55,5 +55,12 @@ nodes! {
     alpha: SplitImageWithAlpha, JoinImageWithAlpha, PorterDuffImageComposite;
     image_pad_for_outpaint: ImagePadForOutpaint;
     mask: InvertMask, SolidMask, GrowMask, FeatherMask;
+    rebatch: RebatchImages, RebatchLatents;
     mask_math: MaskComposite, ThresholdMask, ImageColorToMask;
+    primitives: PrimitiveString, PrimitiveStringMultiline, PrimitiveInt, PrimitiveFloat, PrimitiveBoolean,
+        PreviewAny;
+    strings: StringConcatenate, StringSubstring, StringLength, CaseConverter, StringTrim, StringReplace,
+        StringContains, StringCompare;
+    regex: RegexMatch, RegexExtract, RegexReplace;
+    logic: ComfySwitchNode;
 }

@@ -40,7 +40,7 @@ pub struct MaskComposite {
     #[widget(number(0).range(0..=16384).step(1))]
     pub y: usize,
     /// What becomes of the two values; the last three take rounded values as yes and no.
-    #[widget(one_of(super::mask_math::OPERATIONS.map(|(name, _)| name)))]
+    #[widget(one_of(OPERATIONS.map(|(name, _)| name)))]
     pub operation: String,
 }
 

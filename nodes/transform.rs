@@ -40,7 +40,7 @@ pub struct ImageRotate {
     /// The picture.
     pub image: Image,
     /// By how much.
-    #[widget(one_of(super::transform::ROTATIONS))]
+    #[widget(one_of(ROTATIONS))]
     pub rotation: String,
 }
 
@@ -60,7 +60,7 @@ pub struct ImageFlip {
     /// The picture.
     pub image: Image,
     /// Upside down, or left to right.
-    #[widget(one_of(super::transform::FLIPS))]
+    #[widget(one_of(FLIPS))]
     pub flip_method: String,
 }
 
@@ -80,7 +80,7 @@ pub struct LatentRotate {
     /// The latent.
     pub samples: Latent,
     /// By how much.
-    #[widget(one_of(super::transform::ROTATIONS))]
+    #[widget(one_of(ROTATIONS))]
     pub rotation: String,
 }
 
@@ -100,7 +100,7 @@ pub struct LatentFlip {
     /// The latent.
     pub samples: Latent,
     /// Upside down, or left to right.
-    #[widget(one_of(super::transform::FLIPS))]
+    #[widget(one_of(FLIPS))]
     pub flip_method: String,
 }
 

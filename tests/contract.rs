@@ -123,6 +123,10 @@ fn compare(ty: &NodeType, reference: &Json) -> Vec<String> {
             wrong.push(format!("{}: {key} {ours:?}, not {theirs:?}", ty.name));
         }
     }
+    let lists = reference["output_is_list"].as_array().into_iter().flatten();
+    if !lists.eq(ty.outputs.iter().map(|o| o.list).map(Json::Bool).collect::<Vec<_>>().iter()) {
+        wrong.push(format!("{}: output_is_list", ty.name));
+    }
     if reference["output_node"] != Json::Bool(ty.output_node) {
         wrong.push(format!("{}: output_node", ty.name));
     }

@@ -4,6 +4,7 @@ use crate::common::{gpu, root, shared};
 use engine::{End, Engine, RunOptions, Targets};
 use graph::{Json, NodeType, Services};
 use safetensors::SafeTensors;
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -26,6 +27,28 @@ fn not_there_yet(prompt: &Json, types: &[NodeType]) -> Option<String> {
         let graph::widget::Choices::Names(names) = names else { return None };
         (!names.contains(&sampler)).then(|| sampler.to_owned())
     })
+}
+
+/// The graph with every number that is outside of its widget's limits fed along a link, where no limits
+/// are checked: the original made some goldens past its own checks.
+fn past_limits(prompt: &Json, types: &[NodeType]) -> Json {
+    let mut graph = prompt.clone();
+    for (id, node) in prompt.as_object().into_iter().flatten() {
+        let ty = types.iter().find(|ty| Some(ty.name) == node["class_type"].as_str());
+        for input in ty.iter().flat_map(|ty| &ty.inputs).filter(|input| input.ty == "INT") {
+            let limit = |key: &str| input.options.get(key).and_then(Json::as_f64);
+            let outside = |n: f64| {
+                limit("min").is_some_and(|min| n < min) || limit("max").is_some_and(|max| n > max)
+            };
+            let value = &node["inputs"][input.name];
+            if value.as_f64().is_some_and(outside) {
+                let number = format!("{id}.{}", input.name);
+                graph[id]["inputs"][input.name] = json!([number, 0]);
+                graph[number] = json!({"class_type": "PrimitiveInt", "inputs": {"value": value}});
+            }
+        }
+    }
+    graph
 }
 
 /// The checkpoint that a graph names and nobody has.
@@ -161,6 +184,7 @@ fn check_on(
         ran += 1;
         let own = TOLERANCES.iter().find(|(n, _)| *n == name);
         let tolerance = own.map_or(tolerance, |(_, t)| t.max(tolerance));
+        let prompt = past_limits(&prompt, &types);
         let failures = compare(&mut engine, &path, &prompt, tolerance);
         wrong.extend((!failures.is_empty()).then(|| format!("{name}: {}", failures.join("; "))));
     }
@@ -182,7 +206,7 @@ fn trained_checkpoint_paints_as_in_the_original() {
 
 #[test]
 fn random_checkpoint_gives_the_numbers_of_the_original() {
-    check("goldens/random_tiny", None, 94);
+    check("goldens/random_tiny", None, 158);
 }
 
 #[test]

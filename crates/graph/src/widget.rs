@@ -156,7 +156,7 @@ macro_rules! integers { ($($ty:ty),*) => {$(
 integers!(u32, u64, i32, i64, usize);
 
 /// A number of any of the types that nodes have, cut to a whole one as Python's `int` does.
-fn whole(value: &Value) -> Option<i128> {
+pub fn whole(value: &Value) -> Option<i128> {
     macro_rules! any { ($($ty:ty),*) => {
         None$(.or_else(|| value.get::<$ty>().ok().map(|n| *n as i128)))*
     }}
