@@ -101,6 +101,8 @@ fn diffused(pixels: &Array2<Color>, palette: &mut Palette) -> Array2<Color> {
                 next[x + 2][c] += error;
             }
         }
+        // As in PIL: below the end of a row only the errors of blue arrive, each in another's place.
+        next[w] = [next[w][2], next[w + 1][2], next[w + 1][2]];
         row = std::mem::replace(&mut next, vec![[0; 3]; w + 2]);
     }
     out

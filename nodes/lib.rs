@@ -40,8 +40,10 @@ nodes! {
     latent_math: LatentAdd, LatentSubtract, LatentMultiply, LatentBlend, LatentInterpolate, LatentBatch,
         LatentConcat, LatentCut, LatentBatchSeedBehavior;
     transform: ImageRotate, ImageFlip, ImageCrop, LatentRotate, LatentFlip, LatentCrop, CropMask;
-    load_image: LoadImage, LoadImageMask;
+    latent_file: SaveLatent, LoadLatent;
+    load_image: LoadImage, LoadImageOutput, LoadImageMask;
     save_image: SaveImage, PreviewImage;
+    save_file: SaveAnimatedPNG, SaveAnimatedWEBP;
     image: ImageScale, ImageScaleBy, ImageInvert, ImageBatch, MaskToImage, ImageToMask;
     image_fit: ImageScaleToTotalPixels, ImageScaleToMaxDimension, ResizeAndPadImage;
     image_batch: EmptyImage, RepeatImageBatch, ImageFromBatch, GetImageSize, ImageAddNoise;
@@ -54,7 +56,7 @@ nodes! {
     composite: ImageCompositeMasked;
     alpha: SplitImageWithAlpha, JoinImageWithAlpha, PorterDuffImageComposite;
     image_pad_for_outpaint: ImagePadForOutpaint;
-    mask: InvertMask, SolidMask, GrowMask, FeatherMask;
+    mask: InvertMask, MaskPreview, SolidMask, GrowMask, FeatherMask;
     rebatch: RebatchImages, RebatchLatents;
     mask_math: MaskComposite, ThresholdMask, ImageColorToMask;
     primitives: PrimitiveString, PrimitiveStringMultiline, PrimitiveInt, PrimitiveFloat, PrimitiveBoolean,

@@ -23,7 +23,8 @@ impl Node for RebatchImages {
     type Output = List<Image>;
 
     fn run(self, _: &mut Context) -> Result<List<Image>> {
-        let pictures: Vec<ArrayView3<f32>> = self.images.0.iter().flat_map(|i| i.0.outer_iter()).collect();
+        let pictures: Vec<ArrayView3<f32>> =
+            self.images.0.iter().flat_map(|i| i.0.outer_iter()).collect();
         let joined = |pictures: &[ArrayView3<f32>]| {
             let batch = stack(Axis(0), pictures).context("the pictures differ in size")?;
             Ok(Image(Arc::new(batch)))
@@ -96,7 +97,8 @@ fn joined(entries: &[Entry]) -> Result<Latent> {
     let (_, _, h, w) = samples.dim();
     let masked = entries.iter().any(|e| e.mask.is_some());
     let noise_mask = masked.then(|| {
-        let size = entries.iter().filter_map(|e| e.mask.as_ref()).map(|m| (m.dim().1, m.dim().2)).next();
+        let size =
+            entries.iter().filter_map(|e| e.mask.as_ref()).map(|m| (m.dim().1, m.dim().2)).next();
         let (h, w) = size.unwrap_or((8 * h, 8 * w));
         let mask = |e: &Entry| match &e.mask {
             Some(mask) => sampling::mask::resize(mask, h, w),
@@ -123,7 +125,8 @@ mod tests {
         let latents = List(vec![latent(2, 8), latent(3, 8), latent(1, 4)]);
         let node = RebatchLatents { latents, batch_size: 4 };
         let List(batches) = Context::bare(|ctx| node.run(ctx)).unwrap();
-        let counts: Vec<_> = batches.iter().map(|b| (b.samples.dim().0, b.samples.dim().2)).collect();
+        let counts: Vec<_> =
+            batches.iter().map(|b| (b.samples.dim().0, b.samples.dim().2)).collect();
         assert_eq!(counts, [(4, 8), (1, 8), (1, 4)]);
         assert_eq!(*batches[0].batch_index.clone().unwrap(), [0, 1, 2, 3]);
     }

@@ -11,7 +11,8 @@ fn regex(pattern: &str, case_insensitive: bool, multiline: bool, dotall: bool) -
     let flags = if flags.is_empty() { flags } else { format!("(?{flags})") };
     // What Python calls differently.
     let pattern = pattern.replace("\\Z", "\\z");
-    Regex::new(&format!("{flags}{pattern}")).with_context(|| format!("{pattern:?} is no regular expression"))
+    Regex::new(&format!("{flags}{pattern}"))
+        .with_context(|| format!("{pattern:?} is no regular expression"))
 }
 
 /// As [`regex`]; a pattern that is none finds nothing, as in the original, and the person is told.
@@ -138,7 +139,8 @@ impl Node for RegexReplace {
 
     fn run(self, _: &mut Context) -> Result<String> {
         let on = |flag: Option<bool>, default| flag.unwrap_or(default);
-        let flags = (on(self.case_insensitive, true), on(self.multiline, false), on(self.dotall, false));
+        let flags =
+            (on(self.case_insensitive, true), on(self.multiline, false), on(self.dotall, false));
         let regex = regex(&self.regex_pattern, flags.0, flags.1, flags.2)?;
         let with = |found: &Captures| expanded(&self.replace, found);
         let count = self.count.unwrap_or(0);
@@ -162,7 +164,8 @@ fn expanded(template: &str, found: &Captures) -> String {
         if digits > 0 {
             out += &named(&rest[..digits]);
             rest = &rest[digits..];
-        } else if let Some((name, after)) = rest.strip_prefix("g<").and_then(|r| r.split_once('>')) {
+        } else if let Some((name, after)) = rest.strip_prefix("g<").and_then(|r| r.split_once('>'))
+        {
             out += &named(name);
             rest = after;
         } else if let Some(c) = rest.chars().next() {
