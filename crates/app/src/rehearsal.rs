@@ -3,7 +3,7 @@
 
 use crate::{Folders, document::Graph};
 use anyhow::Result;
-use engine::{Cache, End, Engine, Failure, Plan, RunEvent, RunOptions, Source, Step, Targets};
+use engine::{Cache, End, Engine, Failure, Keep, Plan, RunEvent, RunOptions, Source, Step, Targets};
 use graph::{File, Host, Json, Services};
 use std::{
     path::PathBuf,
@@ -19,7 +19,7 @@ use tensor::{Device, Ledger};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Nothing is run a second time but after a failure: there is little to remember.
-const CACHE_BYTES: usize = 64 << 20;
+const KEEP: Keep = Keep::Bytes(64 << 20);
 
 #[derive(Default)]
 pub struct Rehearsal {
@@ -49,7 +49,7 @@ impl Rehearsal {
         let aside = Aside { folders, written: tempfile::tempdir()? };
         let types = nodes::all();
         let mut engine = Engine::new(&types, &aside, &services);
-        engine.cache = Cache::new(CACHE_BYTES);
+        engine.cache = Cache::new(KEEP);
         let prompt = Json::Object(graph.prompt.clone());
         let (start, stop) = (Instant::now(), AtomicBool::new(false));
         let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &stop };

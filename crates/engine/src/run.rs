@@ -1,7 +1,7 @@
 //! Runs a plan: steps whose results are not cached, in order, until done, failed or stopped.
 
 use crate::{
-    Cache, Cached, Plan, Rejection, Source, Step, Targets, Types,
+    Cache, Cached, Keep, Plan, Rejection, Source, Step, Targets, Types,
     panics::caught,
     reject::{brief, named},
 };
@@ -26,8 +26,8 @@ pub struct Engine<'a> {
     services: &'a Services,
 }
 
-/// The bound of an engine's cache unless it is set: 2 GiB of values.
-const CACHE_BYTES: usize = 2 << 30;
+/// What an engine's cache keeps unless it is told: 2 GiB of values.
+const KEEP: Keep = Keep::Bytes(2 << 30);
 
 /// What a run is told beside its plan.
 pub struct RunOptions<'r> {
@@ -121,7 +121,7 @@ impl Outcome {
 impl<'a> Engine<'a> {
     #[must_use]
     pub fn new(types: &'a [NodeType], host: &'a dyn Host, services: &'a Services) -> Self {
-        Self { cache: Cache::new(CACHE_BYTES), types: Types::new(types), host, services }
+        Self { cache: Cache::new(KEEP), types: Types::new(types), host, services }
     }
 
     /// Checks and orders a graph in API form.
@@ -137,6 +137,7 @@ impl<'a> Engine<'a> {
         options: &RunOptions,
         events: &mut dyn FnMut(RunEvent),
     ) -> Outcome {
+        self.cache.begin(plan.steps.iter().map(|step| step.key));
         let agenda = Agenda::new(plan, &self.cache);
         self.pin(plan, &agenda.due);
         for target in &plan.targets {

@@ -1,7 +1,7 @@
 //! Lists, lazy inputs, nodes that are not idempotent.
 
 use crate::{
-    End, RunEvent, Targets,
+    End, Keep, RunEvent, Targets,
     testing::{node, run, started, with_engine},
 };
 use graph::Json;
@@ -75,7 +75,7 @@ fn lazy_inputs_work_without_any_memory_and_in_chains() {
     prompt["3"]["inputs"]["a"] = json!(["5", 0]);
     prompt["5"] = node("Pick", json!({"second": true, "a": ["2", 0], "b": ["1", 0]}));
     with_engine(|engine, _| {
-        engine.cache.set_limit(0);
+        engine.cache.set_keep(Keep::Nothing);
         let (outcome, events) = run(engine, &prompt, Targets::Outputs);
         assert_eq!(started(&events), ["1", "5", "3", "4"]);
         assert_eq!(outcome.reports["4"].ui["numbers"], json!([3]));

@@ -1,8 +1,9 @@
 //! Why a node ran again: found by comparing the graph that ran before with the one that runs.
 
+use crate::{Key, Plan};
 use graph::Json;
 use serde_json::Map;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A graph in API form.
 pub type Prompt = Map<String, Json>;
@@ -40,6 +41,47 @@ pub fn why(before: &Prompt, after: &Prompt, id: &str) -> Option<Cause> {
         level = upstream.filter(|node| seen.insert(node)).collect();
     }
     None
+}
+
+/// A graph that was planned, and the key of each node's result.
+pub struct Planned {
+    prompt: Prompt,
+    keys: HashMap<String, Key>,
+}
+
+impl Planned {
+    #[must_use]
+    pub fn new(prompt: &Prompt, plan: &Plan) -> Self {
+        let keys = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
+        Self { prompt: prompt.clone(), keys }
+    }
+
+    /// Why a node of this graph had to run although `before` it ran, in words; `title` gives the name of
+    /// a node.
+    #[must_use]
+    pub fn why(&self, before: Option<&Self>, id: &str, title: impl Fn(&str) -> String) -> String {
+        let Some(before) = before.filter(|before| before.keys.contains_key(id)) else {
+            return "it did not run before".into();
+        };
+        if let Some(cause) = why(&before.prompt, &self.prompt, id) {
+            return cause.words(id, title);
+        }
+        match self.changed_content(before, id) {
+            None => "its result was no longer kept".into(),
+            Some(node) if node == id => "a file that it reads has changed".into(),
+            Some(node) => format!("a file that {} reads has changed", title(node)),
+        }
+    }
+
+    /// The nearest node upstream with another key although it is fed the same.
+    fn changed_content<'p>(&'p self, before: &Self, id: &'p str) -> Option<&'p str> {
+        let changed = |node: &str| self.keys.get(node) != before.keys.get(node);
+        let mut node = Some(id).filter(|id| changed(id))?;
+        while let Some(upstream) = links(&self.prompt, node).find(|from| changed(from)) {
+            node = upstream;
+        }
+        Some(node)
+    }
 }
 
 /// What changed in the node itself.
