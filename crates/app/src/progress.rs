@@ -45,7 +45,11 @@ impl<'a> Progress<'a> {
     }
 
     fn note(&self, id: &str, text: &str) {
-        let line = format!("note: {} ({id}): {text}", self.graph.label(id));
+        self.say(&format!("note: {} ({id}): {text}", self.graph.label(id)));
+    }
+
+    /// A line above the bars.
+    pub fn say(&self, line: &str) {
         if self.all.is_hidden() { eprintln!("{line}") } else { drop(self.all.println(line)) }
     }
 

@@ -1,10 +1,13 @@
 //! `weft run`: a graph from the command line, without an editor.
 
 use crate::{
-    DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress,
+    DeviceChoice, FolderArgs, Folders, GraphArg, devices,
+    document::Graph,
+    progress::Progress,
+    record::{self, Recorder},
 };
 use anyhow::{Context as _, Result};
-use engine::{End, Engine, Outcome, RunEvent, RunOptions, Targets};
+use engine::{End, Engine, Keep, Outcome, RunEvent, RunOptions, Targets, why::Planned};
 use graph::{Host, Json, Services};
 use serde_json::json;
 use std::{
@@ -40,9 +43,25 @@ pub struct RunArgs {
     /// Nodes to run and to write out with --dump
     #[arg(long, value_name = "ID,ID", value_delimiter = ',', requires = "dump")]
     dump_nodes: Vec<String>,
+    /// Which results are kept for the next run of --repeat: none (each goes when its last reader has
+    /// run), classic (those of the graph), lru=N (those of N nodes, used last) [default: 2 GiB, used last]
+    #[arg(long, value_name = "WHICH", value_parser = keep)]
+    cache: Option<Keep>,
+    /// Says of each node why it runs, or that its result was kept
+    #[arg(long)]
+    explain_cache: bool,
     /// One JSON event a line on standard output
     #[arg(long)]
     json: bool,
+}
+
+fn keep(text: &str) -> Result<Keep> {
+    Ok(match text.split_once('=') {
+        None if text == "none" => Keep::Nothing,
+        None if text == "classic" => Keep::Graph,
+        Some(("lru", nodes)) => Keep::Nodes(nodes.parse().context("lru=N wants a number of nodes")?),
+        _ => anyhow::bail!("expected none, classic or lru=N"),
+    })
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -77,12 +96,23 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let services =
         Services::default().with(device).with(Arc::new(nodes::Options::from(args.sampler_noise)));
     let mut engine = Engine::new(&types, &folders, &services);
-    let stop = stop_on_interrupt()?;
+    if let Some(keep) = args.cache {
+        engine.cache.set_keep(keep);
+    }
+    let mut turns = Turns {
+        folders: &folders,
+        services: &services,
+        recorder: Recorder::default(),
+        stop: stop_on_interrupt()?,
+        before: None,
+        json: args.json,
+        explain: args.explain_cache,
+    };
     for turn in 0..args.repeat {
         if turn > 0 {
             graph.advance_seeds(1, &types);
         }
-        let outcome = run_once(&mut engine, &graph, &targets, &stop, args.json)?;
+        let outcome = turns.run(&mut engine, &graph, &targets)?;
         if !args.json {
             print_files(&outcome, &folders)?;
         }
@@ -115,34 +145,78 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn run_once(
-    engine: &mut Engine,
-    graph: &Graph,
-    targets: &[String],
-    stop: &AtomicBool,
+/// Runs of one graph, one after the other.
+struct Turns<'t> {
+    folders: &'t Folders,
+    services: &'t Services,
+    recorder: Recorder,
+    stop: Arc<AtomicBool>,
+    /// What ran last.
+    before: Option<Planned>,
     json: bool,
-) -> Result<Outcome> {
-    let prompt = Json::Object(graph.prompt.clone());
-    let names: Vec<&str> = targets.iter().map(String::as_str).collect();
-    let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
-    let plan = engine.plan(&prompt, wanted)?;
-    // A graph half of which cannot run is a mistake here, where nobody watches.
-    anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
-    let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop };
-    let mut progress = (!json).then(|| Progress::new(graph, plan.steps.len()));
-    let outcome = engine.run(&plan, &options, &mut |event| match &mut progress {
-        Some(progress) => progress.on(&event),
-        // Nobody reads any more: the run has no one to tell.
-        None if writeln!(std::io::stdout(), "{}", event_json(&event)).is_err() => {
-            stop.store(true, Ordering::Relaxed)
+    explain: bool,
+}
+
+impl Turns<'_> {
+    fn run(&mut self, engine: &mut Engine, graph: &Graph, targets: &[String]) -> Result<Outcome> {
+        let prompt = Json::Object(graph.prompt.clone());
+        let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
+        let plan = engine.plan(&prompt, wanted)?;
+        // A graph half of which cannot run is a mistake here, where nobody watches.
+        anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
+        let mut extra = graph.extra.clone();
+        if plan.steps.iter().any(|step| step.node.output_node) {
+            let (device, options) = (self.services.get(), self.services.get::<nodes::Options>());
+            let record = self.recorder.record(&plan, self.folders, &device, *options)?;
+            extra.insert(record::KEY.to_owned(), record);
         }
-        None => {}
-    });
-    drop(progress);
-    match &outcome.end {
-        End::Completed => Ok(outcome),
-        End::Failed(failure) => Err(failure.clone().into()),
-        End::Interrupted(_) => Err(graph::Interrupted.into()),
+        let now = Planned::new(&graph.prompt, &plan);
+        let options = RunOptions { prompt: &prompt, extra: &extra, stop: &self.stop };
+        let mut progress = (!self.json).then(|| Progress::new(graph, plan.steps.len()));
+        let outcome = engine.run(&plan, &options, &mut |event| {
+            if self.explain {
+                self.explain(&event, &now, graph, progress.as_ref());
+            }
+            match &mut progress {
+                Some(progress) => progress.on(&event),
+                None => self.print(&event_json(&event)),
+            }
+        });
+        drop(progress);
+        self.before = Some(now);
+        match &outcome.end {
+            End::Completed => Ok(outcome),
+            End::Failed(failure) => Err(failure.clone().into()),
+            End::Interrupted(_) => Err(graph::Interrupted.into()),
+        }
+    }
+
+    /// Says which results were kept, and of a node that begins, why it runs.
+    fn explain(&self, event: &RunEvent, now: &Planned, graph: &Graph, progress: Option<&Progress>) {
+        let (ids, runs) = match event {
+            RunEvent::Cached { ids } => (ids.as_slice(), false),
+            RunEvent::Started { id, .. } => (std::slice::from_ref(id), true),
+            _ => return,
+        };
+        for id in ids {
+            let why = || now.why(self.before.as_ref(), id, |node| graph.label(node));
+            let why = if runs { why() } else { "nothing that it depends on has changed".into() };
+            match progress {
+                None => self.print(&json!({"event": "why", "node": id, "runs": runs, "why": why})),
+                Some(progress) => {
+                    let does = if runs { "runs" } else { "is kept" };
+                    progress.say(&format!("{} ({id}) {does}: {why}", graph.label(id)));
+                }
+            }
+        }
+    }
+
+    /// Prints a line of JSON. If nobody reads any more, the run has no one to tell.
+    fn print(&self, json: &Json) {
+        if writeln!(std::io::stdout(), "{json}").is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
     }
 }
 

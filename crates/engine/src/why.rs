@@ -178,6 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn a_changed_file_and_a_lost_result_are_told_apart() {
+        use crate::{Targets, testing::with_engine};
+        let prompt = json!({
+            "1": {"class_type": "Read", "inputs": {"file": "a.png"}},
+            "2": {"class_type": "Save", "inputs": {"value": ["1", 0]}},
+        });
+        let nodes = prompt.as_object().unwrap();
+        with_engine(|engine, shelf| {
+            let planned = |engine: &crate::Engine| {
+                Planned::new(nodes, &engine.plan(&prompt, Targets::Outputs).unwrap())
+            };
+            let first = planned(engine);
+            let why = |now: &Planned, id: &str| now.why(Some(&first), id, |node| format!("node {node}"));
+            assert_eq!(first.why(None, "2", str::to_owned), "it did not run before");
+            assert_eq!(why(&planned(engine), "2"), "its result was no longer kept");
+            shelf.0.lock().unwrap().get_mut("input").unwrap().insert("a.png".into(), 9);
+            assert_eq!(why(&planned(engine), "1"), "a file that it reads has changed");
+            assert_eq!(why(&planned(engine), "2"), "a file that node 1 reads has changed");
+        });
+    }
+
+    #[test]
     fn a_ring_of_links_ends() {
         let mut ring = prompt(1, "Load");
         ring["1"]["inputs"]["name"] = json!(["3", 0]);

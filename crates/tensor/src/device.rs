@@ -48,6 +48,11 @@ impl Device {
         }
     }
 
+    /// The numbers that networks are computed in.
+    pub fn precision(&self) -> &'static str {
+        "f32"
+    }
+
     /// Makes a program ready. Its weights become resident (shared with other networks that name
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
