@@ -34,7 +34,7 @@ nodes! {
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
-        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
+        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;
     vae_tiled: VAEDecodeTiled, VAEEncodeTiled;
     latent: LatentFromBatch, RepeatLatentBatch, LatentComposite, LatentCompositeMasked;
     latent_math: LatentAdd, LatentSubtract, LatentMultiply, LatentBlend, LatentInterpolate, LatentBatch,

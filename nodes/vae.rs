@@ -290,10 +290,36 @@ impl Node for EmptyLatentImage {
     type Output = Latent;
 
     fn run(self, _: &mut Context) -> Result<Latent> {
-        let shape = [self.batch_size, 4, self.height / 8, self.width / 8];
-        let numbers: usize = shape.iter().product();
-        ensure!(numbers <= MOST, "a latent of {shape:?} takes {} GB, too much", 4 * numbers / 1_000_000_000);
-        Ok(Latent::new(Array4::zeros(shape)))
+        empty([self.batch_size, 4, self.height / 8, self.width / 8])
+    }
+}
+
+fn empty(shape: [usize; 4]) -> Result<Latent> {
+    let numbers: usize = shape.iter().product();
+    ensure!(numbers <= MOST, "a latent of {shape:?} takes {} GB, too much", 4 * numbers / 1_000_000_000);
+    Ok(Latent::new(Array4::zeros(shape)))
+}
+
+/// A latent of nothing for models whose latents have 16 channels: Stable Diffusion 3 and Flux.
+#[derive(Inputs)]
+pub struct EmptySD3LatentImage {
+    /// In pixels.
+    #[widget(number(1024).range(16..=16384).step(16))]
+    pub width: usize,
+    /// In pixels.
+    #[widget(number(1024).range(16..=16384).step(16))]
+    pub height: usize,
+    /// How many pictures at once.
+    #[widget(number(1).range(1..=4096))]
+    pub batch_size: usize,
+}
+
+impl Node for EmptySD3LatentImage {
+    const CATEGORY: &str = "latent/sd3";
+    type Output = Latent;
+
+    fn run(self, _: &mut Context) -> Result<Latent> {
+        empty([self.batch_size, 16, self.height / 8, self.width / 8])
     }
 }
 

@@ -268,6 +268,13 @@ impl Run<'_, '_, '_> {
         let mut values = vec![Vec::new(); step.node.outputs.len()];
         for args in calls {
             ctx.check()?;
+            if let Some(blocker) = args.blocker() {
+                if let Some(reason) = blocker.reason() {
+                    ctx.note(format!("does not run: {reason}"));
+                }
+                values.iter_mut().for_each(|all| all.push(blocker.clone()));
+                continue;
+            }
             let given = caught(|| (step.node.run)(args, &mut ctx))?;
             values.iter_mut().zip(given).for_each(|(all, more)| all.extend(more));
         }

@@ -3,7 +3,7 @@
 use crate::{Engine, Outcome, Plan, Rejection, RunEvent, RunOptions, Targets, Types};
 use anyhow::Result;
 use graph::{
-    Context, Field, File, Host, Inputs, Json, Lazy, List, Node, NodeType, Services, Value,
+    Context, Field, File, Gate, Host, Inputs, Json, Lazy, List, Node, NodeType, Services, Value,
 };
 use serde_json::{Map, json};
 use std::{
@@ -189,6 +189,26 @@ impl Node for Pick {
     }
 }
 
+/// Gives a number on if it is large enough, else stops what follows.
+#[derive(Inputs)]
+pub struct AtLeast {
+    /// The number.
+    #[widget(number(0))]
+    value: u64,
+    /// What is large enough.
+    #[widget(number(0))]
+    least: u64,
+}
+
+impl Node for AtLeast {
+    const CATEGORY: &str = "math";
+    type Output = Gate<u64>;
+    fn run(self, _: &mut Context) -> Result<Gate<u64>> {
+        let reason = || format!("{} is less than {}", self.value, self.least);
+        Ok(if self.value < self.least { Gate::Shut(Some(reason())) } else { Gate::Open(self.value) })
+    }
+}
+
 /// A new number each time.
 #[derive(Inputs)]
 pub struct Fresh {}
@@ -302,6 +322,7 @@ pub fn node_types() -> Vec<NodeType> {
         NodeType::of::<Count>(),
         NodeType::of::<Sum>(),
         NodeType::of::<Pick>(),
+        NodeType::of::<AtLeast>(),
         NodeType::of::<Fresh>(),
         NodeType::of::<SaveImage>(),
         NodeType::of::<EmptyLatentImage>(),

@@ -50,7 +50,7 @@ pub use contract::{Class, Contract, WidgetSpec};
 pub use document::{Document, NoGraph, read};
 pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};
 pub use node_derive::Inputs;
-pub use value::{Args, Field, Lazy, List, Value};
+pub use value::{Args, Field, Gate, Lazy, List, Value};
 pub use widget::Widget;
 pub use widget_values::{WidgetPlace, widget_places};
 pub use workflow::{fill_defaults, fits};

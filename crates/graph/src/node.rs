@@ -1,7 +1,7 @@
 //! Nodes and their types.
 
 use crate::{
-    Args, Context, Field, Host, Json, List, Result, Value,
+    Args, Context, Field, Gate, Host, Json, List, Result, Value,
     value::Take,
     widget::{Choices, Widget},
 };
@@ -138,6 +138,15 @@ impl<T: Field> Slot for List<T> {
     }
     fn values(self) -> Vec<Value> {
         self.0.into_iter().map(T::into_value).collect()
+    }
+}
+
+impl<T: Field> Slot for Gate<T> {
+    fn socket() -> (&'static str, bool) {
+        (T::TYPE, false)
+    }
+    fn values(self) -> Vec<Value> {
+        vec![self.value(T::into_value)]
     }
 }
 

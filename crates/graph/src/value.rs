@@ -38,6 +38,28 @@ impl Field for Value {
     }
 }
 
+/// Stands for a value and stops what reads it: such nodes do not run, and what reads those does not
+/// either. The rest of the graph does.
+#[derive(Clone, Debug)]
+struct Blocker(Option<String>);
+
+/// An output that may stop what reads it.
+#[derive(Clone, Debug)]
+pub enum Gate<T> {
+    Open(T),
+    /// With what a person should know, if anything.
+    Shut(Option<String>),
+}
+
+impl<T> Gate<T> {
+    pub(crate) fn value(self, open: impl FnOnce(T) -> Value) -> Value {
+        match self {
+            Self::Open(value) => open(value),
+            Self::Shut(reason) => Value { ty: "*", bytes: 0, data: Arc::new(Blocker(reason)) },
+        }
+    }
+}
+
 /// Several values of one type. As an input: all that come along the link at once, where other inputs
 /// have the node run once for each. As an output: values that what follows runs once for each of.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +89,16 @@ impl Value {
         Self { ty: T::TYPE, bytes: data.bytes(), data: Arc::new(data) }
     }
 
+    /// Whether it stops what reads it.
+    pub fn blocks(&self) -> bool {
+        self.data.is::<Blocker>()
+    }
+
+    /// What a person should know of why it stops what reads it.
+    pub fn reason(&self) -> Option<&str> {
+        self.data.downcast_ref::<Blocker>()?.0.as_deref()
+    }
+
     /// The value as a `T`; an error names both types.
     pub fn get<T: Field>(&self) -> Result<&T> {
         self.data
@@ -86,6 +118,11 @@ impl std::fmt::Debug for Value {
 pub struct Args(pub HashMap<&'static str, Vec<Value>>);
 
 impl Args {
+    /// The value among them that stops the node, if one does.
+    pub fn blocker(&self) -> Option<&Value> {
+        self.0.values().flatten().find(|value| value.blocks())
+    }
+
     /// Takes an input out. `Option<T>` fields are optional inputs.
     pub fn take<T: Take>(&mut self, name: &str) -> Result<T> {
         T::take(self.0.remove(name), name)

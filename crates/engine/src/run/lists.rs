@@ -84,6 +84,26 @@ fn lazy_inputs_work_without_any_memory_and_in_chains() {
 }
 
 #[test]
+fn a_blocker_stops_what_reads_it_and_nothing_else() {
+    let prompt = json!({
+        "1": node("Count", json!({"to": 4})),
+        "2": node("AtLeast", json!({"value": ["1", 0], "least": 2})),
+        "3": node("Add", json!({"a": ["2", 0], "b": 10})),
+        "4": node("Save", json!({"value": ["3", 0]})), "5": node("Save", json!({"value": ["1", 0]})),
+    });
+    with_engine(|engine, _| {
+        let (outcome, events) = run(engine, &prompt, Targets::Outputs);
+        assert!(matches!(outcome.end, End::Completed));
+        assert_eq!(outcome.reports["4"].ui["numbers"], json!([12, 13]));
+        assert_eq!(outcome.reports["5"].ui["numbers"], json!([0, 1, 2, 3]));
+        let told = |event: &RunEvent| {
+            matches!(event, RunEvent::Note { id, text } if id == "3" && text == "does not run: 1 is less than 2")
+        };
+        assert!(events.iter().any(told), "{events:?}");
+    });
+}
+
+#[test]
 fn equal_nodes_run_once_unless_they_are_not_idempotent() {
     let prompt = json!({
         "1": node("Fresh", json!({})), "2": node("Fresh", json!({})),
