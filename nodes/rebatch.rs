@@ -64,52 +64,45 @@ impl Node for RebatchLatents {
 struct Entry {
     /// `[1, channels, height, width]`
     samples: Array4<f32>,
-    /// In pixels; `None` if its batch had none.
-    mask: Option<Array3<f32>>,
+    /// `[1, 8 height, 8 width]`
+    mask: Array3<f32>,
     place: usize,
 }
 
-/// The latents one by one. Those without places of their own get places that no earlier one has.
+/// The latents one by one. Those without places of their own are numbered on.
 fn entries(latents: &[Latent]) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     for latent in latents {
-        let first = entries.iter().map(|e| e.place + 1).max().unwrap_or(0);
+        let (n, _, h, w) = latent.samples.dim();
         let places = match &latent.batch_index {
             Some(places) => places.to_vec(),
-            None => (first..first + latent.samples.dim().0).collect(),
+            None => (entries.len()..entries.len() + n).collect(),
         };
-        let masks = latent.noise_mask.as_ref().map(|mask| &mask.0);
-        entries.extend(latent.samples.axis_chunks_iter(Axis(0), 1).zip(places).enumerate().map(
-            |(i, (samples, place))| Entry {
-                samples: samples.to_owned(),
-                mask: masks.map(|m| m.select(Axis(0), &[i % m.dim().0])),
-                place,
-            },
-        ));
+        let mask = match &latent.noise_mask {
+            Some(mask) => sampling::mask::resize(&mask.0, 8 * h, 8 * w),
+            None => Array3::ones((1, 8 * h, 8 * w)),
+        };
+        let samples = latent.samples.axis_chunks_iter(Axis(0), 1).zip(places);
+        entries.extend(samples.enumerate().map(|(i, (samples, place))| Entry {
+            samples: samples.to_owned(),
+            mask: mask.select(Axis(0), &[i % mask.dim().0]),
+            place,
+        }));
     }
     entries
 }
 
-/// A batch of latents of one size. Where only some have a mask, the others may be painted whole.
+/// A batch of latents of one size; without a mask if all of it may be painted.
 fn joined(entries: &[Entry]) -> Result<Latent> {
     let samples: Vec<_> = entries.iter().map(|e| e.samples.view()).collect();
-    let samples = concatenate(Axis(0), &samples)?;
-    let (_, _, h, w) = samples.dim();
-    let masked = entries.iter().any(|e| e.mask.is_some());
-    let noise_mask = masked.then(|| {
-        let size =
-            entries.iter().filter_map(|e| e.mask.as_ref()).map(|m| (m.dim().1, m.dim().2)).next();
-        let (h, w) = size.unwrap_or((8 * h, 8 * w));
-        let mask = |e: &Entry| match &e.mask {
-            Some(mask) => sampling::mask::resize(mask, h, w),
-            None => Array3::ones((1, h, w)),
-        };
-        let masks: Vec<_> = entries.iter().map(mask).collect();
-        let views: Vec<_> = masks.iter().map(|m| m.view()).collect();
-        Mask(Arc::new(concatenate(Axis(0), &views).expect("masks of one size")))
-    });
-    let places = entries.iter().map(|e| e.place).collect();
-    Ok(Latent { samples: Arc::new(samples), noise_mask, batch_index: Some(Arc::new(places)) })
+    let masks: Vec<_> = entries.iter().map(|e| e.mask.view()).collect();
+    let mask = concatenate(Axis(0), &masks)?;
+    let masked = mask.iter().any(|m| *m != 1.0);
+    Ok(Latent {
+        samples: Arc::new(concatenate(Axis(0), &samples)?),
+        noise_mask: masked.then(|| Mask(Arc::new(mask))),
+        batch_index: Some(Arc::new(entries.iter().map(|e| e.place).collect())),
+    })
 }
 
 #[cfg(test)]
@@ -139,6 +132,7 @@ mod tests {
         let List(batches) = Context::bare(|ctx| node.run(ctx)).unwrap();
         let mask = &batches[0].noise_mask.as_ref().unwrap().0;
         assert_eq!([mask[[0, 5, 5]], mask[[1, 5, 5]]], [0.0, 1.0]);
+        assert!(batches.len() == 1 && mask.dim() == (2, 64, 64));
     }
 
     #[test]

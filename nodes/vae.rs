@@ -32,7 +32,11 @@ impl Vae {
     /// As [`Vae::decode`], of about -1 to 1.
     pub fn decode_raw(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = latent.dim();
-        ensure!(channels == self.latent_channels(), "the latent has {channels} channels, the VAE {}", self.latent_channels());
+        ensure!(
+            channels == self.latent_channels(),
+            "the latent has {channels} channels, the VAE {}",
+            self.latent_channels()
+        );
         let scale = self.scale();
         let mut pictures = Vec::with_capacity(batch * height * width * scale * scale * 3);
         // One at a time: the decoder needs more memory than anything else.
@@ -42,7 +46,11 @@ impl Vae {
                 Self::Network(vae) => {
                     let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
                     let size = VaeSize { batch: 1, height, width };
-                    pictures.extend(vae.decode(&device, one.as_slice().expect("just laid out"), size)?);
+                    pictures.extend(vae.decode(
+                        &device,
+                        one.as_slice().expect("just laid out"),
+                        size,
+                    )?);
                 }
                 Self::PixelSpace => pictures.extend(one.permuted_axes([1, 2, 0])),
             }
@@ -65,7 +73,11 @@ impl Vae {
                 Self::Network(vae) => {
                     let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
                     let size = VaeSize { batch: 1, height, width };
-                    latents.extend(vae.encode(&device, one.as_slice().expect("just laid out"), size)?);
+                    latents.extend(vae.encode(
+                        &device,
+                        one.as_slice().expect("just laid out"),
+                        size,
+                    )?);
                 }
                 Self::PixelSpace => latents.extend(one.permuted_axes([2, 0, 1])),
             }
@@ -144,7 +156,8 @@ impl Node for VAEEncodeForInpaint {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         let (pixels, mask) = masked_pixels(&self.pixels, &self.mask, self.vae.scale());
-        let grown = if self.grow_mask_by == 0 { mask.clone() } else { grown(&mask, self.grow_mask_by) };
+        let grown =
+            if self.grow_mask_by == 0 { mask.clone() } else { grown(&mask, self.grow_mask_by) };
         let latent = Latent::new(self.vae.encode(ctx, &grey(&pixels, &mask))?);
         let noise_mask = Some(Mask(Arc::new(grown.mapv(f32::round_ties_even))));
         Ok(Latent { noise_mask, ..latent })
@@ -156,7 +169,8 @@ fn masked_pixels(pixels: &Image, mask: &Mask, scale: usize) -> (Array4<f32>, Arr
     let (_, h, w, _) = pixels.0.dim();
     let mask = sampling::mask::resize(&mask.0, h, w);
     let (dy, dx) = (h % scale / 2, w % scale / 2);
-    let mask = mask.slice(s![.., dy..dy + h / scale * scale, dx..dx + w / scale * scale]).to_owned();
+    let mask =
+        mask.slice(s![.., dy..dy + h / scale * scale, dx..dx + w / scale * scale]).to_owned();
     (cut_to_multiple(&pixels.0, scale), mask)
 }
 
@@ -175,7 +189,8 @@ fn grown(mask: &Array3<f32>, by: usize) -> Array3<f32> {
     let pad = (by - 1).div_ceil(2);
     Array3::from_shape_fn((n, h, w), |(b, y, x)| {
         let rows = y.saturating_sub(pad)..(y + by - pad).min(h);
-        let hit = rows.flat_map(|y| (x.saturating_sub(pad)..(x + by - pad).min(w)).map(move |x| (y, x)));
+        let hit =
+            rows.flat_map(|y| (x.saturating_sub(pad)..(x + by - pad).min(w)).map(move |x| (y, x)));
         hit.map(|(y, x)| mask[[b, y, x]].round_ties_even()).sum::<f32>().clamp(0.0, 1.0)
     })
 }
@@ -296,7 +311,11 @@ impl Node for EmptyLatentImage {
 
 fn empty(shape: [usize; 4]) -> Result<Latent> {
     let numbers: usize = shape.iter().product();
-    ensure!(numbers <= MOST, "a latent of {shape:?} takes {} GB, too much", 4 * numbers / 1_000_000_000);
+    ensure!(
+        numbers <= MOST,
+        "a latent of {shape:?} takes {} GB, too much",
+        4 * numbers / 1_000_000_000
+    );
     Ok(Latent::new(Array4::zeros(shape)))
 }
 
@@ -356,9 +375,16 @@ impl Node for LatentUpscale {
         }
         let (_, _, h, w) = self.samples.samples.dim();
         let at_least = |n: usize| if n == 0 { 0 } else { n.max(64) };
-        let (width, height) = resize::keep_aspect(at_least(self.width), at_least(self.height), w, h);
+        let (width, height) =
+            resize::keep_aspect(at_least(self.width), at_least(self.height), w, h);
         let (width, height) = (at_least(width) / 8, at_least(height) / 8);
-        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, height, width, &self.crop)?;
+        let samples = resize::resize_latent(
+            &self.samples.samples,
+            &self.upscale_method,
+            height,
+            width,
+            &self.crop,
+        )?;
         Ok(self.samples.with(samples))
     }
 }
@@ -384,7 +410,13 @@ impl Node for LatentUpscaleBy {
     fn run(self, _: &mut Context) -> Result<Latent> {
         let (_, _, h, w) = self.samples.samples.dim();
         let size = |n: usize| (n as f64 * self.scale_by).round_ties_even() as usize;
-        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, size(h), size(w), "disabled")?;
+        let samples = resize::resize_latent(
+            &self.samples.samples,
+            &self.upscale_method,
+            size(h),
+            size(w),
+            "disabled",
+        )?;
         Ok(self.samples.with(samples))
     }
 }
@@ -395,7 +427,8 @@ mod tests {
 
     #[test]
     fn pixel_space_gives_pictures_back_at_their_size() -> Result<()> {
-        let picture = Array4::from_shape_fn((2, 5, 7, 3), |(n, y, x, c)| (n + y + 2 * x + c) as f32 / 32.0);
+        let picture =
+            Array4::from_shape_fn((2, 5, 7, 3), |(n, y, x, c)| (n + y + 2 * x + c) as f32 / 32.0);
         let [latent, back] = Context::bare(|ctx| {
             let latent = Vae::PixelSpace.encode(ctx, &picture)?;
             let back = Vae::PixelSpace.decode(ctx, &latent)?;

@@ -109,7 +109,11 @@ fn a_picture_says_how_it_was_made_and_is_verified() {
     let mut forged = Vec::new();
     let mut png = png::Encoder::new(&mut forged, pixels.width(), pixels.height());
     png.set_color(png::ColorType::Rgb);
-    png.add_text_chunk("prompt".into(), serde_json::to_string(&document.to_api(&graph::Contract::default()).unwrap()).unwrap()).unwrap();
+    png.add_text_chunk(
+        "prompt".into(),
+        serde_json::to_string(&document.to_api(&graph::Contract::default()).unwrap()).unwrap(),
+    )
+    .unwrap();
     png.write_header().unwrap().write_image_data(&pixels).unwrap();
     std::fs::write(folder.path().join("forged.png"), forged).unwrap();
     let error = weft_fails(folder.path(), &["verify", "forged.png", "--device", "cpu"]);
@@ -120,13 +124,15 @@ fn a_picture_says_how_it_was_made_and_is_verified() {
 fn every_node_says_why_it_runs_again() {
     let folder = tempfile::tempdir().unwrap();
     let graph = graph("text_to_image.json");
-    let args = ["run", &graph, "--repeat", "2", "--json", "--explain-cache", "--set", "KSampler.steps=1"];
+    let args =
+        ["run", &graph, "--repeat", "2", "--json", "--explain-cache", "--set", "KSampler.steps=1"];
     let printed = weft_ok(folder.path(), &args);
     let events = events(&printed);
     let whys: Vec<&Value> = events.iter().filter(|e| e["event"] == "why").collect();
     let (first, second) = whys.split_at(7);
     assert!(first.iter().all(|e| e["runs"] == true && e["why"] == "it did not run before"));
-    let runs: Vec<&str> = second.iter().filter(|e| e["runs"] == true).map(|e| e["why"].as_str().unwrap()).collect();
+    let runs: Vec<&str> =
+        second.iter().filter(|e| e["runs"] == true).map(|e| e["why"].as_str().unwrap()).collect();
     assert!(runs[0].starts_with("seed changed from "), "{runs:?}");
     assert!(runs[1].starts_with("seed of KSampler changed from ") && runs.len() == 3, "{runs:?}");
     assert_eq!(second.len(), 7);
@@ -137,13 +143,25 @@ fn caches_are_chosen_by_a_flag() {
     let folder = tempfile::tempdir().unwrap();
     let graph = graph("text_to_image.json");
     let started = |cache: &str| {
-        let args = ["run", &graph, "--repeat", "2", "--json", "--cache", cache, "--set", "KSampler.steps=1"];
+        let args = [
+            "run",
+            &graph,
+            "--repeat",
+            "2",
+            "--json",
+            "--cache",
+            cache,
+            "--set",
+            "KSampler.steps=1",
+        ];
         events(&weft_ok(folder.path(), &args)).iter().filter(|e| e["event"] == "started").count()
     };
     assert_eq!(started("none"), 14, "nothing is kept");
     assert_eq!(started("classic"), 10, "sampler, decoder, file again");
     assert_eq!(started("lru=100"), 10);
-    assert!(weft_fails_to_parse(folder.path(), &["run", &graph, "--cache", "some"]).contains("lru=N"));
+    assert!(
+        weft_fails_to_parse(folder.path(), &["run", &graph, "--cache", "some"]).contains("lru=N")
+    );
 }
 
 /// As `weft_fails`, of arguments that make no sense.

@@ -57,13 +57,11 @@ fn differs(input: &Input, reference: &Json) -> Option<String> {
     ] {
         let option = |options: &Json| options.get(key).cloned().or_else(|| implied(key, input.ty));
         let (ours, theirs) = (option(&input.options.clone().into()), option(options));
-        let same = match (
-            ours.as_ref().and_then(Json::as_f64),
-            theirs.as_ref().and_then(Json::as_f64),
-        ) {
-            (Some(a), Some(b)) => a == b,
-            _ => ours == theirs,
-        };
+        let same =
+            match (ours.as_ref().and_then(Json::as_f64), theirs.as_ref().and_then(Json::as_f64)) {
+                (Some(a), Some(b)) => a == b,
+                _ => ours == theirs,
+            };
         if !same {
             return Some(format!("{key} is {ours:?}, not {theirs:?}"));
         }

@@ -3,7 +3,9 @@
 
 use crate::{Folders, aside::Aside, document::Graph};
 use anyhow::Result;
-use engine::{Cache, End, Engine, Failure, Keep, Plan, RunEvent, RunOptions, Source, Step, Targets};
+use engine::{
+    Cache, End, Engine, Failure, Keep, Plan, RunEvent, RunOptions, Source, Step, Targets,
+};
 use graph::{Json, Services};
 use std::{
     sync::{

@@ -59,7 +59,9 @@ fn keep(text: &str) -> Result<Keep> {
     Ok(match text.split_once('=') {
         None if text == "none" => Keep::Nothing,
         None if text == "classic" => Keep::Graph,
-        Some(("lru", nodes)) => Keep::Nodes(nodes.parse().context("lru=N wants a number of nodes")?),
+        Some(("lru", nodes)) => {
+            Keep::Nodes(nodes.parse().context("lru=N wants a number of nodes")?)
+        }
         _ => anyhow::bail!("expected none, classic or lru=N"),
     })
 }
@@ -263,9 +265,10 @@ fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for id in targets {
         let values = outcome.values(id).with_context(|| format!("node {id} has no result"))?;
-        let tensors = values.iter().enumerate().flat_map(|(slot, values)| {
-            nodes::dump_slot(&format!("{id}.{slot}"), values)
-        });
+        let tensors = values
+            .iter()
+            .enumerate()
+            .flat_map(|(slot, values)| nodes::dump_slot(&format!("{id}.{slot}"), values));
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;
         let file = dir.join(format!("{name}.safetensors"));

@@ -163,9 +163,8 @@ impl Cache {
     }
 
     fn shrink(&mut self) {
-        let over = |this: &Self| {
-            this.bytes > this.keep.bytes() || this.entries.len() > this.keep.nodes()
-        };
+        let over =
+            |this: &Self| this.bytes > this.keep.bytes() || this.entries.len() > this.keep.nodes();
         while over(self)
             && let Some((_, key)) = self.idle.pop_first()
         {

@@ -5,8 +5,9 @@ use crate::{
     panics::caught,
     reject::{brief, named},
 };
+use agenda::Agenda;
 use anyhow::Result;
-use graph::{Args, Context, Event, Host, Interrupted, Json, NodeType, Services, Value};
+use graph::{Args, Context, Event, Expansion, Host, Interrupted, Json, NodeType, Services, Value};
 use serde_json::Map;
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -147,7 +148,7 @@ impl<'a> Engine<'a> {
         let cached = agenda.open.difference(&agenda.due);
         events(RunEvent::Cached { ids: cached.map(|i| plan.steps[*i].id.clone()).collect() });
 
-        let mut run = Run { engine: self, plan, options, events, index: 0, agenda };
+        let mut run = Run { engine: self, plan, options, events, index: 0, agenda, depth: 0 };
         let mut reports = HashMap::new();
         let end = run.steps(&mut reports);
         let values = plan.targets.iter().filter_map(|target| {
@@ -169,46 +170,6 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// What is to be done, in the order of the plan. It grows when a node asks for a lazy input.
-struct Agenda {
-    /// Not looked at yet: each is run or, if its result is there, reported.
-    open: BTreeSet<usize>,
-    /// Those that must run. What only cached steps read must not.
-    due: BTreeSet<usize>,
-    /// How many nodes that is: equal ones run once.
-    total: usize,
-}
-
-impl Agenda {
-    fn new(plan: &Plan, cache: &Cache) -> Self {
-        let mut this = Self { open: BTreeSet::new(), due: BTreeSet::new(), total: 0 };
-        this.add(plan, cache, plan.targets.iter().copied());
-        this
-    }
-
-    /// Takes steps on, and what they read but for lazy inputs; gives those that became due.
-    fn add(&mut self, plan: &Plan, cache: &Cache, steps: impl Iterator<Item = usize>) -> BTreeSet<usize> {
-        let steps: Vec<usize> = steps.collect();
-        let absent = |i: usize| !cache.contains(plan.steps[i].key);
-        let new = &closure(plan, &steps, absent) - &self.due;
-        self.open.extend(closure(plan, &steps, |_| true));
-        self.due.extend(&new);
-        self.total = self.due.iter().map(|i| plan.steps[*i].key).collect::<HashSet<_>>().len();
-        new
-    }
-}
-
-/// These steps, and upstream of them those that are reached without lazy inputs, as far as `wanted`.
-fn closure(plan: &Plan, steps: &[usize], wanted: impl Fn(usize) -> bool) -> BTreeSet<usize> {
-    let (mut found, mut open) = (BTreeSet::new(), steps.to_vec());
-    while let Some(i) = open.pop() {
-        if wanted(i) && found.insert(i) {
-            open.extend(plan.steps[i].reads_at_once());
-        }
-    }
-    found
-}
-
 /// A run under way.
 struct Run<'r, 'a, 'o> {
     engine: &'r mut Engine<'a>,
@@ -217,11 +178,13 @@ struct Run<'r, 'a, 'o> {
     events: &'r mut dyn FnMut(RunEvent),
     index: usize,
     agenda: Agenda,
+    /// How many nodes around this one have had others run in their place.
+    depth: usize,
 }
 
 impl Run<'_, '_, '_> {
     fn steps(&mut self, reports: &mut HashMap<String, Report>) -> End {
-        while let Some(i) = self.agenda.open.pop_first() {
+        while let Some(i) = self.agenda.next() {
             let step = &self.plan.steps[i];
             if self.options.stop.load(Ordering::Relaxed) {
                 return self.interrupted(step);
@@ -237,6 +200,7 @@ impl Run<'_, '_, '_> {
             } else {
                 None
             };
+            self.agenda.done(i);
             self.report(step, seconds, reports);
             if due {
                 self.release(step);
@@ -256,6 +220,25 @@ impl Run<'_, '_, '_> {
         (self.events)(RunEvent::Started { id: step.id.clone(), index, total });
         self.index += 1;
         let start = Instant::now();
+        let (mut values, mut ui) = (vec![Vec::new(); step.node.outputs.len()], Map::new());
+        for (i, args) in calls.into_iter().enumerate() {
+            let (mut given, expansion) = self.call(step, args, &mut ui)?;
+            if let Some(expansion) = expansion {
+                given = self.expand(step, i, &expansion, &mut ui)?;
+            }
+            values.iter_mut().zip(given).for_each(|(all, more)| all.extend(more));
+        }
+        self.engine.cache.insert(step.key, Cached { values, ui });
+        Ok(Some(start.elapsed().as_secs_f64()))
+    }
+
+    /// Calls the node once. What it shows is added to `ui`.
+    fn call(
+        &mut self,
+        step: &Step,
+        args: Args,
+        ui: &mut Map<String, Json>,
+    ) -> Result<(Vec<Vec<Value>>, Option<Expansion>)> {
         let mut ctx = Context {
             host: self.engine.host,
             services: self.engine.services,
@@ -263,24 +246,20 @@ impl Run<'_, '_, '_> {
             extra: self.options.extra,
             stop: self.options.stop,
             events: &mut |event| (self.events)(RunEvent::of(&step.id, event)),
-            ui: Map::new(),
+            ui: std::mem::take(ui),
+            expansion: None,
         };
-        let mut values = vec![Vec::new(); step.node.outputs.len()];
-        for args in calls {
-            ctx.check()?;
-            if let Some(blocker) = args.blocker() {
-                if let Some(reason) = blocker.reason() {
-                    ctx.note(format!("does not run: {reason}"));
-                }
-                values.iter_mut().for_each(|all| all.push(blocker.clone()));
-                continue;
+        ctx.check()?;
+        if let Some(blocker) = args.blocker() {
+            if let Some(reason) = blocker.reason() {
+                ctx.note(format!("does not run: {reason}"));
             }
-            let given = caught(|| (step.node.run)(args, &mut ctx))?;
-            values.iter_mut().zip(given).for_each(|(all, more)| all.extend(more));
+            *ui = ctx.ui;
+            return Ok((vec![vec![blocker.clone()]; step.node.outputs.len()], None));
         }
-        let ui = ctx.ui;
-        self.engine.cache.insert(step.key, Cached { values, ui });
-        Ok(Some(start.elapsed().as_secs_f64()))
+        let values = caught(|| (step.node.run)(args, &mut ctx))?;
+        *ui = ctx.ui;
+        Ok((values, ctx.expansion))
     }
 
     /// Puts the step off if it needs lazy inputs that are not there, and takes these on.
@@ -298,11 +277,12 @@ impl Run<'_, '_, '_> {
             _ => None,
         });
         let cache = &self.engine.cache;
-        let absent: Vec<usize> = absent.filter(|from| !cache.contains(self.plan.steps[*from].key)).collect();
+        let absent: Vec<usize> =
+            absent.filter(|from| !cache.contains(self.plan.steps[*from].key)).collect();
         if absent.is_empty() {
             return Ok(false);
         }
-        let new = self.agenda.add(self.plan, cache, absent.into_iter());
+        let new = self.agenda.add(self.plan, cache, &absent);
         self.agenda.open.insert(i);
         self.engine.pin(self.plan, &new);
         Ok(true)
@@ -336,7 +316,9 @@ impl Run<'_, '_, '_> {
             Source::Link { step, output } => {
                 let from = &self.plan.steps[*step];
                 let values = self.engine.cache.get(from.key).and_then(|c| c.values.get(*output));
-                values.cloned().ok_or_else(|| anyhow::anyhow!("node {} left no output {output}", from.id))
+                values
+                    .cloned()
+                    .ok_or_else(|| anyhow::anyhow!("node {} left no output {output}", from.id))
             }
         }
     }
@@ -395,15 +377,6 @@ impl Step<'_> {
             Source::Literal { .. } => None,
         })
     }
-
-    /// As [`Step::reads`] without the lazy inputs.
-    fn reads_at_once(&self) -> impl Iterator<Item = usize> {
-        let lazy = |name: &str| self.node.input(name).is_some_and(|input| input.lazy);
-        self.inputs.iter().filter_map(move |(name, source)| match source {
-            Source::Link { step, .. } if !lazy(name) => Some(*step),
-            _ => None,
-        })
-    }
 }
 
 impl RunEvent {
@@ -421,6 +394,8 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
     error.is::<Interrupted>() || error.chain().any(|cause| cause.is::<Interrupted>())
 }
 
+mod agenda;
+mod expand;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]

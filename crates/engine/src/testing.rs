@@ -3,7 +3,8 @@
 use crate::{Engine, Outcome, Plan, Rejection, RunEvent, RunOptions, Targets, Types};
 use anyhow::Result;
 use graph::{
-    Context, Field, File, Gate, Host, Inputs, Json, Lazy, List, Node, NodeType, Services, Value,
+    Context, Expansion, Field, File, Gate, Host, Inputs, Json, Lazy, List, Node, NodeType,
+    Services, Value,
 };
 use serde_json::{Map, json};
 use std::{
@@ -205,7 +206,40 @@ impl Node for AtLeast {
     type Output = Gate<u64>;
     fn run(self, _: &mut Context) -> Result<Gate<u64>> {
         let reason = || format!("{} is less than {}", self.value, self.least);
-        Ok(if self.value < self.least { Gate::Shut(Some(reason())) } else { Gate::Open(self.value) })
+        Ok(if self.value < self.least {
+            Gate::Shut(Some(reason()))
+        } else {
+            Gate::Open(self.value)
+        })
+    }
+}
+
+/// `times` times a number, by adding in nodes of its own.
+#[derive(Inputs)]
+pub struct Times {
+    /// The number.
+    #[widget(number(0))]
+    value: u64,
+    /// How often.
+    #[widget(number(0))]
+    times: u64,
+}
+
+impl Node for Times {
+    const CATEGORY: &str = "math";
+    type Output = u64;
+    fn run(self, ctx: &mut Context) -> Result<u64> {
+        if self.times == 0 {
+            return Ok(0);
+        }
+        let graph = json!({
+            "rest": node("Times", json!({"value": self.value, "times": self.times - 1})),
+            "sum": node("Add", json!({"a": ["rest", 0], "b": self.value})),
+            "show": node("Save", json!({"value": ["sum", 0]})),
+        });
+        let graph = graph.as_object().unwrap().clone();
+        ctx.expansion = Some(Expansion { graph, outputs: vec![("sum".to_owned(), 0)] });
+        Ok(0)
     }
 }
 
@@ -323,6 +357,7 @@ pub fn node_types() -> Vec<NodeType> {
         NodeType::of::<Sum>(),
         NodeType::of::<Pick>(),
         NodeType::of::<AtLeast>(),
+        NodeType::of::<Times>(),
         NodeType::of::<Fresh>(),
         NodeType::of::<SaveImage>(),
         NodeType::of::<EmptyLatentImage>(),

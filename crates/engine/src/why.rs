@@ -190,7 +190,8 @@ mod tests {
                 Planned::new(nodes, &engine.plan(&prompt, Targets::Outputs).unwrap())
             };
             let first = planned(engine);
-            let why = |now: &Planned, id: &str| now.why(Some(&first), id, |node| format!("node {node}"));
+            let why =
+                |now: &Planned, id: &str| now.why(Some(&first), id, |node| format!("node {node}"));
             assert_eq!(first.why(None, "2", str::to_owned), "it did not run before");
             assert_eq!(why(&planned(engine), "2"), "its result was no longer kept");
             shelf.0.lock().unwrap().get_mut("input").unwrap().insert("a.png".into(), 9);

@@ -73,6 +73,17 @@ pub struct Context<'a> {
     pub events: &'a mut dyn FnMut(Event),
     /// What the node shows, as in ComfyUI's `ui`: `{"images": [{filename, subfolder, type}]}`.
     pub ui: serde_json::Map<String, Json>,
+    /// Nodes that shall run in this one's place.
+    pub expansion: Option<Expansion>,
+}
+
+/// A graph in API form that a node has run in its place. Links in it name its own nodes, or those of
+/// the graph around it.
+#[derive(Clone, Debug, Default)]
+pub struct Expansion {
+    pub graph: serde_json::Map<String, Json>,
+    /// The node and the output in it that each output of the node is taken from.
+    pub outputs: Vec<(String, usize)>,
 }
 
 impl Context<'_> {
@@ -109,6 +120,7 @@ impl Context<'_> {
             stop: &AtomicBool::new(false),
             events: &mut |_| {},
             ui: serde_json::Map::new(),
+            expansion: None,
         })
     }
 }

@@ -45,7 +45,7 @@ mod workflow;
 mod tests;
 
 pub use clock::local_now;
-pub use context::{Context, Event, File, Host, Interrupted, Services};
+pub use context::{Context, Event, Expansion, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};
 pub use document::{Document, NoGraph, read};
 pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};

@@ -84,6 +84,29 @@ fn lazy_inputs_work_without_any_memory_and_in_chains() {
 }
 
 #[test]
+fn what_went_before_a_lazy_input_asked_for_it_runs_again() {
+    let prompt = json!({
+        "1": node("Add", json!({"a": 1, "b": 2})), "2": node("Save", json!({"value": ["1", 0]})),
+        "3": node("Add", json!({"a": ["1", 0], "b": 4})),
+        "4": node("Pick", json!({"second": true, "a": ["1", 0], "b": ["3", 0]})),
+        "5": node("Save", json!({"value": ["4", 0]})),
+    });
+    with_engine(|engine, _| {
+        engine.cache.set_keep(Keep::Nothing);
+        let (outcome, events) = run(engine, &prompt, Targets::Outputs);
+        assert_eq!(started(&events), ["1", "2", "3", "4", "5"], "it stays for the lazy reader");
+        assert_eq!(outcome.reports["5"].ui["numbers"], json!([7]));
+        let mut deeper = prompt.clone();
+        deeper["4"]["inputs"]["a"] = json!(["6", 0]);
+        deeper["6"] = node("Add", json!({"a": 9, "b": 9}));
+        let (outcome, events) = run(engine, &deeper, Targets::Outputs);
+        assert_eq!(started(&events), ["1", "2", "1", "3", "4", "5"]);
+        assert_eq!(outcome.reports["5"].ui["numbers"], json!([7]));
+        assert_eq!(engine.cache.bytes(), 0);
+    });
+}
+
+#[test]
 fn a_blocker_stops_what_reads_it_and_nothing_else() {
     let prompt = json!({
         "1": node("Count", json!({"to": 4})),
@@ -96,10 +119,41 @@ fn a_blocker_stops_what_reads_it_and_nothing_else() {
         assert!(matches!(outcome.end, End::Completed));
         assert_eq!(outcome.reports["4"].ui["numbers"], json!([12, 13]));
         assert_eq!(outcome.reports["5"].ui["numbers"], json!([0, 1, 2, 3]));
-        let told = |event: &RunEvent| {
-            matches!(event, RunEvent::Note { id, text } if id == "3" && text == "does not run: 1 is less than 2")
-        };
+        let told = |event: &RunEvent| matches!(event, RunEvent::Note { id, text } if id == "3" && text == "does not run: 1 is less than 2");
         assert!(events.iter().any(told), "{events:?}");
+    });
+}
+
+fn times(times: u64) -> Json {
+    json!({
+        "1": node("Times", json!({"value": 5, "times": times})),
+        "2": node("Save", json!({"value": ["1", 0]})),
+    })
+}
+
+#[test]
+fn nodes_run_in_the_place_of_another_and_are_cached_too() {
+    with_engine(|engine, _| {
+        let (outcome, events) = run(engine, &times(4), Targets::Outputs);
+        assert_eq!(outcome.reports["2"].ui["numbers"], json!([20]));
+        assert_eq!(started(&events), ["1", "2"], "the inner nodes are part of the outer");
+        let (outcome, _) = run(engine, &times(3), Targets::Outputs);
+        assert!(outcome.reports["1"].cached, "it was an inner node of the first run");
+        assert_eq!(outcome.reports["2"].ui["numbers"], json!([15]));
+    });
+    let mut listed = times(0);
+    listed["1"]["inputs"]["times"] = json!(["3", 0]);
+    listed["3"] = node("Count", json!({"to": 4}));
+    assert_eq!(numbers(&listed, "2"), json!([0, 5, 10, 15]));
+}
+
+#[test]
+fn expansion_that_never_ends_is_an_error() {
+    with_engine(|engine, _| {
+        engine.cache.set_keep(Keep::Nothing);
+        let (outcome, _) = run(engine, &times(1_000_000), Targets::Outputs);
+        let End::Failed(failure) = outcome.end else { panic!("{:?}", outcome.end) };
+        assert!(failure.id == "1" && failure.to_string().contains("100 deep"), "{failure}");
     });
 }
 
