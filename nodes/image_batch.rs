@@ -114,7 +114,7 @@ impl Node for GetImageSize {
 
     fn run(self, ctx: &mut Context) -> Result<Self::Output> {
         let (n, h, w, _) = self.image.0.dim();
-        ctx.show("text", format!("width: {w}, height: {h}\n batch size: {n}").into());
+        ctx.note(format!("{w}x{h}, {n} in the batch"));
         Ok((w, h, n))
     }
 }

@@ -27,14 +27,14 @@ macro_rules! primitives { ($($doc:literal $name:ident $title:literal $ty:ty = $w
 const FAR: i64 = i64::MAX;
 
 primitives! {
-    "A line of text." PrimitiveString "String" String = text("");
+    "A line of text." PrimitiveString "String" String = text("").unset().with("multiline", false);
     "A text of several lines." PrimitiveStringMultiline "String (Multiline)" String =
-        text("").with("multiline", true);
+        lines();
     "A whole number." PrimitiveInt "Int" i64 =
-        number(0).range(-FAR..=FAR).with("control_after_generate", true);
+        number(0).range(-FAR..=FAR).unset().with("control_after_generate", true);
     "A number." PrimitiveFloat "Float" f64 =
-        number(0.0).range(-(FAR as f64)..=FAR as f64);
-    "Yes or no." PrimitiveBoolean "Boolean" bool = toggle(false);
+        number(0.0).range(-(FAR as f64)..=FAR as f64).unset();
+    "Yes or no." PrimitiveBoolean "Boolean" bool = toggle(false).unset();
 }
 
 /// Shows what comes along a link, as text.

@@ -24,10 +24,10 @@ fn regex_or_note(ctx: &mut Context, regex: Result<Regex>) -> Option<Regex> {
 #[derive(Inputs)]
 pub struct RegexMatch {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// The regular expression.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub regex_pattern: String,
     /// Whether small and capital letters are the same.
     #[widget(toggle(true))]
@@ -57,10 +57,10 @@ impl Node for RegexMatch {
 #[derive(Inputs)]
 pub struct RegexExtract {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// The regular expression.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub regex_pattern: String,
     /// What is taken: whole matches (of a pattern with groups, All Matches takes the first group), or a
     /// group of them.
@@ -110,13 +110,13 @@ impl Node for RegexExtract {
 #[derive(Inputs)]
 pub struct RegexReplace {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// The regular expression.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub regex_pattern: String,
     /// What stands there instead; \1 is the first group, \g<name> that of a name.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub replace: String,
     /// Whether small and capital letters are the same.
     #[widget(toggle(true))]

@@ -7,13 +7,13 @@ use graph::{Context, Inputs, Node};
 #[derive(Inputs)]
 pub struct StringConcatenate {
     /// What comes first.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string_a: String,
     /// What comes after.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string_b: String,
     /// What comes between.
-    #[widget(text(""))]
+    #[widget(text("").with("multiline", false))]
     pub delimiter: String,
 }
 
@@ -31,13 +31,13 @@ impl Node for StringConcatenate {
 #[derive(Inputs)]
 pub struct StringSubstring {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// The first character, from 0; below zero counted from the end.
-    #[widget(number(0))]
+    #[widget(number(0).unset())]
     pub start: i64,
     /// The character after the last; below zero counted from the end.
-    #[widget(number(0))]
+    #[widget(number(0).unset())]
     pub end: i64,
 }
 
@@ -61,7 +61,7 @@ impl Node for StringSubstring {
 #[derive(Inputs)]
 pub struct StringLength {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
 }
 
@@ -113,7 +113,7 @@ fn change(changes: &[Change], name: &str, text: &str) -> Result<String> {
 #[derive(Inputs)]
 pub struct CaseConverter {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// Which letters become capitals.
     #[widget(one_of(CASES.map(|(name, _)| name)))]
@@ -134,7 +134,7 @@ impl Node for CaseConverter {
 #[derive(Inputs)]
 pub struct StringTrim {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// Off which ends.
     #[widget(one_of(TRIMS.map(|(name, _)| name)))]
@@ -155,13 +155,13 @@ impl Node for StringTrim {
 #[derive(Inputs)]
 pub struct StringReplace {
     /// The text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// What to replace.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub find: String,
     /// What stands there instead.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub replace: String,
 }
 
@@ -179,10 +179,10 @@ impl Node for StringReplace {
 #[derive(Inputs)]
 pub struct StringContains {
     /// Where to look.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string: String,
     /// What to look for.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub substring: String,
     /// Whether small and capital letters differ.
     #[widget(toggle(true))]
@@ -205,10 +205,10 @@ impl Node for StringContains {
 #[derive(Inputs)]
 pub struct StringCompare {
     /// The first text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string_a: String,
     /// The second text.
-    #[widget(text("").with("multiline", true))]
+    #[widget(lines())]
     pub string_b: String,
     /// Whether the first begins with the second, ends with it, or is the same.
     #[widget(one_of(["Starts With", "Ends With", "Equal"]))]

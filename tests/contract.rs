@@ -29,16 +29,6 @@ fn every_default_is_in_range() {
     }
 }
 
-/// What a widget holds at first if its options do not say.
-fn implied(key: &str, ty: &str) -> Option<Json> {
-    match (key, ty) {
-        ("default", "INT" | "FLOAT") => Some(0.into()),
-        ("default", "STRING") => Some("".into()),
-        ("default", "BOOLEAN") | ("multiline", _) => Some(false.into()),
-        _ => None,
-    }
-}
-
 /// What differs between an input and the reference's `[type, options]`.
 fn differs(input: &Input, reference: &Json) -> Option<String> {
     let (ty, options) = (&reference[0], &reference[1]);
@@ -52,16 +42,16 @@ fn differs(input: &Input, reference: &Json) -> Option<String> {
         "step",
         "round",
         "multiline",
+        "dynamicPrompts",
+        "display",
         "control_after_generate",
         "image_upload",
     ] {
-        let option = |options: &Json| options.get(key).cloned().or_else(|| implied(key, input.ty));
-        let (ours, theirs) = (option(&input.options.clone().into()), option(options));
-        let same =
-            match (ours.as_ref().and_then(Json::as_f64), theirs.as_ref().and_then(Json::as_f64)) {
-                (Some(a), Some(b)) => a == b,
-                _ => ours == theirs,
-            };
+        let (ours, theirs) = (input.options.get(key), options.get(key));
+        let same = match (ours.and_then(Json::as_f64), theirs.and_then(Json::as_f64)) {
+            (Some(a), Some(b)) => a == b,
+            _ => ours == theirs,
+        };
         if !same {
             return Some(format!("{key} is {ours:?}, not {theirs:?}"));
         }

@@ -28,7 +28,16 @@ impl<'a> Progress<'a> {
             RunEvent::Started { id, .. } => self.nodes.set_message(self.graph.label(id)),
             RunEvent::Step { done, total, .. } => self.step(*done, *total),
             RunEvent::Note { id, text } => self.note(id, text),
-            RunEvent::Executed { .. } => self.executed(),
+            RunEvent::Executed { id, ui, .. } => {
+                for text in ui.get("text").and_then(|t| t.as_array()).into_iter().flatten() {
+                    self.say(&format!(
+                        "{} ({id}): {}",
+                        self.graph.label(id),
+                        text.as_str().unwrap_or_default()
+                    ));
+                }
+                self.executed();
+            }
             _ => {}
         }
     }

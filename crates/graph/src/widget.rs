@@ -26,6 +26,12 @@ impl<T: Field> Widget<T> {
     fn new(read: fn(&Json) -> Result<Value>) -> Self {
         Self { options: Map::new(), choices: None, read, _type: PhantomData }
     }
+    /// Gives no value to begin with: front ends take an empty one, a graph in API form has to have one.
+    #[must_use]
+    pub fn unset(mut self) -> Self {
+        self.options.remove("default");
+        self
+    }
     /// Any other option of ComfyUI's `object_info`, by its name there.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
@@ -56,6 +62,11 @@ pub fn text(default: &str) -> Widget<String> {
 /// A box of text for prompts: several lines, `{a|b}` choices resolved by front ends.
 pub fn prompt() -> Widget<String> {
     strings().with("multiline", true).with("dynamicPrompts", true)
+}
+
+/// A box of several lines.
+pub fn lines() -> Widget<String> {
+    strings().with("multiline", true)
 }
 
 /// A drop-down list of fixed names.
