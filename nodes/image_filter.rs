@@ -3,7 +3,7 @@
 use crate::Image;
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use ndarray::{Array4, Axis, Zip};
+use ndarray::{Array4, Axis, Slice, Zip, concatenate};
 use std::sync::Arc;
 
 /// Blurs a picture.
@@ -108,8 +108,8 @@ impl Node for Morphology {
 
     fn run(self, _: &mut Context) -> Result<Image> {
         let size = self.kernel_size;
-        let erode = |x: &Array4<f32>| extreme(x, size, f32::min);
-        let dilate = |x: &Array4<f32>| extreme(x, size, f32::max);
+        let erode = |x: &Array4<f32>| extreme(x, size, f32::min, f32::INFINITY);
+        let dilate = |x: &Array4<f32>| extreme(x, size, f32::max, f32::NEG_INFINITY);
         let x = &*self.image.0;
         Ok(Image(Arc::new(match &*self.operation {
             "erode" => erode(x),
@@ -124,18 +124,28 @@ impl Node for Morphology {
     }
 }
 
-/// The smallest or largest value under a square around each pixel, as far as it lies inside.
-fn extreme(x: &Array4<f32>, size: usize, choose: fn(f32, f32) -> f32) -> Array4<f32> {
+/// The smallest or largest value under a square around each pixel, as far as it lies inside; `least`
+/// is what any value is chosen over.
+fn extreme(x: &Array4<f32>, size: usize, choose: fn(f32, f32) -> f32, least: f32) -> Array4<f32> {
     let (before, after) = (size / 2, size - size / 2 - 1);
-    [1, 2].into_iter().fold(x.clone(), |x, axis| {
-        let places = x.len_of(Axis(axis));
-        let mut y = x.clone();
-        for (i, mut y) in y.axis_iter_mut(Axis(axis)).enumerate() {
-            for near in i.saturating_sub(before)..(i + after + 1).min(places) {
-                y.zip_mut_with(&x.index_axis(Axis(axis), near), |y, x| *y = choose(*y, *x));
-            }
+    [1, 2].into_iter().map(Axis).fold(x.clone(), |x, axis| {
+        let outside = |places: usize| {
+            let mut shape = x.raw_dim();
+            shape[axis.index()] = places;
+            Array4::from_elem(shape, least)
+        };
+        let (start, end) = (outside(before), outside(after));
+        let mut window = concatenate![axis, start, x, end];
+        // Two windows side by side, or overlapping, are a longer one.
+        let mut length = 1;
+        while length < size {
+            let step = length.min(size - length);
+            let rest = window.slice_axis(axis, Slice::from(step..)).to_owned();
+            window.slice_axis_inplace(axis, Slice::from(..rest.len_of(axis)));
+            window.zip_mut_with(&rest, |a, b| *a = choose(*a, *b));
+            length += step;
         }
-        y
+        window
     })
 }
 
@@ -147,6 +157,21 @@ mod tests {
     fn mirrors_do_not_repeat_the_edge() {
         assert_eq!([-2, -1, 0, 3, 4, 5].map(|at| mirrored(at, 4)), [2, 1, 0, 3, 2, 1]);
         assert_eq!([-5, 0, 7].map(|at| mirrored(at, 1)), [0, 0, 0]);
+    }
+
+    #[test]
+    fn extremes_are_those_of_every_window() {
+        let x = Array4::from_shape_fn((1, 3, 11, 1), |(_, y, x, _)| ((7 * x + 5 * y) % 11) as f32);
+        for size in [3, 4, 7, 40] {
+            let largest = extreme(&x, size, f32::max, f32::NEG_INFINITY);
+            let near =
+                |i: usize, n: usize| i.saturating_sub(size / 2)..(i + size - size / 2).min(n);
+            for ((_, y, c, _), got) in largest.indexed_iter() {
+                let all = near(y, 3).flat_map(|y| near(c, 11).map(move |c| (y, c)));
+                let expected = all.map(|(y, c)| x[[0, y, c, 0]]).fold(f32::MIN, f32::max);
+                assert_eq!(*got, expected, "{size}: {y}, {c}");
+            }
+        }
     }
 
     #[test]

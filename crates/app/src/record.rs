@@ -4,7 +4,10 @@ use anyhow::{Context as _, Result};
 use engine::{Plan, Source};
 use graph::{File, Host, Json};
 use serde_json::{Map, json};
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::Read as _,
+};
 
 /// The key under which the record stands in a picture, beside `prompt` and `workflow`.
 pub const KEY: &str = "weft";
@@ -57,13 +60,25 @@ fn files_of(plan: &Plan) -> BTreeSet<(String, String)> {
     named.collect()
 }
 
+/// Of a file, so many bytes are in memory at a time.
+const CHUNK: usize = 8 << 20;
+
 /// BLAKE3 of a file's bytes, the first 128 bits.
 fn hash(host: &dyn Host, folder: &str, name: &str) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     match host.find(folder, name)? {
-        File::Path(path) => hasher.update_mmap_rayon(path)?,
-        File::Builtin(parts) => parts.iter().fold(&mut hasher, |hasher, part| hasher.update(part)),
-    };
+        File::Path(path) => {
+            let mut file = std::fs::File::open(path)?;
+            let mut chunk = vec![0; CHUNK];
+            loop {
+                match file.read(&mut chunk)? {
+                    0 => break,
+                    read => hasher.update_rayon(&chunk[..read]),
+                };
+            }
+        }
+        File::Builtin(parts) => parts.iter().for_each(|part| drop(hasher.update(part))),
+    }
     Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
