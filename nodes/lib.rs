@@ -15,6 +15,14 @@ pub struct Options {
     pub sampler_noise: SamplerNoise,
 }
 
+/// What a file says of how it was made, given the graph that makes it: stands in it under [`Stamp::KEY`],
+/// beside `prompt` and `workflow`. Programs need not provide it.
+pub struct Stamp(pub Box<dyn Fn(&graph::Json) -> graph::Json + Send + Sync>);
+
+impl Stamp {
+    pub const KEY: &str = "weft";
+}
+
 /// Socket types that carry networks.
 pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE];
 

@@ -1,6 +1,6 @@
 //! Pictures to files, with the graph that made them inside.
 
-use crate::Image;
+use crate::{Image, Stamp};
 use anyhow::{Context as _, Result, ensure};
 use graph::{Context, Inputs, Node};
 use ndarray::ArrayView3;
@@ -110,7 +110,10 @@ pub(crate) fn placeholders(prefix: &str, width: usize, height: usize) -> String 
 pub(crate) fn texts(ctx: &Context) -> Vec<(String, String)> {
     let prompt = Some(("prompt", ctx.prompt)).filter(|(_, p)| !p.is_null());
     let extra = ctx.extra.iter().map(|(k, v)| (k.as_str(), v));
-    prompt.into_iter().chain(extra).map(|(k, v)| (k.to_owned(), ascii(&v.to_string()))).collect()
+    let stamp = ctx.services.find::<Stamp>().map(|stamp| (stamp.0)(ctx.prompt));
+    let stamp = stamp.iter().map(|stamp| (Stamp::KEY, stamp));
+    let all = prompt.into_iter().chain(extra).chain(stamp);
+    all.map(|(k, v)| (k.to_owned(), ascii(&v.to_string()))).collect()
 }
 
 /// JSON with everything beyond ASCII escaped: PNG's plain text is Latin-1.

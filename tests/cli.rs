@@ -1,6 +1,6 @@
 //! The command line as people use it.
 
-use crate::common::{root, weft, weft_fails, weft_ok};
+use crate::common::{root, text, weft, weft_fails, weft_ok};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -168,7 +168,7 @@ fn caches_are_chosen_by_a_flag() {
 fn weft_fails_to_parse(folder: &Path, args: &[&str]) -> String {
     let out = weft(folder, args);
     assert_eq!(out.status.code(), Some(2));
-    crate::common::text(&out.stderr)
+    text(&out.stderr)
 }
 
 #[test]
@@ -191,6 +191,18 @@ fn every_command_answers() {
     assert!(weft_ok(folder, &["devices"]).contains("cpu"));
     let file = root().join("crates/builtin/weights/weft-tiny.safetensors");
     assert!(weft_ok(folder, &["inspect", file.to_str().unwrap()]).contains("SD 1.x checkpoint"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_display_the_editor_says_what_works_instead() {
+    for args in [&[][..], &["edit", "graphs/inpaint.json"]] {
+        let mut weft = Command::new(env!("CARGO_BIN_EXE_weft"));
+        weft.args(args).current_dir(root());
+        let out = weft.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
+        let said = text(&out.stderr);
+        assert!(!out.status.success() && said.contains("weft run"), "{said}");
+    }
 }
 
 #[cfg(unix)]

@@ -1,10 +1,12 @@
 //! The command line: the only crate that names both the nodes and the front ends.
 
 mod aside;
+mod bench;
 mod check;
 mod convert;
 mod devices;
 mod document;
+mod edit;
 mod folders;
 mod inspect;
 mod menu;
@@ -22,14 +24,17 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// ComfyUI workflows in one program: no Python, no CUDA, on any GPU or the CPU.
 #[derive(Parser)]
-#[command(name = "weft", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "weft", version, max_term_width = 100)]
 struct Cli {
+    /// Without a command, the editor opens
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Open the editor: draw, run and share graphs
+    Edit(edit::EditArgs),
     /// Run a graph and write its pictures
     Run(run::RunArgs),
     /// Run the graph in a picture again and compare
@@ -44,6 +49,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// What can compute, and what would be taken
     Devices,
+    /// How fast the networks are, against what this machine can do at most
+    Bench(bench::BenchArgs),
 }
 
 /// Which device computes.
@@ -69,7 +76,9 @@ pub struct GraphArg {
 const INTERRUPTED: u8 = 130;
 
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command.unwrap_or_else(|| Command::Edit(edit::EditArgs::default()));
+    let done = match command {
+        Command::Edit(args) => edit::edit(args),
         Command::Run(args) => run::run(&args),
         Command::Verify(args) => verify::verify(&args),
         Command::Check(args) => check::check(&args),
@@ -77,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Nodes(args) => menu::nodes(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Devices => devices::devices(),
+        Command::Bench(args) => bench::bench(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

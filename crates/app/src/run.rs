@@ -1,10 +1,8 @@
 //! `weft run`: a graph from the command line, without an editor.
 
 use crate::{
-    DeviceChoice, FolderArgs, Folders, GraphArg, devices,
-    document::Graph,
-    progress::Progress,
-    record::{self, Recorder},
+    DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress,
+    record,
 };
 use anyhow::{Context as _, Result};
 use engine::{End, Engine, Keep, Outcome, RunEvent, RunOptions, Targets, why::Planned};
@@ -92,19 +90,17 @@ pub fn run(args: &RunArgs) -> Result<()> {
         graph.set(assignment, &types)?;
     }
     let targets = args.dump_nodes.iter().map(|n| graph.find(n)).collect::<Result<Vec<_>>>()?;
-    let folders = Folders::new(&args.folders)?;
+    let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(devices::open(args.device)?);
     announce(&device, args.json)?;
-    let services =
-        Services::default().with(device).with(Arc::new(nodes::Options::from(args.sampler_noise)));
-    let mut engine = Engine::new(&types, &folders, &services);
+    let options = nodes::Options::from(args.sampler_noise);
+    let stamp = record::stamp(folders.clone(), &device, options);
+    let services = Services::default().with(device).with(Arc::new(options)).with(Arc::new(stamp));
+    let mut engine = Engine::new(&types, &*folders, &services);
     if let Some(keep) = args.cache {
         engine.cache.set_keep(keep);
     }
     let mut turns = Turns {
-        folders: &folders,
-        services: &services,
-        recorder: Recorder::default(),
         stop: stop_on_interrupt()?,
         before: None,
         json: args.json,
@@ -148,10 +144,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 }
 
 /// Runs of one graph, one after the other.
-struct Turns<'t> {
-    folders: &'t Folders,
-    services: &'t Services,
-    recorder: Recorder,
+struct Turns {
     stop: Arc<AtomicBool>,
     /// What ran last.
     before: Option<Planned>,
@@ -159,7 +152,7 @@ struct Turns<'t> {
     explain: bool,
 }
 
-impl Turns<'_> {
+impl Turns {
     fn run(&mut self, engine: &mut Engine, graph: &Graph, targets: &[String]) -> Result<Outcome> {
         let prompt = Json::Object(graph.prompt.clone());
         let names: Vec<&str> = targets.iter().map(String::as_str).collect();
@@ -167,14 +160,8 @@ impl Turns<'_> {
         let plan = engine.plan(&prompt, wanted)?;
         // A graph half of which cannot run is a mistake here, where nobody watches.
         anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
-        let mut extra = graph.extra.clone();
-        if plan.steps.iter().any(|step| step.node.output_node) {
-            let (device, options) = (self.services.get(), self.services.get::<nodes::Options>());
-            let record = self.recorder.record(&plan, self.folders, &device, *options)?;
-            extra.insert(record::KEY.to_owned(), record);
-        }
         let now = Planned::new(&graph.prompt, &plan);
-        let options = RunOptions { prompt: &prompt, extra: &extra, stop: &self.stop };
+        let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &self.stop };
         let mut progress = (!self.json).then(|| Progress::new(graph, plan.steps.len()));
         let outcome = engine.run(&plan, &options, &mut |event| {
             if self.explain {

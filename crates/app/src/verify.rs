@@ -1,11 +1,7 @@
 //! `weft verify`: whether a picture still comes out of the graph that it carries.
 
 use crate::{
-    DeviceChoice, FolderArgs, Folders,
-    aside::Aside,
-    devices,
-    document::read_bytes,
-    record::{self, Recorder},
+    DeviceChoice, FolderArgs, Folders, aside::Aside, devices, document::read_bytes, record,
 };
 use anyhow::{Context as _, Result, bail, ensure};
 use engine::{End, Engine, Outcome, Plan, RunOptions, Targets};
@@ -42,7 +38,7 @@ pub fn verify(args: &VerifyArgs) -> Result<()> {
     let prompt = Json::Object(document.to_api(&graph::Contract::from_types(&types))?);
     let then = document.record().cloned().unwrap_or_default();
 
-    let folders = Folders::new(&args.folders)?;
+    let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(device(args.device, &then)?);
     let options = options(&then);
     let services = Services::default().with(device.clone()).with(Arc::new(options));
@@ -50,8 +46,7 @@ pub fn verify(args: &VerifyArgs) -> Result<()> {
     let mut engine = Engine::new(&types, &aside, &services);
     let plan = engine.plan(&prompt, Targets::Outputs)?;
     ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
-    let now = Recorder::default().record(&plan, &aside, &device, options)?;
-    said(&then, &now)?;
+    said(&then, &(record::stamp(folders.clone(), &device, options).0)(&prompt))?;
     let outcome = run(&mut engine, &plan, &prompt)?;
     judge(&wanted, &written(&outcome, &aside)?, args.tolerance)
 }

@@ -72,8 +72,6 @@ pub enum Source {
         /// After conversion to the input's type.
         json: Json,
         value: Value,
-        /// Of the file that the literal names.
-        content: Option<u64>,
     },
     Link {
         /// The place of the step read, in the plan's `steps`.
@@ -297,9 +295,7 @@ fn assemble<'a>(
             unreachable!("a right target needs only right nodes");
         };
         let source = |(name, given)| match given {
-            Given::Literal { json, value, content, .. } => {
-                (name, Source::Literal { json, value, content })
-            }
+            Given::Literal { json, value, .. } => (name, Source::Literal { json, value }),
             Given::Link { node, output } => (name, Source::Link { step: places[node], output }),
         };
         let inputs = inputs.into_iter().map(source).collect();

@@ -44,9 +44,12 @@ impl Services {
     /// The service of that type; a panic if the program forgot to provide it.
     #[track_caller]
     pub fn get<T: Any + Send + Sync>(&self) -> Arc<T> {
-        let service = self.0.get(&TypeId::of::<T>()).cloned();
-        let service = service.and_then(|s| s.downcast().ok());
+        let service = self.find();
         service.unwrap_or_else(|| panic!("no service {}", std::any::type_name::<T>()))
+    }
+    /// The service of that type, where programs need not provide one.
+    pub fn find<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.get(&TypeId::of::<T>())?.clone().downcast().ok()
     }
 }
 

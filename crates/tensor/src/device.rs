@@ -1,7 +1,7 @@
 //! Where programs run.
 
 use crate::{
-    Adapter, GpuOptions, Program, Result,
+    Adapter, GpuOptions, Program, Result, Time,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
     gpu::{GpuDevice, GpuNetwork},
@@ -51,6 +51,14 @@ impl Device {
     /// The numbers that networks are computed in.
     pub fn precision(&self) -> &'static str {
         "f32"
+    }
+
+    /// What its runs have taken so far. Empty where nothing is timed.
+    pub fn timings(&self) -> Vec<Time> {
+        match self {
+            Self::Cpu(cpu) => cpu.timings.all(),
+            Self::Gpu(_) | Self::Dry(_) => Vec::new(),
+        }
     }
 
     /// Makes a program ready. Its weights become resident (shared with other networks that name
