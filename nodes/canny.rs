@@ -121,7 +121,8 @@ mod tests {
         let depth = |i: usize| i.min(31 - i).saturating_sub(7).min(2) as f32 / 2.0;
         let edges =
             edges(Array4::from_shape_fn((1, 32, 32, 3), |(_, y, x, _)| depth(y).min(depth(x))));
-        let white = |along: usize| (0..32).filter(|i| edges[[0, along, *i, 0]] == 1.0).collect::<Vec<_>>();
+        let white =
+            |along: usize| (0..32).filter(|i| edges[[0, along, *i, 0]] == 1.0).collect::<Vec<_>>();
         assert!((12..20).all(|row| white(row) == [8, 23]), "{:?}", white(12));
         assert!(white(8).len() > 8 && white(4).is_empty());
         assert_eq!(edges.index_axis(Axis(3), 0), edges.index_axis(Axis(3), 2));
