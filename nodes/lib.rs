@@ -7,6 +7,7 @@ use graph::Field as _;
 
 pub use sampling::SamplerNoise;
 pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
+pub use values::{Guider, Noise, Sampler, Sigmas};
 
 /// What the program decides for all nodes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,7 +17,7 @@ pub struct Options {
 }
 
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE];
+pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE, Guider::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -33,6 +34,18 @@ nodes! {
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
+    sampler_custom: SamplerCustom, SamplerCustomAdvanced;
+    guiders: CFGGuider, DualCFGGuider, BasicGuider, PerpNegGuider;
+    noise: RandomNoise, DisableNoise, AddNoise;
+    samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
+        SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+    schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
+        VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
+    sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
+        SamplingPercentToSigma;
+    model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
     latent: LatentFromBatch, RepeatLatentBatch, LatentComposite;
