@@ -5,7 +5,7 @@ use anyhow::Result;
 use graph::{Context, Event, Inputs, Node};
 use models::{Concat, Question, UnetSize};
 use ndarray::{Array4, Axis, concatenate, s};
-use sampling::{Call, KSample, LatentInput, Network, Run, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use sampling::{Call, KSample, LatentFormat, LatentInput, Network, Run, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
 use std::time::{Duration, Instant};
 use tensor::Device;
 
@@ -142,11 +142,10 @@ pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Lat
     let device = ctx.services.get::<Device>();
     let model = &guider.model;
     check_channels(latent)?;
-    let scale = model.family.latent_scale;
     let mut network = Guided {
         device: &device,
         model,
-        latent: latent.samples.mapv(|x| x * scale),
+        latent: model.latent.enter(&latent.samples),
         mask: latent.noise_mask.clone(),
         stop: ctx.stop,
     };
@@ -160,16 +159,16 @@ pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Lat
         }
         ctx.step(step + 1, total)
     };
-    let input = input(latent, scale);
+    let input = input(latent, model.latent);
     let sampled = sampling::sample(run, &model.sampling, &mut network, &rule, &input, &mut progress)?;
     Ok((latent.with(sampled.samples), latent.with(sampled.denoised)))
 }
 
 /// A latent as the samplers take it.
-pub(crate) fn input(latent: &Latent, scale: f32) -> LatentInput<'_> {
+pub(crate) fn input(latent: &Latent, format: LatentFormat) -> LatentInput<'_> {
     LatentInput {
         samples: &latent.samples,
-        scale,
+        format,
         noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
         batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
     }
@@ -260,8 +259,7 @@ impl Guided<'_> {
         if self.model.concat() == Concat::Instruct {
             return Ok(spread_to(given.unwrap_or_else(|| Array4::zeros((1, 4, h, w))), rows));
         }
-        let scale = self.model.family.latent_scale;
-        let picture = given.map_or_else(|| self.latent.clone(), |x| x.mapv(|x| x * scale));
+        let picture = given.map_or_else(|| self.latent.clone(), |x| self.model.latent.enter(&x));
         let mask = match (&cond.concat_mask, &self.mask) {
             (Some(mask), _) => fitted(&(*mask.0).clone().insert_axis(Axis(1)))?,
             (None, Some(mask)) => sampling::mask::for_latent(&mask.0, [rows, 1, h, w]),

@@ -3,7 +3,7 @@
 use crate::{Clip, Model, Vae};
 use anyhow::Result;
 use graph::{Context, File, Inputs, Node};
-use sampling::{ModelSampling, Prediction};
+use sampling::{LatentFormat, ModelSampling, Prediction};
 use tensor::Weights;
 
 /// Opens weights by name in one of the models folders.
@@ -42,6 +42,7 @@ impl Node for CheckpointLoaderSimple {
             unet: loaded.unet,
             family: loaded.family,
             preview: loaded.preview,
+            latent: LatentFormat::scaled(loaded.family.latent_scale),
             sampling: ModelSampling::stable_diffusion(Prediction::Eps).into(),
             guidance: Vec::new(),
         };

@@ -1,11 +1,14 @@
 //! What a model predicts, and for which noise levels.
 
 use crate::Model;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use sampling::{ModelSampling, Prediction};
+use sampling::{LatentFormat, ModelSampling, Prediction};
 
 const CATEGORY: &str = "advanced/model";
+
+/// Also changes how latents lie for the model.
+const PLAYGROUND: &str = "edm_playground_v2.5";
 
 /// Takes a model to have been trained on Stable Diffusion's timesteps.
 #[derive(Inputs)]
@@ -49,7 +52,7 @@ pub struct ModelSamplingContinuousEDM {
     /// The model.
     pub model: Model,
     /// What it predicts.
-    #[widget(one_of(["v_prediction", "edm", "edm_playground_v2.5", "eps", "cosmos_rflow"]))]
+    #[widget(one_of(["v_prediction", "edm", super::model_sampling::PLAYGROUND, "eps", "cosmos_rflow"]))]
     pub sampling: String,
     /// The highest noise level.
     #[widget(number(120.0).range(0.0..=1000.0).step(0.001).with("round", false))]
@@ -68,16 +71,13 @@ impl Node for ModelSamplingContinuousEDM {
         let range = self.sigma_min..=self.sigma_max;
         let sampling = match self.sampling.as_str() {
             "v_prediction" => ModelSampling::continuous(Prediction::V, range, 1.0)?,
-            "edm" => ModelSampling::continuous(Prediction::Edm, range, 0.5)?,
+            "edm" | PLAYGROUND => ModelSampling::continuous(Prediction::Edm, range, 0.5)?,
             "cosmos_rflow" => ModelSampling::rectified_flow(range)?,
-            "edm_playground_v2.5" => bail!(
-                "`sampling` edm_playground_v2.5 is for the latents of Playground 2.5, an SDXL model, and \
-                 {} is none: choose edm",
-                self.model.family.name
-            ),
             _ => ModelSampling::continuous(Prediction::Eps, range, 1.0)?,
         };
-        Ok(Model { sampling: sampling.into(), ..self.model })
+        let playground = self.sampling == PLAYGROUND;
+        let latent = if playground { LatentFormat::PLAYGROUND } else { self.model.latent };
+        Ok(Model { latent, sampling: sampling.into(), ..self.model })
     }
 }
 

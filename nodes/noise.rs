@@ -60,9 +60,10 @@ impl Node for AddNoise {
             [only] => *only,
             [first, .., last] => (first - last).abs(),
         };
-        let scale = self.model.family.latent_scale;
-        let noise = ksampler::input(&self.latent_image, scale).noise(self.noise.seed, self.noise.disabled)?;
-        let noisy = (&*self.latent_image.samples * scale + noise * level) / scale;
+        let (noise, format) = (self.noise, self.model.latent);
+        let input = ksampler::input(&self.latent_image, format);
+        let noise = input.noise(noise.seed, noise.disabled)?;
+        let noisy = format.leave(&(format.enter(input.samples) + noise * level));
         let finite = |x: f32| if x.is_finite() { x } else { 0.0 };
         Ok(self.latent_image.with(noisy.mapv(finite)))
     }

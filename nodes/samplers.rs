@@ -312,6 +312,7 @@ pub struct SamplerER_SDE {
 
 impl Node for SamplerER_SDE {
     const CATEGORY: &str = CATEGORY;
+    const TITLE: &str = "SamplerER_SDE";
     type Output = Sampler;
 
     fn run(self, _: &mut Context) -> Result<Sampler> {
@@ -358,6 +359,7 @@ pub struct SamplerSASolver {
 
 impl Node for SamplerSASolver {
     const CATEGORY: &str = CATEGORY;
+    const TITLE: &str = "SamplerSASolver";
     type Output = Sampler;
 
     fn run(self, _: &mut Context) -> Result<Sampler> {

@@ -159,6 +159,7 @@ pub struct SamplingPercentToSigma {
 
 impl Node for SamplingPercentToSigma {
     const CATEGORY: &str = CATEGORY;
+    const TITLE: &str = "SamplingPercentToSigma";
     const OUTPUT_NAMES: &[&str] = &["sigma_value"];
     type Output = f64;
 

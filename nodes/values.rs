@@ -3,7 +3,7 @@
 use graph::{Field, Value};
 use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
-use sampling::{ModelSampling, Patch, Rule};
+use sampling::{LatentFormat, ModelSampling, Patch, Rule};
 use std::sync::Arc;
 
 macro_rules! fields { ($($ty:ident = $name:literal, $bytes:expr;)*) => {$(
@@ -85,6 +85,8 @@ pub struct Model {
     pub unet: Unet,
     pub family: &'static Family,
     pub preview: Preview,
+    /// How latents lie for it.
+    pub latent: LatentFormat,
     /// Its noise levels, and what it predicts.
     pub sampling: Arc<ModelSampling>,
     /// Changes to guidance.

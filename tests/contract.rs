@@ -57,13 +57,11 @@ fn differs(input: &Input, reference: &Json) -> Option<String> {
     ] {
         let option = |options: &Json| options.get(key).cloned().or_else(|| implied(key, input.ty));
         let (ours, theirs) = (option(&input.options.clone().into()), option(options));
-        let same = match (
-            ours.as_ref().and_then(Json::as_f64),
-            theirs.as_ref().and_then(Json::as_f64),
-        ) {
-            (Some(a), Some(b)) => a == b,
-            _ => ours == theirs,
-        };
+        let same =
+            match (ours.as_ref().and_then(Json::as_f64), theirs.as_ref().and_then(Json::as_f64)) {
+                (Some(a), Some(b)) => a == b,
+                _ => ours == theirs,
+            };
         if !same {
             return Some(format!("{key} is {ours:?}, not {theirs:?}"));
         }
@@ -122,10 +120,6 @@ fn compare(ty: &NodeType, reference: &Json) -> Vec<String> {
         if let Some(theirs) = reference[key].as_str().filter(|t| *t != ours) {
             wrong.push(format!("{}: {key} {ours:?}, not {theirs:?}", ty.name));
         }
-    }
-    let lists = reference["output_is_list"].as_array().into_iter().flatten();
-    if !lists.eq(ty.outputs.iter().map(|o| o.list).map(Json::Bool).collect::<Vec<_>>().iter()) {
-        wrong.push(format!("{}: output_is_list", ty.name));
     }
     if reference["output_node"] != Json::Bool(ty.output_node) {
         wrong.push(format!("{}: output_node", ty.name));

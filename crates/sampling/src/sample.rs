@@ -3,7 +3,7 @@
 use crate::guidance::{Guidance, Guider, Network};
 use crate::noise::{Generator, prepare_noise};
 use crate::samplers::{Denoiser, Guess, NoiseKind};
-use crate::{BrownianTree, Latent, ModelSampling, Sampler, mask};
+use crate::{BrownianTree, Latent, LatentFormat, ModelSampling, Sampler, mask};
 use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4};
 
@@ -42,9 +42,8 @@ pub struct Run {
 pub struct LatentInput<'a> {
     /// As it came from an image, not scaled.
     pub samples: &'a Latent,
-    /// What the model's latents are multiplied by: 0.18215 for SD 1 and 2. The result of a run is
-    /// divided by it again.
-    pub scale: f32,
+    /// How they lie for the network.
+    pub format: LatentFormat,
     /// `[batch, height, width]` of any size: 1 is sampled, 0 kept as it is.
     pub noise_mask: Option<&'a Array3<f32>>,
     /// The number of each image within the batch that it was taken from.
@@ -106,8 +105,9 @@ pub fn sample<N: Network>(
     let mut denoiser = Denoiser::new(model, &mut denoise, &mut report);
     let x = model.noise_latent(*first, &start.noise, &start.latent);
     let mut noise = start.sampler_noise(run);
-    let samples = run.sampler.run(&mut denoiser, &mut noise, x, &run.sigmas)? / latent.scale;
-    let denoised = last.map_or_else(|| samples.clone(), |last| last / latent.scale);
+    let samples = run.sampler.run(&mut denoiser, &mut noise, x, &run.sigmas)?;
+    let samples = latent.format.leave(&samples);
+    let denoised = last.map_or_else(|| samples.clone(), |last| latent.format.leave(&last));
     Ok(Sampled { samples, denoised })
 }
 
@@ -129,7 +129,7 @@ impl Start {
             false => noise.clone(),
         };
         let mask = input.noise_mask.map(|mask| (mask::for_latent(mask, shape), mask_noise()));
-        Ok(Self { latent: input.samples * input.scale, mask, noise })
+        Ok(Self { latent: input.format.enter(input.samples), mask, noise })
     }
 
     /// Shows the denoiser the original, noised to this level, outside the mask, and keeps the

@@ -36,7 +36,7 @@ fn samples(settings: &KSample, input: &LatentInput) -> Latent {
 }
 
 fn input(samples: &Latent) -> LatentInput<'_> {
-    LatentInput { samples, scale: 0.5, noise_mask: None, batch_index: None }
+    LatentInput { samples, format: LatentFormat::scaled(0.5), noise_mask: None, batch_index: None }
 }
 
 /// How far from the truth a run may end, in latents that are twice as large outside: uni_pc ends
