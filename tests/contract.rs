@@ -66,7 +66,6 @@ fn differs(input: &Input, reference: &Json) -> Option<String> {
             return Some(format!("{key} is {ours:?}, not {theirs:?}"));
         }
     }
-    // Samplers that are not there yet are missing from the list; what is there stands in its order.
     let theirs = ty.as_array().or_else(|| options["options"].as_array());
     let (Some(graph::widget::Choices::Names(ours)), Some(theirs)) = (&input.choices, theirs) else {
         return None;
@@ -77,8 +76,7 @@ fn differs(input: &Input, reference: &Json) -> Option<String> {
     theirs.retain(|name| seen.insert(name.to_string()));
     let places: Vec<Option<usize>> =
         ours.iter().map(|n| theirs.iter().position(|t| t == n)).collect();
-    let whole = input.name == "sampler_name" || ours.len() == theirs.len();
-    (!whole || places.contains(&None) || !places.is_sorted())
+    (ours.len() != theirs.len() || places.contains(&None) || !places.is_sorted())
         .then(|| format!("offers {ours:?}, not {theirs:?}"))
 }
 

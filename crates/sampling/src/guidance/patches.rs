@@ -214,3 +214,6 @@ fn cosine_over_channels(a: &Latent, b: &Latent) -> f32 {
     let cosines = (a * b).sum_axis(Axis(1)) / (length(a) * length(b));
     cosines.mean().unwrap_or(0.0)
 }
+
+#[cfg(test)]
+mod tests;
