@@ -1,6 +1,6 @@
 //! Changes to how a model is guided.
 
-use crate::Model;
+use crate::{Conditioning, Model};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
 use sampling::Patch;
@@ -146,5 +146,27 @@ impl Node for EpsilonScaling {
 
     fn run(self, _: &mut Context) -> Result<Model> {
         Ok(self.model.guided(Patch::EpsilonScaling(self.scaling_factor as f32)))
+    }
+}
+
+/// Makes a negative prompt count only as far as it takes nothing from the positive one.
+#[derive(Inputs)]
+pub struct PerpNeg {
+    /// The model.
+    pub model: Model,
+    /// An empty prompt, which both are measured from.
+    pub empty_conditioning: Conditioning,
+    /// How much the negative prompt counts.
+    #[widget(number(1.0).range(0.0..=100.0).step(0.01))]
+    pub neg_scale: f64,
+}
+
+impl Node for PerpNeg {
+    const CATEGORY: &str = "_for_testing";
+    const TITLE: &str = "Perp-Neg (DEPRECATED by PerpNegGuider)";
+    type Output = Model;
+
+    fn run(self, _: &mut Context) -> Result<Model> {
+        Ok(Model { perp_neg: Some((self.empty_conditioning, self.neg_scale)), ..self.model })
     }
 }

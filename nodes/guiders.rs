@@ -8,7 +8,14 @@ use sampling::Rule;
 impl Guider {
     /// Towards one prompt and away from another.
     pub(crate) fn cfg(model: Model, cfg: f64, positive: Conditioning, negative: Conditioning) -> Self {
-        Self { model, rule: Rule::Cfg(cfg), conds: vec![positive, negative] }
+        match model.perp_neg.clone() {
+            Some((empty, neg_scale)) => Self {
+                model,
+                rule: Rule::PerpNeg { cfg, neg_scale },
+                conds: vec![positive, negative, empty],
+            },
+            None => Self { model, rule: Rule::Cfg(cfg), conds: vec![positive, negative] },
+        }
     }
 }
 

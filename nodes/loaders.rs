@@ -45,6 +45,7 @@ impl Node for CheckpointLoaderSimple {
             latent: LatentFormat::scaled(loaded.family.latent_scale),
             sampling: ModelSampling::stable_diffusion(Prediction::Eps).into(),
             guidance: Vec::new(),
+            perp_neg: None,
         };
         Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
     }

@@ -144,6 +144,28 @@ impl Node for ExtendIntermediateSigmas {
     }
 }
 
+/// Noise levels as they are written.
+#[derive(Inputs)]
+pub struct ManualSigmas {
+    /// Numbers with commas or spaces between them.
+    #[widget(text("1, 0.5"))]
+    pub sigmas: String,
+}
+
+impl Node for ManualSigmas {
+    const CATEGORY: &str = "_for_testing/custom_sampling";
+    type Output = Sigmas;
+
+    fn run(self, _: &mut Context) -> Result<Sigmas> {
+        let words = self.sigmas.split(|c: char| c.is_whitespace() || c == ',').filter(|w| !w.is_empty());
+        let number = |word: &str| {
+            let number = word.parse().ok().filter(|sigma: &f32| sigma.is_finite());
+            number.with_context(|| format!("`sigmas` has {word:?}: expected numbers with commas between them"))
+        };
+        Ok(Sigmas::new(words.map(number).collect::<Result<_>>()?))
+    }
+}
+
 /// The noise level after a part of a run.
 #[derive(Inputs)]
 pub struct SamplingPercentToSigma {

@@ -91,6 +91,8 @@ pub struct Model {
     pub sampling: Arc<ModelSampling>,
     /// Changes to guidance.
     pub guidance: Vec<Patch>,
+    /// An empty prompt that guidance is to measure from, and how much a negative counts then.
+    pub perp_neg: Option<(Conditioning, f64)>,
 }
 
 impl Model {
