@@ -1,6 +1,7 @@
 //! Guidance: from what a network predicts under several conditions to one denoised latent.
 
 mod patches;
+mod rules;
 
 use crate::samplers::Guess;
 use crate::{Latent, ModelSampling, mask};
@@ -9,6 +10,8 @@ use ndarray::{Array3, Array4, Axis, Slice, Zip, concatenate};
 
 pub use patches::Patch;
 use patches::{Patched, Sides};
+pub use rules::Rule;
+use rules::{extrapolate, perp_neg};
 
 /// Part of a latent, in latent units (pixels / 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,22 +96,6 @@ pub trait Network {
 
     /// Whether two conditions may share a batch; their latents have the same shape.
     fn can_batch(&self, a: &Self::Cond, b: &Self::Cond) -> bool;
-}
-
-/// How the denoised latents of several conditionings become one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rule {
-    /// Of a positive and a negative: uncond + (cond - uncond) cfg (Ho and Salimans 2022). With a
-    /// cfg of 1 the negative is not asked.
-    Cfg(f64),
-    /// Of a positive, a middle and a negative: both differences are drawn out, each by its own
-    /// scale (Brooks et al. 2023, equation 3).
-    DualCfg { conds: f64, middle_negative: f64 },
-    /// Of the same: what the first two make together is drawn out from the negative.
-    NestedCfg { conds: f64, middle_negative: f64 },
-    /// Of a positive, a negative and an empty prompt: the negative counts as far as it is
-    /// perpendicular to the positive (Armandpour et al. 2023, "Perp-Neg").
-    PerpNeg { cfg: f64, neg_scale: f64 },
 }
 
 /// What guides a run.
@@ -254,38 +241,6 @@ impl<'a, C> Guidance<'a, C> {
         }
         Ok(sums.into_iter().map(WeightedSum::mean).collect())
     }
-}
-
-impl Rule {
-    /// Of how many conditionings it is.
-    fn sides(self) -> usize {
-        if matches!(self, Self::Cfg(_)) { 2 } else { 3 }
-    }
-
-    /// Those that a scale of 1 leaves nothing of.
-    fn idle_sides(self) -> &'static [usize] {
-        let is_one = |scale: f64| (scale - 1.0).abs() <= 1e-9 * scale.abs().max(1.0);
-        match self {
-            Self::Cfg(cfg) if is_one(cfg) => &[1],
-            Self::DualCfg { conds, middle_negative } if is_one(middle_negative) => {
-                if is_one(conds) { &[1, 2] } else { &[2] }
-            }
-            _ => &[],
-        }
-    }
-}
-
-/// from + (to - from) scale
-fn extrapolate(from: &Latent, to: &Latent, scale: f32) -> Latent {
-    Zip::from(from).and(to).map_collect(|from, to| from + (to - from) * scale)
-}
-
-/// Perp-Neg's weighted sum, on the whole batch as one vector.
-fn perp_neg(pos: &Latent, neg: &Latent, empty: &Latent, cfg: f32, neg_scale: f32) -> Latent {
-    let (pos, neg) = (pos - empty, neg - empty);
-    let parallel = (&neg * &pos).sum() / (&pos * &pos).sum();
-    let perpendicular = neg - &pos * parallel;
-    empty + &((pos - perpendicular * neg_scale) * cfg)
 }
 
 /// The denoised latent of each entry, from one call of the network.

@@ -87,6 +87,8 @@ pub fn sample<N: Network>(
         "the latent is empty: its shape is {:?}",
         latent.samples.dim()
     );
+    let odd = run.sigmas.iter().find(|sigma| !sigma.is_finite() || **sigma < 0.0);
+    ensure!(odd.is_none(), "a noise level is {}: expected 0 or more", odd.unwrap_or(&0.0));
     let Some(first) = run.sigmas.first() else {
         return Ok(Sampled { samples: latent.samples.clone(), denoised: latent.samples.clone() });
     };

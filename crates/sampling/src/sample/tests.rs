@@ -134,3 +134,22 @@ fn a_single_level_only_adds_noise() {
     let noise = Generator::cpu(0).latent([1, 4, 8, 8]);
     assert_eq!(x.unwrap().samples, noise * 2.0 / 0.5);
 }
+
+/// As FlipSigmas makes them: few samplers do something sensible, but none may fail.
+#[test]
+fn levels_that_rise_or_repeat_are_taken_as_they_come() {
+    let empty = Latent::zeros((1, 4, 8, 8));
+    let guider = Guider::cfg(8.0, [&[], &[]]);
+    let of = |sampler: &Sampler, sigmas: &[f32]| {
+        let settings = KSample::new(*sampler, &SCHEDULERS[0], 6);
+        let run = Run { sigmas: sigmas.to_vec(), ..settings.run(&model()).unwrap() };
+        sample(&run, &model(), &mut Ones, &guider, &input(&empty), &mut |_, _, _| Ok(()))
+    };
+    for sampler in SAMPLERS {
+        for sigmas in [[0.0001, 0.1, 1.0, 4.0, 14.6], [3.0, 3.0, 3.0, 1.0, 0.0], [0.0; 5]] {
+            assert!(of(sampler, &sigmas).is_ok(), "{} {sigmas:?}", sampler.name);
+        }
+        let error = of(sampler, &[3.0, -1.0]).err().unwrap().to_string();
+        assert_eq!(error, "a noise level is -1: expected 0 or more");
+    }
+}

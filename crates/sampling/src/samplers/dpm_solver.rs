@@ -81,35 +81,22 @@ pub fn adaptive(
 ) -> Result<Latent> {
     let [mut t, end] = ends(sigmas);
     let direction = if end > t { 1.0 } else { -1.0 };
-    let eta = options.renewal.eta;
+    let Renewal { eta, s_noise } = options.renewal;
     ensure!(direction > 0.0 || eta == 0.0, "dpm_adaptive needs an eta of 0 where sigmas rise");
     let mut control = StepSize::new(&options, direction);
     let mut previous = x.clone();
     let mut step = 0;
     while (end - t) * direction > 1e-5 {
-        ensure!(
-            step < MAX_STEPS && control.h != 0.0 && control.h.is_finite(),
-            "dpm_adaptive does not reach the end (its step is {} after {step} steps): raise rtol, \
-             atol or h_init, or lower accept_safety",
-            control.h
-        );
+        control.ensure_going(step)?;
         let next = if direction > 0.0 { end.min(t + control.h) } else { end.max(t + control.h) };
         let (down, up) = step_down(t, next, end, eta);
         let (eps, denoised) = noise_at(denoiser, &x, t)?;
-        let (low, high) = if options.order == 2 {
-            let high = second_order(denoiser, &x, &eps, t, down, 0.5)?.0;
-            (first_order(&x, &eps, t, down), high)
-        } else {
-            let (low, known) = second_order(denoiser, &x, &eps, t, down, 1.0 / 3.0)?;
-            let high = third_order(denoiser, &x, [&eps, &known], t, down)?;
-            (low, high)
-        };
+        let [low, high] = both_orders(denoiser, &x, &eps, t, down, options.order)?;
         if control.accepts(relative_error(&options, &low, &high, &previous)) {
             previous = low;
             x = high;
             if eta > 0.0 {
-                let fresh = noise(sigma_at(t), sigma_at(next));
-                add_scaled(&mut x, up * options.renewal.s_noise, &fresh);
+                add_scaled(&mut x, up * s_noise, &noise(sigma_at(t), sigma_at(next)));
             }
             t = next;
         }
@@ -117,6 +104,23 @@ pub fn adaptive(
         step += 1;
     }
     Ok(x)
+}
+
+/// A step by the method of the order below and by that of `order`, which is 2 or 3.
+fn both_orders(
+    denoiser: &mut Denoiser,
+    x: &Latent,
+    eps: &Latent,
+    t: f32,
+    next: f32,
+    order: usize,
+) -> Result<[Latent; 2]> {
+    if order == 2 {
+        return Ok([first_order(x, eps, t, next), second_order(denoiser, x, eps, t, next, 0.5)?.0]);
+    }
+    let (low, known) = second_order(denoiser, x, eps, t, next, 1.0 / 3.0)?;
+    let high = third_order(denoiser, x, [eps, &known], t, next)?;
+    Ok([low, high])
 }
 
 /// The first lambda, and that of the last sigma above 0.
@@ -217,6 +221,16 @@ impl StepSize {
             accept_safety: options.accept_safety,
             inverse_errors: None,
         }
+    }
+
+    fn ensure_going(&self, steps: usize) -> Result<()> {
+        ensure!(
+            steps < MAX_STEPS && self.h != 0.0 && self.h.is_finite(),
+            "dpm_adaptive does not reach the end (its step is {} after {steps} steps): raise rtol, \
+             atol or h_init, or lower accept_safety",
+            self.h
+        );
+        Ok(())
     }
 
     /// Whether the step that had this error is taken. Sets the next one.

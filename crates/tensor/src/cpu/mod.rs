@@ -196,5 +196,7 @@ pub fn add(y: &mut [f32], x: &[f32]) {
 /// Calls `f` with parallel blocks of whole rows of `y`, and the number of each block's first row.
 pub fn rows(y: &mut [f32], columns: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = (CACHE / 4 / columns.max(1)).max(1);
-    y.par_chunks_mut(rows * columns).enumerate().for_each(|(block, y)| vectors(|| f(block * rows, y)));
+    y.par_chunks_mut(rows * columns)
+        .enumerate()
+        .for_each(|(block, y)| vectors(|| f(block * rows, y)));
 }

@@ -70,11 +70,7 @@ pub fn packed_len(n: usize, k: usize) -> usize {
 }
 
 /// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
-pub fn pack<T: Send>(
-    panels: &mut [T],
-    [n, k]: [usize; 2],
-    at: impl Fn(usize, usize) -> T + Sync,
-) {
+pub fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize) -> T + Sync) {
     let width = width();
     panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
         let columns = width.min(n - panel * width);
@@ -118,7 +114,12 @@ impl<'a> Panels<'a> {
         let rows = m.div_ceil(4 * threads).next_multiple_of(ROWS).min(BLOCK);
         y.par_chunks_mut(rows * self.n).enumerate().for_each(|(block, y)| {
             let a = &a[block * rows * self.k..];
-            self.add(&Rows { numbers: a, stride: self.k, count: y.len() / self.n }, y, self.n, false);
+            self.add(
+                &Rows { numbers: a, stride: self.k, count: y.len() / self.n },
+                y,
+                self.n,
+                false,
+            );
             finish(block * rows, y);
         });
     }

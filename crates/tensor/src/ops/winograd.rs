@@ -265,9 +265,8 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T
                 let place = (f * self.task.count + self.tile) * n + at;
                 S::as_simd_f32s(&self.products[place..][..S::F32_LANES]).0[0]
             };
-            let rows: [[_; M]; A] = array::from_fn(|y| {
-                times(simd, &T::OUTPUT, &array::from_fn(|x| load(y * A + x)))
-            });
+            let rows: [[_; M]; A] =
+                array::from_fn(|y| times(simd, &T::OUTPUT, &array::from_fn(|x| load(y * A + x))));
             let columns: [[_; M]; M] =
                 array::from_fn(|x| times(simd, &T::OUTPUT, &array::from_fn(|y| rows[y][x])));
             for [y, x, pixel] in self.task.pixels(self.tile) {
