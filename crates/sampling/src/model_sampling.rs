@@ -16,7 +16,7 @@ pub enum Prediction {
     /// The clean latent, from a noisy one that is not scaled.
     ImageToImage,
     /// The noise, mixed with the input by the boundary condition of a latent consistency model
-    /// (Luo et al. 2023, section 4.2).
+    /// (Luo et al. 2023).
     Consistency,
     /// The clean latent as a residual (Karras et al. 2022, table 1, "EDM").
     Edm,

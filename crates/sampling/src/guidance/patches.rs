@@ -10,7 +10,7 @@ pub enum Patch {
     /// Scales what guidance gives, as a velocity, back to the spread of the positive's, for this
     /// part (Lin et al. 2023, section 3.4). Only the last one of a model counts.
     RescaleCfg(f32),
-    /// CFG-Zero* (Fan et al. 2025, equation 10): scales the negative to fit the positive best.
+    /// CFG-Zero* (Fan et al. 2025): scales the negative to fit the positive best.
     ZeroStar,
     /// Bounds each element's channels to the length of the positive's, times this strength.
     Norm(f32),
@@ -26,9 +26,9 @@ pub enum Patch {
         /// Below 0, how much of the differences before is taken away again.
         momentum: f32,
     },
-    /// Mahiro: leans to the scaled positive, the more so the less the result is like the negative.
+    /// Mahiro (no paper): leans to the scaled positive, the more so the less the result is like the negative.
     Mahiro,
-    /// Divides the noise (Ning et al. 2024, "Elucidating the exposure bias", section 5).
+    /// Divides the noise (Ning et al. 2024, "Elucidating the exposure bias").
     EpsilonScaling(f32),
 }
 

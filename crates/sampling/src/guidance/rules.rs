@@ -46,7 +46,8 @@ pub fn extrapolate(from: &Latent, to: &Latent, scale: f32) -> Latent {
 /// Perp-Neg's weighted sum, on the whole batch as one vector.
 pub fn perp_neg(pos: &Latent, neg: &Latent, empty: &Latent, cfg: f32, neg_scale: f32) -> Latent {
     let (pos, neg) = (pos - empty, neg - empty);
-    let parallel = (&neg * &pos).sum() / (&pos * &pos).sum();
+    let square = (&pos * &pos).sum();
+    let parallel = if square > 0.0 { (&neg * &pos).sum() / square } else { 0.0 };
     let perpendicular = neg - &pos * parallel;
     empty + &((pos - perpendicular * neg_scale) * cfg)
 }

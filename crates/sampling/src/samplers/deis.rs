@@ -8,7 +8,7 @@ const ORDER: usize = 3;
 /// Points of the sums that stand for integrals, as in the authors' program.
 const POINTS: usize = 10_000;
 
-/// The "tab" form (equation 15): tAB-DEIS in the time of a process that keeps the variance, its
+/// The "tab" form: tAB-DEIS in the time of a process that keeps the variance, its
 /// weights integrated by numbers.
 pub fn deis(denoiser: &mut Denoiser, mut x: Latent, s: &[f32]) -> Result<Latent> {
     let process = Process::new();

@@ -4,7 +4,7 @@ use super::ancestral::ancestral_step;
 use super::{Denoiser, Latent, Noise, Renewal, Result, add_scaled, lambda, sigma_at, slope};
 use anyhow::ensure;
 
-/// DPM-Solver-fast (appendix D.3 of the paper): as many guesses as there are steps, in strides of
+/// DPM-Solver-fast (section 3.4 of the paper): as many guesses as there are steps, in strides of
 /// order 3, evenly spaced in lambda. It ends at the last sigma above 0.
 pub fn fast(denoiser: &mut Denoiser, mut x: Latent, sigmas: &[f32]) -> Result<Latent> {
     let guesses = sigmas.len() - 1;
@@ -70,7 +70,7 @@ impl Adaptive {
 /// Where settings ask for so many steps, they will never reach the end.
 const MAX_STEPS: usize = 10_000;
 
-/// DPM-Solver-12 and -23 (appendix C of the paper): steps as long as the two orders agree. It
+/// DPM-Solver-12 and -23 (the paper's adaptive step size): steps as long as the two orders agree. It
 /// visits no levels but the first and the last above 0.
 pub fn adaptive(
     denoiser: &mut Denoiser,
@@ -153,7 +153,7 @@ fn first_order(x: &Latent, eps: &Latent, t: f32, next: f32) -> Latent {
     x
 }
 
-/// DPM-Solver-2 (algorithm 4) with its second guess at `r` of the step: the latent at `next`, and
+/// DPM-Solver-2 (algorithm 1, where r = 1/2) with its second guess at `r` of the step: the latent at `next`, and
 /// the noise found between.
 fn second_order(
     denoiser: &mut Denoiser,
@@ -171,7 +171,7 @@ fn second_order(
     Ok((x, eps_r))
 }
 
-/// DPM-Solver-3 (algorithm 5) with r_1 = 1/3 and r_2 = 2/3, given the noise at 0 and r_1.
+/// DPM-Solver-3 (algorithm 2) with r_1 = 1/3 and r_2 = 2/3, given the noise at 0 and r_1.
 fn third_order(
     denoiser: &mut Denoiser,
     x: &Latent,

@@ -21,7 +21,7 @@ impl ErSde {
 /// The paper's phi: how fast old noise goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum NoiseScale {
-    /// "ER SDE 5" (table 1 of the paper).
+    /// The paper's own: x (e^(x^0.3) + 10).
     Extended,
     /// A power of sigma: 1 is the ODE, 2 the reverse diffusion SDE.
     Power(f32),
@@ -36,7 +36,7 @@ impl NoiseScale {
     }
 }
 
-/// VP ER-SDE-Solver-3 (algorithm 3).
+/// VP ER-SDE-Solver-3, or a lower order.
 pub fn er_sde(
     denoiser: &mut Denoiser,
     noise: &mut Noise,

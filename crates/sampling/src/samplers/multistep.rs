@@ -90,7 +90,7 @@ pub fn gradient_estimation(denoiser: &mut Denoiser, mut x: Latent, s: &[f32]) ->
     Ok(x)
 }
 
-/// Improved PNDM (Zhang and Chen 2023, table 1): Adams-Bashforth of order 4 as if steps were even.
+/// Improved PNDM (Liu et al. 2022, as improved by Zhang and Chen 2023): Adams-Bashforth of order 4 as if steps were even.
 pub fn ipndm(denoiser: &mut Denoiser, x: Latent, s: &[f32]) -> Result<Latent> {
     pseudo_linear(denoiser, x, s, |recent, _| match recent.len() {
         1 => vec![1.0],

@@ -66,7 +66,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// Equation 11 of the paper with c_2 from the steps in lambda.
+    /// The paper's second order conditions with c_2 from the steps in lambda.
     fn step(&self, x: &Latent, guess: &Latent, sigma: f32, down: f32) -> Latent {
         let h = lambda(down) - lambda(sigma);
         let c_2 = (lambda(self.sigma) - lambda(self.down)) / h;

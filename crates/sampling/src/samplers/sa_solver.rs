@@ -121,7 +121,7 @@ impl<'a> Solver<'a> {
         highest.min(known).min(if ends_at_zero { left } else { usize::MAX })
     }
 
-    /// The paper's equations 14 (predictor) and 17 (corrector), without their noise.
+    /// The paper's predictor and corrector, which differ in `newest`, without their noise.
     fn step(&self, x: &Latent, guesses: &VecDeque<Latent>, step: Step) -> Latent {
         let h = self.lambdas[step.to] - self.lambdas[step.from];
         let decay = (-step.tau * step.tau * h).exp() as f32;

@@ -3,7 +3,7 @@
 
 use super::{Denoiser, Latent, Noise, Result, add_scaled, blend, lambda, sigma_at, steps};
 
-/// SEEDS-2 (algorithm 3) with its second stage at half of the step.
+/// SEEDS-2 with its second stage at half of the step.
 pub fn seeds_2(
     denoiser: &mut Denoiser,
     noise: &mut Noise,
@@ -28,7 +28,7 @@ pub fn seeds_2(
     Ok(x)
 }
 
-/// SEEDS-3 (algorithm 4) with its stages at a third and two thirds of the step.
+/// SEEDS-3 with its stages at a third and two thirds of the step.
 pub fn seeds_3(
     denoiser: &mut Denoiser,
     noise: &mut Noise,

@@ -23,8 +23,8 @@ pub fn heun(denoiser: &mut Denoiser, mut x: Latent, s: &[f32]) -> Result<Latent>
     Ok(x)
 }
 
-/// Heun++ (Cao et al. 2024, "Parameterization and sampling design for fast diffusion"): the slopes
-/// of up to two levels ahead, each weighted with its sigma in parts of the first one.
+/// Heun++ (no paper; from the web UI extension sd-webui-samplers-scheduler): the slopes of up to two
+/// levels ahead, each weighted with its sigma in parts of the first one.
 pub fn heunpp2(denoiser: &mut Denoiser, mut x: Latent, s: &[f32]) -> Result<Latent> {
     let end = s[s.len() - 1];
     for (i, sigma, next) in steps(s) {

@@ -39,7 +39,7 @@ pub fn laplace(steps: usize, sigma_min: f64, sigma_max: f64, mu: f64, beta: f64)
     linspace(0.0, 1.0, steps).into_iter().map(sigma).collect()
 }
 
-/// Even times of the process that keeps the variance (Song et al. 2021b, equation 33), from 1 to
+/// Even times of the process that keeps the variance (Song et al. 2021b, appendix C), from 1 to
 /// `eps_s`.
 pub fn variance_preserving(steps: usize, beta_d: f64, beta_min: f64, eps_s: f64) -> Vec<f32> {
     let times = linspace(1.0, eps_s as f32, steps).into_iter().map(f64::from);
