@@ -192,5 +192,5 @@ fn inpainting_model_gives_the_numbers_of_the_original() {
 #[test]
 fn instruction_model_gives_the_numbers_of_the_original() {
     let Some(made) = made_models() else { return };
-    check("goldens/families/sd1_ip2p", Some(made), 6);
+    check("goldens/families/sd1_ip2p", Some(made), 9);
 }
