@@ -1,11 +1,11 @@
 //! KSampler: from noise to a latent, guided by two conditionings.
 
-use crate::{Conditioning, Latent, Mask, Model, Options, Told, resize::resize_latent};
+use crate::{Conditioning, Guider, Latent, Mask, Model, Options, Told, resize::resize_latent};
 use anyhow::Result;
 use graph::{Context, Event, Inputs, Node};
 use models::{Concat, Question, UnetSize};
 use ndarray::{Array4, Axis, concatenate, s};
-use sampling::{Call, KSample, LatentInput, ModelSampling, Network, Prediction, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use sampling::{Call, KSample, LatentFormat, LatentInput, Network, Run, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
 use std::time::{Duration, Instant};
 use tensor::Device;
 
@@ -15,11 +15,11 @@ const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 /// Channels of the latents that Stable Diffusion 1.x denoises.
 const CHANNELS: usize = 4;
 
-fn samplers() -> impl Iterator<Item = &'static str> {
+pub(crate) fn samplers() -> impl Iterator<Item = &'static str> {
     SAMPLERS.iter().map(|s| s.name)
 }
 
-fn schedulers() -> impl Iterator<Item = &'static str> {
+pub(crate) fn schedulers() -> impl Iterator<Item = &'static str> {
     SCHEDULERS.iter().map(|s| s.name)
 }
 
@@ -61,12 +61,13 @@ impl Node for KSampler {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         let settings = KSample {
-            cfg: self.cfg,
             seed: self.seed,
             denoise: self.denoise,
             ..settings(ctx, &self.sampler_name, &self.scheduler, self.steps)?
         };
-        sample(ctx, &self.model, &settings, [&self.positive, &self.negative], &self.latent_image)
+        let run = settings.run(&self.model.sampling)?;
+        let guider = Guider::cfg(self.model, self.cfg, self.positive, self.negative);
+        Ok(sample(ctx, &guider, &run, &self.latent_image)?.0)
     }
 }
 
@@ -117,7 +118,6 @@ impl Node for KSamplerAdvanced {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         let settings = KSample {
-            cfg: self.cfg,
             seed: self.noise_seed,
             start_at_step: Some(self.start_at_step),
             end_at_step: Some(self.end_at_step),
@@ -125,7 +125,9 @@ impl Node for KSamplerAdvanced {
             disable_noise: self.add_noise == "disable",
             ..settings(ctx, &self.sampler_name, &self.scheduler, self.steps)?
         };
-        sample(ctx, &self.model, &settings, [&self.positive, &self.negative], &self.latent_image)
+        let run = settings.run(&self.model.sampling)?;
+        let guider = Guider::cfg(self.model, self.cfg, self.positive, self.negative);
+        Ok(sample(ctx, &guider, &run, &self.latent_image)?.0)
     }
 }
 
@@ -135,26 +137,20 @@ fn settings(ctx: &Context, sampler: &str, scheduler: &str, steps: usize) -> Resu
     Ok(KSample { sampler_noise: options.sampler_noise, ..plain })
 }
 
-fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditioning; 2], latent: &Latent) -> Result<Latent> {
+/// Samples a latent: what the run ends with, and its last guess of the clean latent.
+pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Latent) -> Result<(Latent, Latent)> {
     let device = ctx.services.get::<Device>();
-    let channels = latent.samples.dim().1;
-    anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
-    let scale = model.family.latent_scale;
+    let model = &guider.model;
+    check_channels(latent)?;
     let mut network = Guided {
         device: &device,
         model,
-        latent: latent.samples.mapv(|x| x * scale),
+        latent: model.latent.enter(&latent.samples),
         mask: latent.noise_mask.clone(),
         stop: ctx.stop,
     };
-    let input = LatentInput {
-        samples: &latent.samples,
-        scale,
-        noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
-        batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
-    };
-    let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
-    let conds = [conds[0].0.as_slice(), conds[1].0.as_slice()];
+    let conds = guider.conds.iter().map(|cond| cond.0.as_slice()).collect();
+    let rule = sampling::Guider { rule: guider.rule, conds, patches: &model.guidance };
     let mut shown = None;
     let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
         if shown.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PREVIEWS) {
@@ -163,8 +159,25 @@ fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditi
         }
         ctx.step(step + 1, total)
     };
-    let samples = sampling::ksample(settings, &sampling, &mut network, conds, &input, &mut progress)?;
-    Ok(latent.with(samples))
+    let input = input(latent, model.latent);
+    let sampled = sampling::sample(run, &model.sampling, &mut network, &rule, &input, &mut progress)?;
+    Ok((latent.with(sampled.samples), latent.with(sampled.denoised)))
+}
+
+/// A latent as the samplers take it.
+pub(crate) fn input(latent: &Latent, format: LatentFormat) -> LatentInput<'_> {
+    LatentInput {
+        samples: &latent.samples,
+        format,
+        noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
+        batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
+    }
+}
+
+fn check_channels(latent: &Latent) -> Result<()> {
+    let channels = latent.samples.dim().1;
+    anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
+    Ok(())
 }
 
 /// The first picture of a batch, a pixel for each of the latent's.
@@ -246,8 +259,7 @@ impl Guided<'_> {
         if self.model.concat() == Concat::Instruct {
             return Ok(spread_to(given.unwrap_or_else(|| Array4::zeros((1, 4, h, w))), rows));
         }
-        let scale = self.model.family.latent_scale;
-        let picture = given.map_or_else(|| self.latent.clone(), |x| x.mapv(|x| x * scale));
+        let picture = given.map_or_else(|| self.latent.clone(), |x| self.model.latent.enter(&x));
         let mask = match (&cond.concat_mask, &self.mask) {
             (Some(mask), _) => fitted(&(*mask.0).clone().insert_axis(Axis(1)))?,
             (None, Some(mask)) => sampling::mask::for_latent(&mask.0, [rows, 1, h, w]),

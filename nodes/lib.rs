@@ -6,7 +6,10 @@ mod values;
 use graph::Field as _;
 
 pub use sampling::SamplerNoise;
-pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump, dump_slot};
+pub use values::{
+    Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump, dump_slot,
+};
+pub use values::{Guider, Noise, Sampler, Sigmas};
 
 /// What the program decides for all nodes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +27,7 @@ impl Stamp {
 }
 
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE];
+pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE, Guider::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -41,6 +44,18 @@ nodes! {
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
+    sampler_custom: SamplerCustom, SamplerCustomAdvanced;
+    guiders: CFGGuider, DualCFGGuider, BasicGuider, PerpNegGuider;
+    noise: RandomNoise, DisableNoise, AddNoise;
+    samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
+        SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+    schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
+        VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
+    sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
+        SamplingPercentToSigma, ManualSigmas;
+    model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;
     vae_tiled: VAEDecodeTiled, VAEEncodeTiled;

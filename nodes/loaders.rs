@@ -3,6 +3,7 @@
 use crate::{Clip, Model, Vae};
 use anyhow::Result;
 use graph::{Context, File, Inputs, Node};
+use sampling::{LatentFormat, ModelSampling, Prediction};
 use tensor::Weights;
 
 /// Opens weights by name in one of the models folders.
@@ -37,7 +38,15 @@ impl Node for CheckpointLoaderSimple {
         let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
         let loaded = models::Checkpoint::load(&weights)?;
         note_unused(ctx, &weights);
-        let model = Model { unet: loaded.unet, family: loaded.family, preview: loaded.preview };
+        let model = Model {
+            unet: loaded.unet,
+            family: loaded.family,
+            preview: loaded.preview,
+            latent: LatentFormat::scaled(loaded.family.latent_scale),
+            sampling: ModelSampling::stable_diffusion(Prediction::Eps).into(),
+            guidance: Vec::new(),
+            perp_neg: None,
+        };
         Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
     }
 }
