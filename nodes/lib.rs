@@ -29,6 +29,7 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 
 nodes! {
     loaders: CheckpointLoaderSimple, VAELoader;
+    lora: LoraLoader, LoraLoaderModelOnly;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;

@@ -14,6 +14,10 @@ use std::{
 /// through its GroupNorms, so that sums in another order differ by more than in other networks.
 const TOLERANCES: &[(&str, f64)] = &[("inpaint", 2e-3), ("outpaint", 2e-3)];
 
+/// Cases in which we mean to differ from the original: it fails at Tucker's decomposition in a LoKr, says so
+/// in its log, and goes on without it.
+const DIFFERENT: &[&str] = &["t2_lokr_tucker"];
+
 /// Why a graph cannot run here: a class or a name in a list that is not there yet.
 fn not_there_yet(prompt: &Json, types: &[NodeType]) -> Option<String> {
     prompt.as_object()?.values().find_map(|node| {
@@ -159,6 +163,10 @@ fn check_on(
             eprintln!("SKIPPED: {name}: {why}");
             continue;
         }
+        if DIFFERENT.contains(&name.as_str()) {
+            eprintln!("SKIPPED: {name}: differs on purpose");
+            continue;
+        }
         ran += 1;
         let own = TOLERANCES.iter().find(|(n, _)| *n == name);
         let tolerance = own.map_or(tolerance, |(_, t)| t.max(tolerance));
@@ -183,7 +191,12 @@ fn trained_checkpoint_paints_as_in_the_original() {
 
 #[test]
 fn random_checkpoint_gives_the_numbers_of_the_original() {
-    check("goldens/random_tiny", None, 94);
+    check("goldens/random_tiny", None, 97);
+}
+
+#[test]
+fn loras_of_every_kind_give_the_numbers_of_the_original() {
+    check("goldens/families/lora_kinds", None, 34);
 }
 
 #[test]

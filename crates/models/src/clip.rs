@@ -12,7 +12,7 @@ use tensor::{Device, Program, Result, Tape, Tensor, Weight, Weights};
 #[derive(Clone)]
 pub struct Clip {
     /// At `...text_model.`
-    weights: Weights,
+    pub(crate) weights: Weights,
     heads: usize,
     pub channels: usize,
     layers: usize,
@@ -64,6 +64,14 @@ impl Clip {
         };
         this.weights.verdict(this.record(1, layers))?;
         Ok(this)
+    }
+
+    /// The same network with other weights of the same shapes.
+    pub(crate) fn reweighted(&self, weights: Weights) -> Result<Self> {
+        let token_embedding = weights.get("embeddings.token_embedding.weight")?;
+        let position_embedding = weights.get("embeddings.position_embedding.weight")?;
+        let networks = Networks::default();
+        Ok(Self { weights, token_embedding, position_embedding, networks, ..self.clone() })
     }
 
     /// Encodes a prompt with its weights. `layer` counts from the end: -1 is the last, -2 the one

@@ -1,10 +1,12 @@
 //! Networks as in their papers, recorded with `tensor`; which of them a file holds; the tokenizer.
 
 mod clip;
+mod diffusers;
 mod families;
 #[cfg(test)]
 mod goldens;
 mod layers;
+mod lora;
 mod networks;
 mod preview;
 pub mod prompt;

@@ -14,7 +14,7 @@ use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
 #[derive(Clone)]
 pub struct Unet {
     /// At `model.diffusion_model.`
-    weights: Weights,
+    pub(crate) weights: Weights,
     heads: usize,
     pub in_channels: usize,
     model_channels: usize,
@@ -74,6 +74,11 @@ impl Unet {
         let recorded = this.record(Size { batch: 1, height: 8, width: 8, tokens: 77 });
         this.weights.verdict(recorded)?;
         Ok(this)
+    }
+
+    /// The same network with other weights of the same shapes.
+    pub(crate) fn reweighted(&self, weights: Weights) -> Self {
+        Self { weights, networks: Networks::default(), ..self.clone() }
     }
 
     /// Predicts `[B, 4, H, W]`: the noise, or the velocity, as the model was trained.
