@@ -30,6 +30,9 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 nodes! {
     loaders: CheckpointLoaderSimple, VAELoader;
     lora: LoraLoader, LoraLoaderModelOnly;
+    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
+        CLIPMergeAdd, CLIPMergeSubtract;
+    save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;

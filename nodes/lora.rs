@@ -33,7 +33,7 @@ impl Node for LoraLoader {
             return Ok((self.model, self.clip));
         }
         let lora = crate::loaders::weights(ctx, "loras", &self.lora_name)?;
-        let model = with_lora(ctx, self.model, &lora, self.strength_model)?;
+        let model = with_lora(ctx, &self.model, &lora, self.strength_model)?;
         let (encoder, misfits) = self.clip.encoder.with_lora(&lora, self.strength_clip as f32)?;
         note(ctx, &lora, misfits);
         note(ctx, &lora, told_unused(&lora, |_| true));
@@ -64,17 +64,17 @@ impl Node for LoraLoaderModelOnly {
             return Ok(self.model);
         }
         let lora = crate::loaders::weights(ctx, "loras", &self.lora_name)?;
-        let model = with_lora(ctx, self.model, &lora, self.strength_model)?;
+        let model = with_lora(ctx, &self.model, &lora, self.strength_model)?;
         let for_text = |key: &str| key.starts_with("lora_te") || key.starts_with("text_encoder");
         note(ctx, &lora, told_unused(&lora, |key| !for_text(key)));
         Ok(model)
     }
 }
 
-fn with_lora(ctx: &mut Context, model: Model, lora: &Weights, strength: f64) -> Result<Model> {
+fn with_lora(ctx: &mut Context, model: &Model, lora: &Weights, strength: f64) -> Result<Model> {
     let (unet, misfits) = model.unet.with_lora(lora, strength as f32)?;
     note(ctx, lora, misfits);
-    Ok(Model { unet, ..model })
+    Ok(Model { unet, ..model.clone() })
 }
 
 /// Those tensors of the file that no network had a place for, in words.

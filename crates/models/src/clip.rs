@@ -112,6 +112,11 @@ impl Clip {
         Ok(self.record(1, self.layers)?.folded())
     }
 
+    /// Of each layer's attention.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// Gives the memory of the compiled networks back.
     pub fn unload(&self) {
         self.networks.clear();

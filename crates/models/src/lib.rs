@@ -7,6 +7,7 @@ mod families;
 mod goldens;
 mod layers;
 mod lora;
+mod merge;
 mod networks;
 mod preview;
 pub mod prompt;
@@ -17,6 +18,7 @@ mod vae;
 
 pub use clip::{Clip, Encoded};
 pub use families::{Checkpoint, Concat, Family, KINDS, Kind, Use, identify, unused};
+pub use merge::Shares;
 pub use preview::Preview;
 pub use unet::{Question, Size as UnetSize, Unet};
 pub use vae::{Size as VaeSize, Vae};

@@ -20,7 +20,7 @@ pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result
 }
 
 /// Writes weights under new names, one after the other, so that only one is in memory; each as it is
-/// stored in its own file, or in f16 where it is rounded to that. The file appears when it is whole.
+/// stored in its own file, or in f16 where it is rounded to that.
 pub fn save_safetensors(
     path: &Path,
     tensors: Vec<(String, Weight)>,
@@ -29,17 +29,9 @@ pub fn save_safetensors(
     let failed = RefCell::new(None);
     let views =
         tensors.into_iter().map(|(name, weight)| (name, Stored { weight, failed: &failed }));
-    let part = path.with_extension("safetensors.part");
-    let written = safetensors::serialize_to_file(views, Some(metadata), &part);
-    let written = match failed.take() {
-        Some(error) => Err(error),
-        None => written.map_err(Into::into),
-    };
-    let renamed = written.and_then(|()| Ok(std::fs::rename(&part, path)?));
-    if renamed.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    renamed.with_context(|| path.display().to_string())
+    let written = safetensors::serialize_to_file(views, Some(metadata), path);
+    failed.take().map_or(Ok(()), Err)?;
+    written.with_context(|| path.display().to_string())
 }
 
 /// A weight that is read when its turn comes.
