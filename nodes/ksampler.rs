@@ -1,9 +1,9 @@
 //! KSampler: from noise to a latent, guided by two conditionings.
 
-use crate::{Conditioning, Latent, Mask, Model, Options, Told, resize::resize_latent};
+use crate::{Conditioning, Latent, Mask, Model, Options, Told, controlnet, resize::resize_latent};
 use anyhow::Result;
 use graph::{Context, Event, Inputs, Node};
-use models::{Concat, Question, UnetSize};
+use models::{Asked, Concat, Question, UnetSize};
 use ndarray::{Array4, Axis, concatenate, s};
 use sampling::{Call, KSample, LatentInput, ModelSampling, Network, Prediction, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
 use std::time::{Duration, Instant};
@@ -140,9 +140,11 @@ fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditi
     let channels = latent.samples.dim().1;
     anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
     let scale = model.family.latent_scale;
+    let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
     let mut network = Guided {
         device: &device,
         model,
+        sampling: &sampling,
         latent: latent.samples.mapv(|x| x * scale),
         mask: latent.noise_mask.clone(),
         stop: ctx.stop,
@@ -153,7 +155,8 @@ fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditi
         noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
         batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
     };
-    let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
+    let negative = controlnet::shared_controls(conds[0], conds[1]);
+    let conds = [conds[0], &negative];
     let conds = [conds[0].0.as_slice(), conds[1].0.as_slice()];
     let mut shown = None;
     let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
@@ -178,6 +181,7 @@ fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
 struct Guided<'a> {
     device: &'a Device,
     model: &'a Model,
+    sampling: &'a ModelSampling,
     /// Scaled.
     latent: Array4<f32>,
     mask: Option<Mask>,
@@ -187,11 +191,10 @@ struct Guided<'a> {
 impl Network for Guided<'_> {
     type Cond = Told;
 
-    fn predict(&mut self, x: &sampling::Latent, _: f32, timestep: f32, calls: &[Call<Told>]) -> Result<sampling::Latent> {
+    fn predict(&mut self, x: &sampling::Latent, sigma: f32, timestep: f32, calls: &[Call<Told>]) -> Result<sampling::Latent> {
         if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(graph::Interrupted.into());
         }
-        let x = self.with_concat(x, calls)?;
         let (batch, _, height, width) = x.dim();
         let rows = batch / calls.len();
         let tokens = calls.iter().map(|c| c.cond.tokens.dim().1).fold(1, lcm);
@@ -201,12 +204,25 @@ impl Network for Guided<'_> {
             .flat_map(|cond| std::iter::repeat_n(&cond.tokens, tokens / cond.tokens.dim().1))
             .flat_map(|t| t.iter().copied())
             .collect();
+        let (timesteps, size) = (vec![timestep; batch], UnetSize { batch, height, width, tokens });
+        let bare = x.as_standard_layout();
+        let asked =
+            Asked { x: bare.as_slice().expect("just laid out"), timesteps: &timesteps, context: &context, size };
+        let residuals = match &calls[0].cond.control {
+            Some(control) => {
+                let (calls, sampling) = (calls.len(), self.sampling);
+                control.residuals(self.device, &controlnet::Question { asked, calls, sigma, sampling })?
+            }
+            None => None,
+        };
+        let x = self.with_concat(x, calls)?;
         let x = x.as_standard_layout();
         let question = Question {
             x: x.as_slice().expect("just laid out"),
-            timesteps: &vec![timestep; batch],
+            timesteps: &timesteps,
             context: &context,
-            size: UnetSize { batch, height, width, tokens },
+            size,
+            control: residuals.as_ref(),
         };
         let y = self.model.unet.predict(self.device, &question)?;
         let channels = y.len() / (batch * height * width);
@@ -215,6 +231,9 @@ impl Network for Guided<'_> {
 
     /// Token lists of different lengths are repeated to a common one, up to four times.
     fn can_batch(&self, a: &Told, b: &Told) -> bool {
+        if a.control != b.control {
+            return false;
+        }
         let (a, b) = (a.tokens.dim().1, b.tokens.dim().1);
         lcm(a, b) / a.min(b) <= 4
     }

@@ -5,6 +5,7 @@ mod values;
 
 use graph::Field as _;
 
+pub use controlnet::ControlNet;
 pub use sampling::SamplerNoise;
 pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
 
@@ -16,7 +17,7 @@ pub struct Options {
 }
 
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE];
+pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -33,6 +34,8 @@ nodes! {
     merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
         CLIPMergeAdd, CLIPMergeSubtract;
     save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
+    controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
+        ControlNetApplyAdvanced;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;

@@ -1,5 +1,6 @@
 //! What travels along links.
 
+use crate::controlnet::{Control, ControlNet};
 use graph::{Field, Value};
 use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
@@ -62,6 +63,23 @@ pub struct Told {
     /// A picture's latent to go with the noise, `[batch, 4, h, w]`, and its mask in pixels.
     pub concat_latent: Option<Arc<Array4<f32>>>,
     pub concat_mask: Option<Mask>,
+    pub control: Option<Control>,
+    /// Whether the control speaks to the other prompt too.
+    pub control_for_both: bool,
+}
+
+impl Told {
+    /// Nothing but a prompt.
+    pub fn new(tokens: Array3<f32>, pooled: Vec<f32>) -> Self {
+        Self {
+            tokens: Arc::new(tokens),
+            pooled: Some(Arc::new(pooled)),
+            concat_latent: None,
+            concat_mask: None,
+            control: None,
+            control_for_both: false,
+        }
+    }
 }
 
 /// Entries that are denoised each for itself, then mixed.
@@ -116,6 +134,7 @@ fields! {
     Model = "MODEL", |_| 0;
     Clip = "CLIP", |_| 0;
     Vae = "VAE", |_| 0;
+    ControlNet = "CONTROL_NET", |_| 0;
 }
 
 /// A tensor taken out of a value: its path into the value, its shape, its numbers.

@@ -191,7 +191,7 @@ fn trained_checkpoint_paints_as_in_the_original() {
 
 #[test]
 fn random_checkpoint_gives_the_numbers_of_the_original() {
-    check("goldens/random_tiny", None, 97);
+    check("goldens/random_tiny", None, 100);
 }
 
 #[test]
@@ -202,6 +202,11 @@ fn loras_of_every_kind_give_the_numbers_of_the_original() {
 #[test]
 fn embeddings_in_prompts_give_the_numbers_of_the_original() {
     check("goldens/families/embeddings", None, 18);
+}
+
+#[test]
+fn adapters_give_the_numbers_of_the_original() {
+    check("goldens/families/control", None, 5);
 }
 
 #[test]

@@ -86,3 +86,54 @@ pub fn modules(w: &Weights) -> Vec<(String, Option<String>)> {
     let modules = keys.iter().filter_map(|key| key.strip_suffix(".weight"));
     modules.map(|module| (module.to_owned(), there(module))).collect()
 }
+
+/// A ControlNet of the diffusers library under the names of its authors; one that has them already
+/// stays as it is.
+pub fn controlnet(file: &Weights) -> Weights {
+    if !file.has("controlnet_cond_embedding") {
+        return file.clone();
+    }
+    let names = controlnet_names(file);
+    file.renamed(|key| {
+        let here = |(there, here): &(String, String)| {
+            Some(format!(
+                "{here}{}",
+                key.strip_prefix(there.as_str()).filter(|k| k.starts_with('.'))?
+            ))
+        };
+        names.iter().find_map(here)
+    })
+}
+
+fn controlnet_names(file: &Weights) -> Vec<(String, String)> {
+    let fixed = [
+        ("controlnet_cond_embedding.conv_in", "input_hint_block.0"),
+        ("controlnet_cond_embedding.conv_out", "input_hint_block.14"),
+        ("controlnet_mid_block", "middle_block_out.0"),
+        ("mid_block.attentions.0", "middle_block.1"),
+    ];
+    let mut names: Vec<(String, String)> =
+        fixed.iter().chain(&BASIC).map(|(t, h)| ((*t).to_owned(), (*h).to_owned())).collect();
+    let eye = |i: usize| {
+        (format!("controlnet_cond_embedding.blocks.{i}"), format!("input_hint_block.{}", 2 * i + 2))
+    };
+    names.extend((0..6).map(eye));
+    res("mid_block.resnets.0", "middle_block.0", &mut names);
+    res("mid_block.resnets.1", "middle_block.2", &mut names);
+    let mut i = 1;
+    for level in 0..count(file, "down_blocks") {
+        let there = format!("down_blocks.{level}");
+        for block in 0..count(file, &format!("{there}.resnets")) {
+            res(&format!("{there}.resnets.{block}"), &format!("input_blocks.{i}.0"), &mut names);
+            names.push((format!("{there}.attentions.{block}"), format!("input_blocks.{i}.1")));
+            i += 1;
+        }
+        if file.has(&format!("{there}.downsamplers")) {
+            names.push((format!("{there}.downsamplers.0.conv"), format!("input_blocks.{i}.0.op")));
+            i += 1;
+        }
+    }
+    let out = |i: usize| (format!("controlnet_down_blocks.{i}"), format!("zero_convs.{i}.0"));
+    names.extend((0..i).map(out));
+    names
+}

@@ -55,7 +55,7 @@ fn unet_predicts_what_the_original_predicts() {
         let ((shape, x), (_, t), (tokens, context)) = (get("x"), get("t"), get("context"));
         let size =
             UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: tokens[1] };
-        let question = Question { x: &x, timesteps: &t, context: &context, size };
+        let question = Question { x: &x, timesteps: &t, context: &context, size, control: None };
         assert_close(case, &unet.predict(&device, &question).unwrap(), &get("eps").1);
     }
 }
@@ -143,7 +143,7 @@ fn models_with_more_input_channels_give_the_numbers_of_the_original() {
         let (_, context) = read(&file, "unet.context");
         let (_, t) = read(&file, "unet.timesteps");
         let size = UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: 77 };
-        let question = Question { x: &x, timesteps: &t, context: &context, size };
+        let question = Question { x: &x, timesteps: &t, context: &context, size, control: None };
         let eps = model.unet.predict(&device, &question).unwrap();
         assert_close(family, &eps, &read(&file, "unet.out").1);
 

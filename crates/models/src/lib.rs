@@ -1,6 +1,7 @@
 //! Networks as in their papers, recorded with `tensor`; which of them a file holds; the tokenizer.
 
 mod clip;
+mod control;
 mod diffusers;
 mod families;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod unet;
 mod vae;
 
 pub use clip::{Clip, Encoded};
+pub use control::{Asked, ControlNet, Hint, Residuals};
 pub use families::{Checkpoint, Concat, Family, KINDS, Kind, Use, identify, unused};
 pub use merge::Shares;
 pub use preview::Preview;

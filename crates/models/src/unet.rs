@@ -2,6 +2,7 @@
 //! and Nichol 2021): which blocks there are, and their sizes, are read from the checkpoint's keys.
 
 use crate::{
+    control::{Controlled, Residuals},
     layers::{
         add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
     },
@@ -19,10 +20,10 @@ pub struct Unet {
     pub in_channels: usize,
     model_channels: usize,
     pub context_channels: usize,
-    networks: Networks<Size>,
+    networks: Networks<(Size, Controlled)>,
 }
 
-/// What a recording depends on.
+/// How large a question is: part of what a recording depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub batch: usize,
@@ -48,6 +49,7 @@ pub struct Question<'a> {
     /// `[B, tokens, context_channels]`
     pub context: &'a [f32],
     pub size: Size,
+    pub control: Option<&'a Residuals>,
 }
 
 /// Those of the latents of every family with this network.
@@ -71,7 +73,8 @@ impl Unet {
             weights,
         };
         // Every key is asked for once, so that a file with holes is refused before anything runs.
-        let recorded = this.record(Size { batch: 1, height: 8, width: 8, tokens: 77 });
+        let size = Size { batch: 1, height: 8, width: 8, tokens: 77 };
+        let recorded = this.record(size, Controlled::default());
         this.weights.verdict(recorded)?;
         Ok(this)
     }
@@ -87,46 +90,49 @@ impl Unet {
         let plane = height * width;
         let x = channels_last(question.x, [batch, self.in_channels, plane]);
         let time: Vec<f32> = question.timesteps.iter().flat_map(|t| self.sinusoid(*t)).collect();
-        let program = || self.record(question.size);
-        let y =
-            self.networks.run(device, question.size, program, &[&x, &time, question.context])?;
+        let mut inputs = vec![x.as_slice(), &time, question.context];
+        let mut controlled = Controlled::default();
+        if let Some(residuals) = question.control {
+            let blocks = count(&self.weights, "input_blocks");
+            controlled = residuals.places(blocks);
+            inputs.extend(residuals.given(blocks));
+        }
+        let program = || self.record(question.size, controlled);
+        let y = self.networks.run(device, (question.size, controlled), program, &inputs)?;
         let channels = y[0].len() / (batch * plane);
         Ok(channels_first(&y[0], [batch, channels, plane]))
     }
 
     /// What one call takes, without running it.
     pub fn program(&self, size: Size) -> Result<Program> {
-        Ok(self.record(size)?.folded())
+        Ok(self.record(size, Controlled::default())?.folded())
     }
 
-    /// Vaswani et al. 2017, section 3.5: cosines, then sines, of falling frequency.
-    fn sinusoid(&self, t: f32) -> Vec<f32> {
-        let half = self.model_channels / 2;
-        let frequency = |i: usize| (-(10_000f32.ln()) * i as f32 / half as f32).exp();
-        let angles = (0..half).map(|i| t * frequency(i));
-        angles.clone().map(f32::cos).chain(angles.map(f32::sin)).collect()
+    /// The timestep as the network reads it.
+    pub(crate) fn sinusoid(&self, t: f32) -> Vec<f32> {
+        sinusoid(t, self.model_channels)
     }
 
-    fn record(&self, size: Size) -> Result<Program> {
+    fn record(&self, size: Size, controlled: Controlled) -> Result<Program> {
         let w = &self.weights;
         let tape = Tape::named(format!("UNet {size}"));
         let x = tape.input("x", &[size.batch, size.height, size.width, self.in_channels]);
         let time = tape.input("time", &[size.batch, self.model_channels]);
         let context = tape.input("context", &[size.batch, size.tokens, self.context_channels]);
-        // Every ResBlock begins with the SiLU of the embedding: done once for all.
-        let emb = linear(&time, &w.at("time_embed.0")).silu();
-        let emb = linear(&emb, &w.at("time_embed.2")).silu();
-        let blocks = Blocks { heads: self.heads, emb, context };
+        let blocks = Blocks::new(self.heads, &time, context, w);
+        let control = |h: &Tensor, name: &str, on: bool| {
+            if on { h.add(&tape.input(name, h.shape())) } else { h.clone() }
+        };
 
-        let mut h = conv2d(&x, &w.at("input_blocks.0.0"), Conv::same(3));
-        let mut skips = vec![h.clone()];
-        for i in 1..count(w, "input_blocks") {
+        let mut h = x;
+        let mut skips = Vec::new();
+        for i in 0..count(w, "input_blocks") {
             h = blocks.input(&h, &w.at("input_blocks").at(i))?;
-            skips.push(h.clone());
+            h = control(&h, "control of an input", controlled.input & 1 << i != 0);
+            skips.push(control(&h, "control of a skip", controlled.skips & 1 << i != 0));
         }
-        h = blocks.res(&h, &w.at("middle_block.0"))?;
-        h = blocks.spatial_transformer(&h, &w.at("middle_block.1"))?;
-        h = blocks.res(&h, &w.at("middle_block.2"))?;
+        h = blocks.middle(&h, &w.at("middle_block"))?;
+        h = control(&h, "control of the middle", controlled.middle);
         for i in 0..count(w, "output_blocks") {
             let w = w.at("output_blocks").at(i);
             let skip = skips.pop().filter(|skip| skip.shape()[..3] == h.shape()[..3]);
@@ -141,8 +147,16 @@ impl Unet {
     }
 }
 
+/// Vaswani et al. 2017, section 3.5: cosines, then sines, of falling frequency.
+pub(crate) fn sinusoid(t: f32, channels: usize) -> Vec<f32> {
+    let half = channels / 2;
+    let frequency = |i: usize| (-(10_000f32.ln()) * i as f32 / half as f32).exp();
+    let angles = (0..half).map(|i| t * frequency(i));
+    angles.clone().map(f32::cos).chain(angles.map(f32::sin)).collect()
+}
+
 /// What all blocks of a UNet share.
-struct Blocks {
+pub(crate) struct Blocks {
     heads: usize,
     /// `[B, 4 model_channels]`
     emb: Tensor,
@@ -150,12 +164,29 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn input(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+    /// `time` as sinusoids; every block begins with the SiLU of its embedding: done once for all.
+    pub fn new(heads: usize, time: &Tensor, context: Tensor, w: &Weights) -> Self {
+        let emb = linear(time, &w.at("time_embed.0")).silu();
+        let emb = linear(&emb, &w.at("time_embed.2")).silu();
+        Self { heads, emb, context }
+    }
+
+    /// The first input block is a convolution alone.
+    pub fn input(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
         if w.has("0.op") {
             return Ok(conv2d(x, &w.at("0.op"), DOWN));
         }
+        if !w.has("0.in_layers") {
+            return Ok(conv2d(x, &w.at(0), Conv::same(3)));
+        }
         let h = self.res(x, &w.at(0))?;
         if w.has("1") { self.spatial_transformer(&h, &w.at(1)) } else { Ok(h) }
+    }
+
+    pub fn middle(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        let h = self.res(x, &w.at(0))?;
+        let h = self.spatial_transformer(&h, &w.at(1))?;
+        self.res(&h, &w.at(2))
     }
 
     /// `next` is the skip that the following block will read: upsampling must give its size.

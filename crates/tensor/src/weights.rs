@@ -77,6 +77,8 @@ impl From<safetensors::Dtype> for Dtype {
 enum Bytes {
     Mapped(Mmap),
     Builtin(&'static [u8]),
+    /// Made by the program itself.
+    Made(Vec<u8>),
 }
 
 impl Bytes {
@@ -84,6 +86,7 @@ impl Bytes {
         match self {
             Self::Mapped(map) => map,
             Self::Builtin(bytes) => bytes,
+            Self::Made(bytes) => bytes,
         }
     }
 
@@ -101,13 +104,14 @@ impl Bytes {
     }
 }
 
+#[derive(Clone)]
 struct Entry {
     part: usize,
     start: usize,
     len: usize,
     shape: Vec<usize>,
     dtype: Dtype,
-    used: AtomicBool,
+    used: Arc<AtomicBool>,
 }
 
 /// An open safetensors file (or several parts that are read as one), checked from end to end.
@@ -115,7 +119,7 @@ pub struct Checkpoint {
     name: String,
     /// Differs for every file opened: part of what devices cache weights by.
     serial: u64,
-    parts: Vec<Bytes>,
+    parts: Vec<Arc<Bytes>>,
     /// In the file's order.
     keys: Vec<String>,
     entries: BTreeMap<String, Entry>,
@@ -182,6 +186,32 @@ impl Weights {
     /// Reads parts that come with the program; `name` is for errors. Later parts win.
     pub fn from_parts(name: &str, parts: &[&'static [u8]]) -> Result<Self> {
         Self::new(name, parts.iter().map(|p| Bytes::Builtin(p)).collect())
+    }
+
+    /// Tensors that no file has: constants of a network.
+    pub fn made(name: &str, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Self> {
+        Self::new(name, vec![Bytes::Made(write_safetensors(tensors)?)])
+    }
+
+    /// The tensors below this place under the names that `name` gives them, for networks that files
+    /// keep in several layouts. Those to which it gives none are left out.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> Option<String>) -> Self {
+        let old = &self.file;
+        let named = self.keys().into_iter().filter_map(|key| Some((key, name(key)?)));
+        let named: Vec<(String, String)> =
+            named.map(|(key, new)| (format!("{}{key}", self.prefix), new)).collect();
+        let entry = |(key, new): &(String, String)| (new.clone(), old.entries[key].clone());
+        let file = Checkpoint {
+            name: old.name.clone(),
+            serial: serial().fetch_add(1, Ordering::Relaxed),
+            parts: old.parts.clone(),
+            keys: named.iter().map(|(_, new)| new.clone()).collect(),
+            entries: named.iter().map(entry).collect(),
+            metadata: old.metadata.clone(),
+            faults: Mutex::default(),
+        };
+        Self { file: Arc::new(file), prefix: String::new(), f16: self.f16, patches: Arc::default() }
     }
 
     fn new(name: &str, parts: Vec<Bytes>) -> Result<Self> {
@@ -364,7 +394,7 @@ impl Checkpoint {
                 len: to - from,
                 shape: info.shape.clone(),
                 dtype: info.dtype.into(),
-                used: AtomicBool::new(false),
+                used: Arc::default(),
             };
             if self.entries.insert(key.clone(), entry).is_none() {
                 self.keys.push(key);
@@ -372,7 +402,7 @@ impl Checkpoint {
         }
         self.metadata
             .extend(metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-        self.parts.push(bytes);
+        self.parts.push(Arc::new(bytes));
         Ok(())
     }
 }
