@@ -1,6 +1,6 @@
 //! The command line as people use it.
 
-use crate::common::{root, weft, weft_ok};
+use crate::common::{root, text, weft, weft_ok};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -105,6 +105,18 @@ fn every_command_answers() {
     assert!(weft_ok(folder, &["devices"]).contains("cpu"));
     let file = root().join("crates/builtin/weights/weft-tiny.safetensors");
     assert!(weft_ok(folder, &["inspect", file.to_str().unwrap()]).contains("SD 1.x checkpoint"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_display_the_editor_says_what_works_instead() {
+    for args in [&[][..], &["edit", "graphs/inpaint.json"]] {
+        let mut weft = Command::new(env!("CARGO_BIN_EXE_weft"));
+        weft.args(args).current_dir(root());
+        let out = weft.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
+        let said = text(&out.stderr);
+        assert!(!out.status.success() && said.contains("weft run"), "{said}");
+    }
 }
 
 #[cfg(unix)]

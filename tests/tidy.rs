@@ -14,7 +14,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("nodes", &["graph", "models", "sampling", "tensor"]),
     ("builtin", &[]),
     ("editor", &["engine", "graph"]),
-    ("app", &["builtin", "engine", "graph", "models", "nodes", "tensor"]),
+    ("app", &["builtin", "editor", "engine", "graph", "models", "nodes", "tensor"]),
 ];
 
 #[test]

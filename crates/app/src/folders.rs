@@ -107,6 +107,19 @@ impl Folders {
         self.models.iter_mut().find(|(n, _)| *n == kind.name).map(|(_, dirs)| dirs)
     }
 
+    /// Where a new file for a folder name would go.
+    pub fn home(&self, folder: &str) -> Option<PathBuf> {
+        self.search(folder).ok()?.0.first().cloned()
+    }
+
+    /// All directories, with the names of what they are for.
+    pub fn all(&self) -> Vec<(String, PathBuf)> {
+        let fixed = [("input", &self.input), ("output", &self.output), ("temp", &self.temp)];
+        let models =
+            self.models.iter().flat_map(|(name, dirs)| dirs.iter().map(|dir| (*name, dir)));
+        fixed.into_iter().chain(models).map(|(name, dir)| (name.to_owned(), whole(dir))).collect()
+    }
+
     /// The directories searched for a folder name, and the file endings that count there.
     fn search(&self, folder: &str) -> Result<(&[PathBuf], &'static [&'static str])> {
         if folder == "input" {
@@ -118,7 +131,6 @@ impl Folders {
     }
 
     fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
-        let whole = |dir: &PathBuf| std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
         let searched: Vec<String> = dirs.iter().map(|d| whole(d).display().to_string()).collect();
         anyhow::anyhow!(
             "there is no file {name:?} in `{folder}` (searched {})",
@@ -206,6 +218,11 @@ fn below(roots: &[PathBuf], kind: &Kind) -> Vec<PathBuf> {
     let dirs = roots.iter().flat_map(|root| names.clone().map(|n| root.join(n)));
     // A name's own folder is worth telling people about; its other names only where they exist.
     dirs.filter(|dir| dir.ends_with(kind.name) || dir.is_dir()).collect()
+}
+
+/// The path from the root of the disk.
+fn whole(dir: &Path) -> PathBuf {
+    std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned())
 }
 
 /// `~` and `$VAR` at the beginning of a path.

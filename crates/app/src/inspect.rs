@@ -19,17 +19,8 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
     let weights = Weights::open(&args.file)?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", args.file.display())?;
-    let kind = models::identify(&weights);
-    match kind {
-        Some(kind) => {
-            writeln!(out, "  {}, belongs in models/{}", kind.name, kind.folder)?;
-            writeln!(out, "  {}", what_for(kind.runs))?;
-        }
-        None => writeln!(out, "  of no kind that Weft knows")?,
-    }
-    writeln!(out, "  {}", summary(&weights))?;
-    for (key, value) in weights.metadata() {
-        writeln!(out, "  {key}: {}", shortened(value))?;
+    for line in describe(&weights) {
+        writeln!(out, "  {line}")?;
     }
     if args.tensors {
         for key in weights.keys() {
@@ -39,10 +30,25 @@ pub fn inspect(args: &InspectArgs) -> Result<()> {
             }
         }
     }
-    let faults = faults(&mut out, kind, &weights)?;
+    let faults = faults(&mut out, models::identify(&weights), &weights)?;
     faults.iter().try_for_each(|fault| writeln!(out, "  wrong: {fault}"))?;
     ensure!(faults.is_empty(), "{} is damaged or incomplete", args.file.display());
     Ok(())
+}
+
+/// What the file is, what Weft does with it, what it holds and what its maker wrote into it.
+pub fn describe(weights: &Weights) -> Vec<String> {
+    let mut lines = match models::identify(weights) {
+        Some(kind) => {
+            vec![format!("{}, belongs in models/{}", kind.name, kind.folder), what_for(kind.runs)]
+        }
+        None => vec!["of no kind that Weft knows".to_owned()],
+    };
+    lines.push(summary(weights));
+    let notes =
+        weights.metadata().iter().map(|(key, value)| format!("{key}: {}", shortened(value)));
+    lines.extend(notes);
+    lines
 }
 
 fn what_for(runs: Use) -> String {

@@ -4,6 +4,7 @@ mod check;
 mod convert;
 mod devices;
 mod document;
+mod edit;
 mod folders;
 mod inspect;
 mod menu;
@@ -19,14 +20,17 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// ComfyUI workflows in one program: no Python, no CUDA, on any GPU or the CPU.
 #[derive(Parser)]
-#[command(name = "weft", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "weft", version, max_term_width = 100)]
 struct Cli {
+    /// Without a command, the editor opens
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Open the editor: draw, run and share graphs
+    Edit(edit::EditArgs),
     /// Run a graph and write its pictures
     Run(run::RunArgs),
     /// Say everything that is wrong with a graph, and what running it would take
@@ -64,7 +68,9 @@ pub struct GraphArg {
 const INTERRUPTED: u8 = 130;
 
 pub fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command.unwrap_or_else(|| Command::Edit(edit::EditArgs::default()));
+    let done = match command {
+        Command::Edit(args) => edit::edit(args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Convert(args) => convert::convert(&args),

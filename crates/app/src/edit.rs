@@ -1,0 +1,54 @@
+//! `weft edit`: the editor's window, and what it needs of the program.
+
+use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect};
+use anyhow::{Context as _, Result};
+use editor::{Setup, Weights};
+use graph::Services;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+#[derive(clap::Args, Default)]
+pub struct EditArgs {
+    /// UI JSON, API JSON, or a PNG or WebP that carries one
+    #[arg(value_name = "GRAPH")]
+    graph: Option<PathBuf>,
+    #[command(flatten)]
+    folders: FolderArgs,
+    /// What computes
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+}
+
+pub fn edit(args: EditArgs) -> Result<()> {
+    let folders = Arc::new(Folders::new(&args.folders)?);
+    let device = Arc::new(devices::open(args.device)?);
+    let homes = folders.clone();
+    let setup = Setup {
+        // They live as long as the program.
+        types: Vec::leak(nodes::all()),
+        device: device.name().to_owned(),
+        folders: folders.all(),
+        weights: Box::new(move |path| weights(&homes, path)),
+        host: folders,
+        services: Services::default().with(device).with(Arc::new(nodes::Options::default())),
+        state_dir: state_dir()?,
+        open: args.graph,
+    };
+    editor::run(setup).context(
+        "the editor's window cannot be opened; without a display, `weft run GRAPH` runs a graph",
+    )
+}
+
+fn weights(folders: &Folders, path: &Path) -> Result<Weights> {
+    let weights = tensor::Weights::open(path)?;
+    let home = models::identify(&weights).and_then(|kind| folders.home(kind.folder));
+    Ok(Weights { about: inspect::describe(&weights).join("\n"), home })
+}
+
+/// Where the system keeps what a program remembers of its last runs.
+fn state_dir() -> Result<PathBuf> {
+    let base = dirs::state_dir().or_else(dirs::data_local_dir);
+    Ok(base.context("the system names no folder for what programs remember")?.join("weft"))
+}
