@@ -1,12 +1,14 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
 mod resize;
+mod tiles;
 mod values;
 
 use graph::Field as _;
 
 pub use controlnet::ControlNet;
 pub use sampling::SamplerNoise;
+pub use upscale_model::UpscaleModel;
 pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
 
 /// What the program decides for all nodes.
@@ -17,7 +19,8 @@ pub struct Options {
 }
 
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE];
+pub const NETWORKS: &[&str] =
+    &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE, UpscaleModel::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -36,6 +39,7 @@ nodes! {
     save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
     controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
         ControlNetApplyAdvanced;
+    upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;

@@ -1,6 +1,9 @@
 //! What travels along links.
 
-use crate::controlnet::{Control, ControlNet};
+use crate::{
+    controlnet::{Control, ControlNet},
+    upscale_model::UpscaleModel,
+};
 use graph::{Field, Value};
 use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
@@ -135,6 +138,7 @@ fields! {
     Clip = "CLIP", |_| 0;
     Vae = "VAE", |_| 0;
     ControlNet = "CONTROL_NET", |_| 0;
+    UpscaleModel = "UPSCALE_MODEL", |_| 0;
 }
 
 /// A tensor taken out of a value: its path into the value, its shape, its numbers.

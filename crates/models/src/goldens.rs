@@ -24,7 +24,7 @@ fn read(file: &SafeTensors, key: &str) -> (Vec<usize>, Vec<f32>) {
 
 /// Largest difference at most 1e-3 of the standard deviation: the project's promise.
 #[track_caller]
-fn assert_close(name: &str, got: &[f32], expected: &[f32]) {
+pub(crate) fn assert_close(name: &str, got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{name}");
     let n = expected.len() as f64;
     let mean = expected.iter().map(|x| f64::from(*x)).sum::<f64>() / n;

@@ -15,6 +15,7 @@ pub mod prompt;
 mod signs;
 mod tokenizer;
 mod unet;
+mod upscale;
 mod vae;
 
 pub use clip::{Clip, Encoded};
@@ -23,4 +24,5 @@ pub use families::{Checkpoint, Concat, Family, KINDS, Kind, Use, identify, unuse
 pub use merge::Shares;
 pub use preview::Preview;
 pub use unet::{Question, Size as UnetSize, Unet};
+pub use upscale::Upscaler;
 pub use vae::{Size as VaeSize, Vae};

@@ -10,6 +10,7 @@ mod linear;
 mod map;
 mod moves;
 mod norm;
+mod prelu;
 mod softmax;
 
 pub use conv::Conv;
