@@ -44,7 +44,7 @@ nodes! {
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
-    vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
+    vae: VAEDecode, VAEEncode, VAEDecodeTiled, VAEEncodeTiled, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
     latent: LatentFromBatch, RepeatLatentBatch, LatentComposite;
     load_image: LoadImage, LoadImageMask;

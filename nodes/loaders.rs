@@ -3,6 +3,7 @@
 use crate::{Clip, Model, Vae};
 use anyhow::Result;
 use graph::{Context, File, Inputs, Node};
+use models::Taesd;
 use tensor::Weights;
 
 /// Opens weights by name in one of the models folders.
@@ -45,7 +46,8 @@ impl Node for CheckpointLoaderSimple {
 /// Loads a VAE from a file of its own.
 #[derive(Inputs)]
 pub struct VAELoader {
-    /// A file in models/vae; pixel_space leaves pictures as they are.
+    /// A file in models/vae, or a pair of small files in models/vae_approx; pixel_space leaves pictures as
+    /// they are.
     #[widget(file("vae"))]
     pub vae_name: String,
 }
@@ -56,6 +58,9 @@ impl Node for VAELoader {
     type Output = Vae;
 
     fn run(self, ctx: &mut Context) -> Result<Vae> {
+        if let Some(tiny) = tiny(ctx, &self.vae_name)? {
+            return Ok(Vae::Tiny(tiny));
+        }
         let weights = weights(ctx, "vae", &self.vae_name)?;
         if weights.has("pixel_space_vae") {
             return Ok(Vae::PixelSpace);
@@ -65,4 +70,16 @@ impl Node for VAELoader {
         note_unused(ctx, &inside);
         Ok(Vae::Network(vae))
     }
+}
+
+/// The tiny autoencoder of this name, if its two files are there.
+pub(crate) fn tiny(ctx: &Context, name: &str) -> Result<Option<Taesd>> {
+    if !Taesd::names().any(|known| known == name) {
+        return Ok(None);
+    }
+    let files = ctx.host.list("vae_approx");
+    let file = |part: &str| files.iter().find(|f| f.starts_with(&format!("{name}_{part}.")));
+    let (Some(encoder), Some(decoder)) = (file("encoder"), file("decoder")) else { return Ok(None) };
+    let [encoder, decoder] = [encoder, decoder].map(|file| weights(ctx, "vae_approx", file));
+    Ok(Some(Taesd::load(name, encoder?, decoder?)?))
 }

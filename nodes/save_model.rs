@@ -108,6 +108,7 @@ impl Node for VAESave {
 fn vae(vae: &Vae) -> Result<Vec<(String, Weight)>> {
     match vae {
         Vae::Network(vae) => vae.tensors(),
+        Vae::Tiny(vae) => vae.tensors(),
         Vae::PixelSpace => bail!("pixel_space has no weights that could be saved"),
     }
 }

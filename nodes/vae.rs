@@ -1,10 +1,10 @@
 //! Pictures to latents and back; inpainting and instruction conditioning, which are made of them.
 
-use crate::{Conditioning, Image, Latent, Mask, Vae, resize};
+use crate::{Conditioning, Image, Latent, Mask, Vae, resize, tiles::Tiles};
 use anyhow::{Result, ensure};
 use graph::{Context, Inputs, Node};
 use models::VaeSize;
-use ndarray::{Array3, Array4, s};
+use ndarray::{Array3, Array4, ArrayView4, Axis, concatenate, s};
 use std::sync::Arc;
 use tensor::Device;
 
@@ -13,6 +13,7 @@ impl Vae {
     fn scale(&self) -> usize {
         match self {
             Self::Network(vae) => vae.scale(),
+            Self::Tiny(vae) => vae.scale(),
             Self::PixelSpace => 1,
         }
     }
@@ -20,6 +21,7 @@ impl Vae {
     fn latent_channels(&self) -> usize {
         match self {
             Self::Network(vae) => vae.latent_channels,
+            Self::Tiny(vae) => vae.latent_channels,
             Self::PixelSpace => 3,
         }
     }
@@ -31,19 +33,24 @@ impl Vae {
         let scale = self.scale();
         let mut pictures = Vec::with_capacity(batch * height * width * scale * scale * 3);
         // One at a time: the decoder needs more memory than anything else.
-        for one in latent.outer_iter() {
+        for one in latent.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            match self {
-                Self::Network(vae) => {
-                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
-                    let size = VaeSize { batch: 1, height, width };
-                    pictures.extend(vae.decode(&device, one.as_slice().expect("just laid out"), size)?);
-                }
-                Self::PixelSpace => pictures.extend(one.permuted_axes([1, 2, 0])),
-            }
+            pictures.extend(self.decode_one(&ctx.services.get::<Device>(), &one)?);
         }
-        pictures.iter_mut().for_each(|x| *x = ((*x + 1.0) / 2.0).clamp(0.0, 1.0));
-        Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
+        Ok(shown(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?))
+    }
+
+    /// One latent to a picture of about -1 to 1.
+    fn decode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+        let (_, _, height, width) = one.dim();
+        let size = VaeSize { batch: 1, height, width };
+        let numbers = one.as_standard_layout();
+        let numbers = numbers.as_slice().expect("just laid out");
+        match self {
+            Self::Network(vae) => vae.decode(device, numbers, size),
+            Self::Tiny(vae) => vae.decode(device, numbers, size),
+            Self::PixelSpace => Ok(one.view().permuted_axes([0, 2, 3, 1]).iter().copied().collect()),
+        }
     }
 
     /// Pictures of 0 to 1 to the mean of their latents; what is over a multiple of 8 is cut off evenly.
@@ -54,20 +61,94 @@ impl Vae {
         let (height, width) = (h / scale, w / scale);
         ensure!(height * width > 0, "the picture is smaller than {scale} pixels");
         let mut latents = Vec::new();
-        for one in pictures.outer_iter() {
+        for one in pictures.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            let one = one.slice(s![.., .., ..3]).mapv(|x| x * 2.0 - 1.0);
-            match self {
-                Self::Network(vae) => {
-                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
-                    let size = VaeSize { batch: 1, height, width };
-                    latents.extend(vae.encode(&device, one.as_slice().expect("just laid out"), size)?);
-                }
-                Self::PixelSpace => latents.extend(one.permuted_axes([2, 0, 1])),
-            }
+            latents.extend(self.encode_one(&ctx.services.get::<Device>(), &one)?);
         }
         Ok(Array4::from_shape_vec((batch, self.latent_channels(), height, width), latents)?)
     }
+
+    /// One picture of 0 to 1, of a size that the network can take, to its latent, channels first.
+    fn encode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+        let (_, h, w, _) = one.dim();
+        let one = one.slice(s![.., .., .., ..3]).mapv(|x| x * 2.0 - 1.0);
+        let size = VaeSize { batch: 1, height: h / self.scale(), width: w / self.scale() };
+        let numbers = one.as_standard_layout();
+        let numbers = numbers.as_slice().expect("just laid out");
+        match self {
+            Self::Network(vae) => vae.encode(device, numbers, size),
+            Self::Tiny(vae) => vae.encode(device, numbers, size),
+            Self::PixelSpace => Ok(one.permuted_axes([0, 3, 1, 2]).iter().copied().collect()),
+        }
+    }
+
+    /// As [`Vae::decode`], in tiles: the mean of three ways to cut, of which two have tiles of half the
+    /// height or width and twice the other.
+    pub fn decode_tiled(&self, ctx: &mut Context, latent: &Array4<f32>, tiles: Tiles) -> Result<Array4<f32>> {
+        let (device, scale) = (ctx.services.get::<Device>(), self.scale());
+        let latents = latent.view().permuted_axes([0, 2, 3, 1]);
+        let made = self.tiled(ctx, &latents.to_owned(), tiles, scale as f64, &|tile: Array4<f32>| {
+            let (_, h, w, _) = tile.dim();
+            let picture = self.decode_one(&device, &tile.view().permuted_axes([0, 3, 1, 2]))?;
+            Ok(Array4::from_shape_vec((1, h * scale, w * scale, 3), picture)?)
+        })?;
+        Ok(shown(made))
+    }
+
+    /// As [`Vae::encode`], in tiles.
+    pub fn encode_tiled(&self, ctx: &mut Context, pictures: &Array4<f32>, tiles: Tiles) -> Result<Array4<f32>> {
+        let (device, scale) = (ctx.services.get::<Device>(), self.scale());
+        let pictures = cut_to_multiple(pictures, scale);
+        let made = self.tiled(ctx, &pictures, tiles, 1.0 / scale as f64, &|tile: Array4<f32>| {
+            let tile = cut_to_multiple(&tile, scale);
+            let (_, h, w, _) = tile.dim();
+            ensure!(h * w > 0, "a tile is smaller than {scale} pixels");
+            let latent = self.encode_one(&device, &tile.view())?;
+            let latent = Array4::from_shape_vec((1, self.latent_channels(), h / scale, w / scale), latent)?;
+            Ok(latent.permuted_axes([0, 2, 3, 1]))
+        })?;
+        Ok(made.permuted_axes([0, 3, 1, 2]).as_standard_layout().into_owned())
+    }
+
+    fn tiled(
+        &self,
+        ctx: &mut Context,
+        x: &Array4<f32>,
+        tiles: Tiles,
+        scale: f64,
+        f: &dyn Fn(Array4<f32>) -> Result<Array4<f32>>,
+    ) -> Result<Array4<f32>> {
+        let Tiles { height, width, .. } = tiles;
+        let ways = [
+            Tiles { height: height * 2, width: width / 2, ..tiles },
+            Tiles { height: height / 2, width: width * 2, ..tiles },
+            tiles,
+        ];
+        let (batch, h, w, _) = x.dim();
+        let total = batch * ways.iter().map(|tiles| tiles.places(h, w).len()).sum::<usize>();
+        let (mut done, mut made) = (0, Vec::with_capacity(batch));
+        for one in x.axis_chunks_iter(Axis(0), 1) {
+            let mut sum: Option<Array4<f32>> = None;
+            for tiles in ways {
+                let way = tiles.map(&one.to_owned(), scale, &mut |tile| {
+                    ctx.check()?;
+                    let tile = f(tile)?;
+                    done += 1;
+                    ctx.step(done, total)?;
+                    Ok(tile)
+                })?;
+                sum = Some(sum.map_or_else(|| way.clone(), |sum| sum + &way));
+            }
+            made.extend(sum.map(|sum| sum / ways.len() as f32));
+        }
+        let views: Vec<_> = made.iter().map(|one| one.view()).collect();
+        Ok(concatenate(Axis(0), &views)?)
+    }
+}
+
+/// Pictures of -1 to 1 as people see them.
+fn shown(pictures: Array4<f32>) -> Array4<f32> {
+    pictures.mapv_into(|x| ((x + 1.0) / 2.0).clamp(0.0, 1.0))
 }
 
 fn cut_to_multiple(x: &Array4<f32>, of: usize) -> Array4<f32> {
@@ -111,6 +192,75 @@ impl Node for VAEEncode {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         Ok(Latent::new(self.vae.encode(ctx, &self.pixels.0)?))
+    }
+}
+
+/// Turns a latent into a picture piece by piece, where memory is not enough for the whole.
+#[derive(Inputs)]
+pub struct VAEDecodeTiled {
+    /// What the sampler made.
+    pub samples: Latent,
+    /// Knows how latents look.
+    pub vae: Vae,
+    /// Pixels of a tile's side.
+    #[widget(number(512).range(64..=4096).step(32))]
+    pub tile_size: usize,
+    /// Pixels that neighbouring tiles share.
+    #[widget(number(64).range(0..=4096).step(32))]
+    pub overlap: usize,
+    /// Frames of a tile, for videos.
+    #[widget(number(64).range(8..=4096).step(4))]
+    pub temporal_size: usize,
+    /// Frames that neighbouring tiles share, for videos.
+    #[widget(number(8).range(4..=4096).step(4))]
+    pub temporal_overlap: usize,
+}
+
+impl Node for VAEDecodeTiled {
+    const CATEGORY: &str = "_for_testing";
+    const TITLE: &str = "VAE Decode (Tiled)";
+    type Output = Image;
+
+    fn run(self, ctx: &mut Context) -> Result<Image> {
+        let scale = self.vae.scale();
+        let side = self.tile_size / scale;
+        let overlap = if self.tile_size < 4 * self.overlap { self.tile_size / 4 } else { self.overlap };
+        let tiles = Tiles { height: side, width: side, overlap: overlap / scale };
+        Ok(Image(Arc::new(self.vae.decode_tiled(ctx, &self.samples.samples, tiles)?)))
+    }
+}
+
+/// Turns a picture into a latent piece by piece, where memory is not enough for the whole.
+#[derive(Inputs)]
+pub struct VAEEncodeTiled {
+    /// The picture.
+    pub pixels: Image,
+    /// Knows how latents look.
+    pub vae: Vae,
+    /// Pixels of a tile's side.
+    #[widget(number(512).range(64..=4096).step(64))]
+    pub tile_size: usize,
+    /// Pixels that neighbouring tiles share.
+    #[widget(number(64).range(0..=4096).step(32))]
+    pub overlap: usize,
+    /// Frames of a tile, for videos.
+    #[widget(number(64).range(8..=4096).step(4))]
+    pub temporal_size: usize,
+    /// Frames that neighbouring tiles share, for videos.
+    #[widget(number(8).range(4..=4096).step(4))]
+    pub temporal_overlap: usize,
+}
+
+impl Node for VAEEncodeTiled {
+    const CATEGORY: &str = "_for_testing";
+    const TITLE: &str = "VAE Encode (Tiled)";
+    type Output = Latent;
+
+    fn run(self, ctx: &mut Context) -> Result<Latent> {
+        // More would leave nothing of the narrowest tiles.
+        let overlap = self.overlap.min(self.tile_size / 4);
+        let tiles = Tiles { height: self.tile_size, width: self.tile_size, overlap };
+        Ok(Latent::new(self.vae.encode_tiled(ctx, &self.pixels.0, tiles)?))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     upscale_model::UpscaleModel,
 };
 use graph::{Field, Value};
-use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
+use models::{Clip as TextEncoder, Concat, Family, Preview, Taesd, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
 use std::sync::Arc;
 
@@ -125,6 +125,7 @@ pub struct Clip {
 #[derive(Clone)]
 pub enum Vae {
     Network(Autoencoder),
+    Tiny(Taesd),
     /// A latent is its picture, channels first and of -1 to 1.
     PixelSpace,
 }

@@ -39,7 +39,9 @@ fn channels_become_pixels_and_pixels_channels() {
 #[test]
 fn real_files_enlarge_as_in_pytorch() {
     for name in ["RealESRGAN_x4plus_anime_6B", "realesr-animevideov3"] {
-        let Some(file) = shared(&format!("models/upscale_models/{name}.safetensors")) else { return };
+        let Some(file) = shared(&format!("models/upscale_models/{name}.safetensors")) else {
+            return;
+        };
         let upscaler = Upscaler::load(&Weights::open(&file).unwrap()).unwrap();
         let golden = format!("../../tests/goldens/upscale/{name}.safetensors");
         let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(golden);
