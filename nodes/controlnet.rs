@@ -97,23 +97,24 @@ impl Control {
     }
 }
 
-/// The negative entries as they are asked: a control that is applied to one prompt alone, as in the old
-/// way, speaks to the other prompt too.
-pub fn shared_controls(positive: &Conditioning, negative: &Conditioning) -> Conditioning {
+/// A guider's conditionings as they are asked: a control that was applied to the positive alone, as in the
+/// old way, speaks to the others too.
+pub fn shared_controls(conds: &[Conditioning]) -> Vec<Conditioning> {
+    let Some((positive, others)) = conds.split_first() else { return Vec::new() };
+    let others = others.iter().map(|other| shared(positive, other));
+    std::iter::once(positive.clone()).chain(others).collect()
+}
+
+fn shared(positive: &Conditioning, other: &Conditioning) -> Conditioning {
     let whole = |e: &&Cond<Told>| e.region.is_none();
-    let controls: Vec<&Control> = positive
-        .0
-        .iter()
-        .filter(whole)
-        .filter(|e| e.payload.control_for_both)
-        .filter_map(|e| e.payload.control.as_ref())
-        .collect();
-    let own = negative.0.iter().filter(whole).any(|e| e.payload.control.is_some());
-    let free: Vec<usize> = (0..negative.0.len()).filter(|i| whole(&&negative.0[*i])).collect();
+    let for_both = positive.0.iter().filter(whole).filter(|e| e.payload.control_for_both);
+    let controls: Vec<&Control> = for_both.filter_map(|e| e.payload.control.as_ref()).collect();
+    let own = other.0.iter().filter(whole).any(|e| e.payload.control.is_some());
+    let free: Vec<usize> = (0..other.0.len()).filter(|i| whole(&&other.0[*i])).collect();
     if controls.is_empty() || own || free.is_empty() {
-        return negative.clone();
+        return other.clone();
     }
-    let mut entries = (*negative.0).clone();
+    let mut entries = (*other.0).clone();
     for (i, control) in controls.into_iter().enumerate() {
         entries[free[i % free.len()]].payload.control = Some(control.clone());
     }

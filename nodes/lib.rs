@@ -10,6 +10,7 @@ pub use controlnet::ControlNet;
 pub use sampling::SamplerNoise;
 pub use upscale_model::UpscaleModel;
 pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
+pub use values::{Guider, Noise, Sampler, Sigmas};
 
 /// What the program decides for all nodes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +21,7 @@ pub struct Options {
 
 /// Socket types that carry networks.
 pub const NETWORKS: &[&str] =
-    &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE, UpscaleModel::TYPE];
+    &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE, UpscaleModel::TYPE, Guider::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -32,7 +33,7 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, VAELoader;
+    loaders: CheckpointLoaderSimple, UNETLoader, CLIPLoader, VAELoader;
     lora: LoraLoader, LoraLoaderModelOnly;
     merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
         CLIPMergeAdd, CLIPMergeSubtract;
@@ -44,6 +45,21 @@ nodes! {
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
+    sampler_custom: SamplerCustom, SamplerCustomAdvanced;
+    guiders: CFGGuider, DualCFGGuider, BasicGuider, PerpNegGuider;
+    noise: RandomNoise, DisableNoise, AddNoise;
+    samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
+        SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+    schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
+        VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
+    sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
+        SamplingPercentToSigma, ManualSigmas;
+    model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    patches: FreeU, FreeU_V2, HyperTile, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
+        DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,
+        UNetTemporalAttentionMultiply, CLIPAttentionMultiply;
+    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg;
     vae: VAEDecode, VAEEncode, VAEDecodeTiled, VAEEncodeTiled, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
     latent: LatentFromBatch, RepeatLatentBatch, LatentComposite;

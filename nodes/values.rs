@@ -7,6 +7,7 @@ use crate::{
 use graph::{Field, Value};
 use models::{Clip as TextEncoder, Concat, Family, Preview, Taesd, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
+use sampling::{LatentFormat, ModelSampling, Patch, Rule};
 use std::sync::Arc;
 
 macro_rules! fields { ($($ty:ident = $name:literal, $bytes:expr;)*) => {$(
@@ -105,12 +106,61 @@ pub struct Model {
     pub unet: Unet,
     pub family: &'static Family,
     pub preview: Preview,
+    /// How latents lie for it.
+    pub latent: LatentFormat,
+    /// Its noise levels, and what it predicts.
+    pub sampling: Arc<ModelSampling>,
+    /// Changes to guidance.
+    pub guidance: Vec<Patch>,
+    /// Parts (0..=1) of the run between which pictures are made smaller inside the network.
+    pub shrink: Option<(f64, f64)>,
+    /// How strongly a mask says when each place is sampled, in place of whether.
+    pub differential: Option<f32>,
+    /// An empty prompt that guidance is to measure from, and how much a negative counts then.
+    pub perp_neg: Option<(Conditioning, f64)>,
 }
 
 impl Model {
     pub fn concat(&self) -> Concat {
         self.family.concat
     }
+
+    /// The same with one more change to guidance.
+    #[must_use]
+    pub(crate) fn guided(mut self, patch: Patch) -> Self {
+        self.guidance.push(patch);
+        self
+    }
+}
+
+/// The noise levels that a run visits, which fall as a rule.
+#[derive(Clone, Debug)]
+pub struct Sigmas(pub Arc<Vec<f32>>);
+
+impl Sigmas {
+    pub fn new(sigmas: Vec<f32>) -> Self {
+        Self(Arc::new(sigmas))
+    }
+}
+
+/// How one noise level leads to the next: a row of the sampler table, with its options.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampler(pub sampling::Sampler);
+
+/// What a run starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Noise {
+    pub seed: u64,
+    /// No noise at all; the seed is still the sampler's.
+    pub disabled: bool,
+}
+
+/// A model, and what it is told: as many conditionings as the rule wants, in its order.
+#[derive(Clone)]
+pub struct Guider {
+    pub model: Model,
+    pub rule: Rule,
+    pub conds: Vec<Conditioning>,
 }
 
 /// A text encoder, and the layer it is read at.
@@ -140,6 +190,10 @@ fields! {
     Vae = "VAE", |_| 0;
     ControlNet = "CONTROL_NET", |_| 0;
     UpscaleModel = "UPSCALE_MODEL", |_| 0;
+    Sigmas = "SIGMAS", |s| 4 * s.0.len();
+    Sampler = "SAMPLER", |_| 0;
+    Noise = "NOISE", |_| 0;
+    Guider = "GUIDER", |_| 0;
 }
 
 /// A tensor taken out of a value: its path into the value, its shape, its numbers.
@@ -154,6 +208,9 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
     }
     if let Ok(mask) = value.get::<Mask>() {
         return flat("", mask.0.shape(), mask.0.iter().copied().collect());
+    }
+    if let Ok(sigmas) = value.get::<Sigmas>() {
+        return flat("", &[sigmas.0.len()], sigmas.0.to_vec());
     }
     if let Ok(latent) = value.get::<Latent>() {
         let mut out =

@@ -1,5 +1,6 @@
 //! The command line: the only crate that names both the nodes and the front ends.
 
+mod bench;
 mod check;
 mod convert;
 mod devices;
@@ -43,6 +44,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// What can compute, and what would be taken
     Devices,
+    /// How fast the networks are, against what this machine can do at most
+    Bench(bench::BenchArgs),
 }
 
 /// Which device computes.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Nodes(args) => menu::nodes(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Devices => devices::devices(),
+        Command::Bench(args) => bench::bench(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,16 +15,20 @@ pub mod prompt;
 mod signs;
 mod taesd;
 mod tokenizer;
+mod tweaks;
 mod unet;
 mod upscale;
 mod vae;
 
 pub use clip::{Clip, Encoded};
 pub use control::{Asked, ControlNet, Hint, Residuals};
-pub use families::{Checkpoint, Concat, Family, KINDS, Kind, Use, identify, unused};
+pub use families::{
+    Checkpoint, Concat, Family, KINDS, Kind, Use, identify, load_clip, load_unet, unused,
+};
 pub use merge::Shares;
 pub use preview::Preview;
 pub use taesd::Taesd;
-pub use unet::{Question, Size as UnetSize, Unet};
+pub use tweaks::{FreeU, HyperTile, Resampler, Shrink, Tweaks};
+pub use unet::{Answer, LookedAt, Mode, Question, Size as UnetSize, Unet};
 pub use upscale::Upscaler;
 pub use vae::{Size as VaeSize, Vae};

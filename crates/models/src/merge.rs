@@ -48,7 +48,32 @@ fn mixed(
     Ok((a.patched(patches), told))
 }
 
+/// `x` times a number.
+struct Scale(f32);
+
+impl Patch for Scale {
+    fn apply(&self, x: &mut [f32], _: &[usize]) -> Result<()> {
+        x.iter_mut().for_each(|x| *x *= self.0);
+        Ok(())
+    }
+}
+
+fn scaled(weights: &Weights, by: &dyn Fn(&str) -> Option<f64>) -> Weights {
+    let keys = weights.keys();
+    let scaled = keys.iter().filter_map(|key| Some((*key, by(key).filter(|by| *by != 1.0)?)));
+    let patch = |(key, by): (&str, f64)| -> (String, Arc<dyn Patch>) {
+        (key.to_owned(), Arc::new(Scale(by as f32)))
+    };
+    weights.patched(scaled.map(patch))
+}
+
 impl Unet {
+    /// This network with some weights multiplied, by their keys.
+    #[must_use]
+    pub fn scaled(&self, by: &dyn Fn(&str) -> Option<f64>) -> Self {
+        self.reweighted(scaled(&self.weights, by))
+    }
+
     /// This network with `other` mixed in; `shares` by the key of the weight.
     pub fn mixed(
         &self,
@@ -66,6 +91,11 @@ impl Unet {
 }
 
 impl Clip {
+    /// This network with some weights multiplied, by their keys.
+    pub fn scaled(&self, by: &dyn Fn(&str) -> Option<f64>) -> Result<Self> {
+        self.reweighted(scaled(&self.weights, by))
+    }
+
     /// This network with `other` mixed in.
     pub fn mixed(&self, other: &Self, shares: Shares) -> Result<(Self, Option<String>)> {
         let (weights, told) = mixed(&self.weights, &other.weights, &|_| shares)?;

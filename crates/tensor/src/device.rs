@@ -1,7 +1,7 @@
 //! Where programs run.
 
 use crate::{
-    Adapter, GpuOptions, Program, Result,
+    Adapter, GpuOptions, Program, Result, Time,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
     gpu::{GpuDevice, GpuNetwork},
@@ -45,6 +45,14 @@ impl Device {
             Self::Cpu(_) => "CPU",
             Self::Gpu(gpu) => gpu.name(),
             Self::Dry(_) => "nothing",
+        }
+    }
+
+    /// What its runs have taken so far. Empty where nothing is timed.
+    pub fn timings(&self) -> Vec<Time> {
+        match self {
+            Self::Cpu(cpu) => cpu.timings.all(),
+            Self::Gpu(_) | Self::Dry(_) => Vec::new(),
         }
     }
 

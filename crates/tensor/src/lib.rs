@@ -19,8 +19,10 @@ mod program;
 mod tape;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod weights;
 
+pub use cpu::Peak;
 pub use device::{Device, Network};
 pub use dry::{Cost, Ledger};
 pub use gpu::{Adapter, GpuOptions};
@@ -28,6 +30,7 @@ pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
+pub use timings::{Time, Timings};
 pub use weights::{
     Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Patch, Weight, Weights, save_safetensors,
     told, write_safetensors,

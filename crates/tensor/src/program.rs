@@ -59,10 +59,19 @@ impl Program {
 
     /// Floating-point operations of one run (a multiply-add counts two).
     pub fn flops(&self) -> u64 {
-        self.steps
-            .iter()
-            .map(|step| step.op.flops(&self.shapes(step), self.shape(step.output)))
-            .sum()
+        self.steps.iter().map(|step| self.flops_of(step)).sum()
+    }
+
+    /// Floating-point operations of one step.
+    pub fn flops_of(&self, step: &Step) -> u64 {
+        step.op.flops(&self.shapes(step), self.shape(step.output))
+    }
+
+    /// Bytes that one step reads and writes: inputs, weights and output, each once, as f32.
+    pub fn bytes_of(&self, step: &Step) -> u64 {
+        let values = step.inputs.iter().chain([&step.output]).map(|id| self.values[*id].len());
+        let weights = step.op.weights();
+        4 * (values.sum::<usize>() + weights.iter().map(|w| w.len()).sum::<usize>()) as u64
     }
 
     /// The weights it reads, each once, by identity.

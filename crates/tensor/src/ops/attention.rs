@@ -1,6 +1,9 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), heads side by side in the channels.
 
-use super::{Op, softmax::softmax_row};
+use super::{
+    Op, exp,
+    softmax::{lanes_max, lanes_sum},
+};
 use crate::{Result, Tensor, cpu, gpu};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -101,57 +104,126 @@ struct Heads {
     causal: bool,
 }
 
+/// Queries of one task, and keys that they see at once: their scores stay in the cache (the tiles of
+/// FlashAttention, Dao et al. 2022).
+const QUERIES: usize = 96;
+const KEYS: usize = 512;
+
 impl Heads {
-    /// All heads of all entries, a block of queries at a time: its scores on all keys stay in the cache.
     fn run(&self, [q, k, v]: [&[f32]; 3], y: &mut [f32]) {
-        let c = self.channels;
-        let queries = (4 * cpu::CACHE / self.keys).clamp(8, 64);
-        y.par_chunks_mut(self.tokens * c).enumerate().for_each(|(b, y)| {
-            let kv = b * self.keys * c..(b + 1) * self.keys * c;
-            let (k, v) = (&k[kv.clone()], &v[kv]);
-            y.par_chunks_mut(queries * c).enumerate().for_each(|(block, y)| {
-                let first = block * queries;
-                self.block(&q[(b * self.tokens + first) * c..][..y.len()], k, v, first, y);
+        let heads = y.len() / (self.tokens * self.channels) * self.heads;
+        let packed: usize = self.blocks().map(|keys| self.block_len(keys)).sum();
+        cpu::with_scratch(heads * packed, |panels| {
+            panels
+                .par_chunks_mut(packed)
+                .enumerate()
+                .for_each(|(head, panels)| self.pack(head, [k, v], panels));
+            let (panels, y) = (&*panels, cpu::Shared::new(y));
+            let tasks = self.tokens.div_ceil(QUERIES);
+            (0..heads * tasks).into_par_iter().for_each(|task| {
+                let (head, first) = (task / tasks, task % tasks * QUERIES);
+                self.some_queries(head, first, q, &panels[head * packed..][..packed], y);
             });
         });
     }
 
-    /// A block of queries, of which `first` is the number of the first, on all keys of its entry.
-    fn block(&self, q: &[f32], k: &[f32], v: &[f32], first: usize, y: &mut [f32]) {
-        let (c, d) = (self.channels, self.channels / self.heads);
-        let queries = q.len() / c;
-        let keys = if self.causal { (first + queries).min(self.keys) } else { self.keys };
-        let scale = 1.0 / (d as f32).sqrt();
-        cpu::with_scratch(queries * keys, |scores| {
-            for at in (0..self.heads).map(|head| head * d) {
-                let none = gemm::Parallelism::None;
-                cpu::gemm_strided(
-                    scores,
-                    keys,
-                    (&q[at..], c),
-                    (&k[at..], [1, c]),
-                    [queries, keys, d],
-                    scale,
-                    none,
-                );
-                for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
-                    let seen = if self.causal { first + i + 1 } else { keys };
-                    softmax_row(&mut row[..seen]);
-                    row[seen..].fill(0.0);
+    /// Channels of a head.
+    fn width(&self) -> usize {
+        self.channels / self.heads
+    }
+
+    /// The keys, block by block.
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        let keys = self.keys;
+        (0..keys).step_by(KEYS).map(move |first| first..keys.min(first + KEYS))
+    }
+
+    /// Numbers of a block's keys and values in panels.
+    fn block_len(&self, keys: Range<usize>) -> usize {
+        cpu::packed_len(keys.len(), self.width()) + cpu::packed_len(self.width(), keys.len())
+    }
+
+    /// Where a head's numbers of a token begin; heads are counted through the batch.
+    fn place(&self, head: usize, tokens: usize, token: usize) -> usize {
+        let (entry, head) = (head / self.heads, head % self.heads);
+        (entry * tokens + token) * self.channels + head * self.width()
+    }
+
+    /// Keys as weights `[keys, d]`, values as weights `[d, keys]`, block after block.
+    fn pack(&self, head: usize, [k, v]: [&[f32]; 2], mut panels: &mut [f32]) {
+        let d = self.width();
+        for keys in self.blocks() {
+            let place = |key: usize| self.place(head, self.keys, keys.start + key);
+            let (block, rest) = panels.split_at_mut(self.block_len(keys.clone()));
+            let (k_panels, v_panels) = block.split_at_mut(cpu::packed_len(keys.len(), d));
+            cpu::pack(k_panels, [keys.len(), d], |key, i| k[place(key) + i]);
+            cpu::pack(v_panels, [d, keys.len()], |i, key| v[place(key) + i]);
+            panels = rest;
+        }
+    }
+
+    /// Queries from `first` on, on the keys of their head block by block, with the softmax made good as
+    /// larger scores appear (algorithm 1 of the paper).
+    fn some_queries(
+        &self,
+        head: usize,
+        first: usize,
+        q: &[f32],
+        mut panels: &[f32],
+        y: cpu::Shared,
+    ) {
+        let (d, count) = (self.width(), QUERIES.min(self.tokens - first));
+        let place = |i: usize| self.place(head, self.tokens, first + i);
+        let queries = cpu::Rows { numbers: &q[place(0)..], stride: self.channels, count };
+        let mut state = [(f32::NEG_INFINITY, 0.0); QUERIES];
+        cpu::with_scratch(count * (d + KEYS), |scratch| {
+            let (sums, scores) = scratch.split_at_mut(count * d);
+            sums.fill(0.0);
+            for keys in self.blocks() {
+                let (block, rest) = panels.split_at(self.block_len(keys.clone()));
+                let (k, v) = block.split_at(cpu::packed_len(keys.len(), d));
+                panels = rest;
+                if self.causal && keys.start >= first + count {
+                    break;
                 }
-                let none = gemm::Parallelism::None;
-                cpu::gemm_strided(
-                    &mut y[at..],
-                    c,
-                    (scores, keys),
-                    (&v[at..], [c, 1]),
-                    [queries, d, keys],
-                    1.0,
-                    none,
-                );
+                let scores = &mut scores[..count * keys.len()];
+                cpu::Panels::new(k, [keys.len(), d]).add(&queries, scores, keys.len(), false);
+                cpu::vectors(|| {
+                    let rows = scores.chunks_exact_mut(keys.len()).zip(sums.chunks_exact_mut(d));
+                    for (i, ((scores, sums), state)) in rows.zip(&mut state).enumerate() {
+                        let seen = if self.causal { first + i + 1 } else { self.keys };
+                        let seen = seen.saturating_sub(keys.start).min(keys.len());
+                        scores[seen..].fill(0.0);
+                        weigh(&mut scores[..seen], 1.0 / (d as f32).sqrt(), sums, state);
+                    }
+                });
+                let scores = cpu::Rows { numbers: scores, stride: keys.len(), count };
+                cpu::Panels::new(v, [d, keys.len()]).add(&scores, sums, d, true);
+            }
+            for (i, (sums, (_, total))) in sums.chunks_exact(d).zip(&state).enumerate() {
+                // SAFETY: each query's channels of a head are of one task.
+                let y = unsafe { y.from(place(i)) };
+                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum / total);
             }
         });
     }
+}
+
+/// Turns scores into weights `exp(scale score - high)`; sums so far, and the total of their weights, are
+/// made to refer to the new highest score.
+#[inline(always)]
+fn weigh(scores: &mut [f32], scale: f32, sums: &mut [f32], (high, total): &mut (f32, f32)) {
+    let new = high.max(scale * lanes_max(scores));
+    if new == f32::NEG_INFINITY {
+        return;
+    }
+    let old = exp(*high - new);
+    scores.iter_mut().for_each(|x| *x = exp(scale * *x - new));
+    if old != 1.0 {
+        sums.iter_mut().for_each(|x| *x *= old);
+    }
+    *total = *total * old + lanes_sum(scores);
+    *high = new;
 }
 
 #[cfg(test)]
@@ -200,6 +272,8 @@ mod tests {
             ([1, 70, 70, 2, 160], false),
             ([1, 65, 65, 1, 512], false),
             ([2, 64, 64, 4, 16], true),
+            ([1, 100, 1100, 2, 8], false),
+            ([1, 1100, 1100, 1, 8], true),
         ];
         for (shape, causal) in cases {
             let [b, t, s, heads, d] = shape;

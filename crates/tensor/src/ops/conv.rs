@@ -1,8 +1,12 @@
 //! Two-dimensional convolution, channels last.
 
-use super::{Epilogue, Fusable, Op};
+use super::{
+    Epilogue, Fusable, Op,
+    winograd::{self, F2, F4, Kernels, Tiling, Winograd},
+};
 use crate::{Result, Tensor, Weight, cpu, gpu};
 use rayon::prelude::*;
+use std::array;
 
 /// How a convolution walks over its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,24 +54,16 @@ impl Op for Conv2d {
         let &[n, c, kh, kw] = self.weight.shape() else { unreachable!("conv2d asserts it") };
         let finish = cpu::Finish::new(cx, &self.epilogue)?;
         if kh * kw == 1 && self.conv == Conv::same(1) {
-            let weight = cx.weight(&self.weight)?;
+            let weight = cx.packed(&self.weight)?;
             return Ok(Box::new(move |inputs, y| {
-                let product = cpu::Product { a: inputs[0], weight: &weight, n, k: c };
-                product.run(y, &|first, rows| finish.apply(inputs, first, rows));
+                weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
             }));
         }
-        let weight = cx.packed(&self.weight, |w| taps_first(&w, c, kh * kw))?;
-        let patches = Patches::new(cx, [kh, kw], self.conv);
-        Ok(Box::new(move |inputs, y| {
-            let rows = patches.rows();
-            y.par_chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
-                cpu::with_scratch(y.len() / n * patches.len(), |a| {
-                    patches.gather(inputs[0], block * rows, a);
-                    cpu::product(a, &weight, y, n, patches.len());
-                });
-                finish.apply(inputs, block * rows, y);
-            });
-        }))
+        match self.fewer_multiplications(cx) {
+            Some(Tiles::Of2) => self.winograd(cx, finish, Kernels::<F2>::new::<2, 4>),
+            Some(Tiles::Of4) => self.winograd(cx, finish, Kernels::<F4>::new::<4, 6>),
+            None => self.direct(cx, finish, [n, c, kh, kw]),
+        }
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let (x, y, w) = (&cx.inputs[0].shape, &cx.output.shape, self.weight.shape());
@@ -81,6 +77,71 @@ impl Op for Conv2d {
             conv: self.conv,
         };
         gpu::Matmul { weight: &self.weight, picture, epilogue: &self.epilogue }.record(cx)
+    }
+}
+
+/// Sizes of tiles in which a convolution is done with fewer multiplications.
+enum Tiles {
+    Of2,
+    Of4,
+}
+
+impl Conv2d {
+    /// What is fastest: tiles of 4 save most, but on a small picture they hang over its edges, and their
+    /// transformed kernels take four times the memory.
+    fn fewer_multiplications(&self, cx: &cpu::Compiler) -> Option<Tiles> {
+        let &[n, c, kh, kw] = self.weight.shape() else { return None };
+        let whole = n % winograd::LANES == 0 && c % winograd::LANES == 0;
+        if [kh, kw] != [3, 3] || self.conv.stride != 1 || !whole {
+            return None;
+        }
+        match cx.output[1].min(cx.output[2]) {
+            24.. => Some(Tiles::Of4),
+            12.. => Some(Tiles::Of2),
+            _ => None,
+        }
+    }
+
+    fn winograd<T: Tiling<M, A>, const M: usize, const A: usize>(
+        &self,
+        cx: &cpu::Compiler,
+        finish: cpu::Finish,
+        transform: impl Fn(&[f32], usize) -> Kernels<T>,
+    ) -> Result<cpu::Kernel> {
+        let (x, y) = (cx.inputs[0], cx.output);
+        let kernels = cx.prepared(&self.weight, |w| transform(&w, y[3]))?;
+        let sizes = Winograd {
+            input: array::from_fn(|i| x[i]),
+            output: [y[1], y[2], y[3]],
+            conv: self.conv,
+        };
+        Ok(Box::new(move |inputs, y| sizes.run(&kernels, inputs, y, &finish)))
+    }
+
+    /// By the definition: patches of the input, in rows, times the weight.
+    fn direct(
+        &self,
+        cx: &cpu::Compiler,
+        finish: cpu::Finish,
+        [n, c, kh, kw]: [usize; 4],
+    ) -> Result<cpu::Kernel> {
+        let fits_f16 = self.weight.fits_f16();
+        let weight = cx.prepared(&self.weight, |w| {
+            cpu::Packed::new(&taps_first(&w, c, kh * kw), c * kh * kw, fits_f16)
+        })?;
+        let patches = Patches::new(cx, [kh, kw], self.conv);
+        Ok(Box::new(move |inputs, y| {
+            let rows = patches.rows();
+            y.par_chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
+                let count = y.len() / n;
+                cpu::with_scratch(count * patches.len(), |a| {
+                    patches.gather(inputs[0], block * rows, a);
+                    let a = cpu::Rows { numbers: a, stride: patches.len(), count };
+                    weight.panels().add(&a, y, n, false);
+                });
+                finish.apply(inputs, block * rows, y);
+            });
+        }))
     }
 }
 
@@ -129,9 +190,12 @@ impl Patches {
         self.kernel[0] * self.kernel[1] * self.input[3]
     }
 
-    /// Patches gathered at once: enough for the matrix product, few enough for the cache.
+    /// Patches gathered at once: enough for the matrix product, few enough for the cache, and for every
+    /// thread to get some.
     fn rows(&self) -> usize {
-        (cpu::CACHE / self.len()).clamp(48, 512)
+        let all = self.input[0] * self.size[0] * self.size[1];
+        let share = all.div_ceil(2 * rayon::current_num_threads()).next_multiple_of(6);
+        (cpu::CACHE / self.len()).clamp(48, 512).min(share)
     }
 
     /// Fills `a` with patches from output pixel `first` on.
@@ -178,6 +242,12 @@ mod tests {
         ([2, 8, 6, 5, 4, 3], Conv { stride: 2, pad: [0, 1, 0, 1], up2: false }),
         ([1, 33, 17, 40, 130, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
         ([1, 4, 4, 12, 20, 1], Conv { stride: 1, pad: [0; 4], up2: false }),
+        // With fewer multiplications: tiles of 2, of 4, over the edges, upsampled, in few and in many tasks.
+        ([2, 13, 15, 16, 32, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        ([1, 25, 27, 32, 48, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        ([1, 13, 14, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: true }),
+        ([1, 26, 25, 16, 16, 3], Conv { stride: 1, pad: [0, 1, 0, 1], up2: false }),
+        ([1, 150, 130, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
     ];
 
     /// The definition, in f64.

@@ -24,13 +24,10 @@ impl Op for Linear {
         self.epilogue.absorb(kind, next, row)
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
-        let weight = cx.weight(&self.weight)?;
-        let k = cx.inputs[0].last().copied().unwrap_or_default();
-        let n = self.weight.shape()[0];
+        let weight = cx.packed(&self.weight)?;
         let finish = cpu::Finish::new(cx, &self.epilogue)?;
         Ok(Box::new(move |inputs, y| {
-            let product = cpu::Product { a: inputs[0], weight: &weight, n, k };
-            product.run(y, &|first, rows| finish.apply(inputs, first, rows));
+            weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
         }))
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {

@@ -12,8 +12,11 @@ mod moves;
 mod norm;
 mod prelu;
 mod softmax;
+mod unit_range;
+mod winograd;
 
 pub use conv::Conv;
+pub(crate) use softmax::lanes_sum;
 
 use crate::{Result, Weight, cpu, gpu};
 use std::fmt::Debug;
@@ -120,7 +123,7 @@ impl Act {
 
 /// `e^x` to about one part in ten million (Cody and Waite's reduction, a polynomial of degree 6):
 /// no calls and no branches, so that loops over it run on vectors.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Adding and taking away 1.5 * 2^23 rounds to whole numbers.
     const ROUND: f32 = 12_582_912.0;
@@ -130,11 +133,13 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = 1.0
         + r * (1.0
             + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
-    p * f32::from_bits(((n as i32 + 127) << 23) as u32)
+    // SAFETY: x was clamped to what an i32 holds; a NaN becomes some number, and p stays NaN.
+    let n = unsafe { n.max(-127.0).to_int_unchecked::<i32>() };
+    p * f32::from_bits(((n + 127) << 23) as u32)
 }
 
 /// `x Phi(x)`, the error function by Abramowitz and Stegun 7.1.26 (error below 1.5e-7).
-#[inline]
+#[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);

@@ -39,17 +39,33 @@ impl Tensor {
 }
 
 /// One row, in place.
-pub(super) fn softmax_row(row: &mut [f32]) {
-    let high = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+#[inline(always)]
+fn softmax_row(row: &mut [f32]) {
+    let high = lanes_max(row);
     row.iter_mut().for_each(|x| *x = exp(*x - high));
     let scale = 1.0 / lanes_sum(row);
     row.iter_mut().for_each(|x| *x *= scale);
 }
 
-/// The sum, in eight partial sums: the order that vectors like, and more exact than one.
-fn lanes_sum(xs: &[f32]) -> f32 {
-    let (lanes, rest) = xs.as_chunks::<8>();
-    let mut sums = [0.0; 8];
+/// Partial results: as many as the widest vectors have lanes, twice.
+const LANES: usize = 32;
+
+/// The highest number; minus infinity if there is none.
+#[inline(always)]
+pub(super) fn lanes_max(xs: &[f32]) -> f32 {
+    let (lanes, rest) = xs.as_chunks::<LANES>();
+    let mut high = [f32::NEG_INFINITY; LANES];
+    for lane in lanes {
+        high.iter_mut().zip(lane).for_each(|(h, x)| *h = if *x > *h { *x } else { *h });
+    }
+    high.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The sum, in partial sums: the order that vectors like, and more exact than one.
+#[inline(always)]
+pub(crate) fn lanes_sum(xs: &[f32]) -> f32 {
+    let (lanes, rest) = xs.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
     for lane in lanes {
         cpu::add(&mut sums, lane);
     }

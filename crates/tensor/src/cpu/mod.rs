@@ -1,0 +1,202 @@
+//! The CPU device: each operation is a function over prepared weights, parallel with rayon.
+
+mod peak;
+mod product;
+
+pub use peak::Peak;
+pub use product::{Packed, Panels, Rows, Shared, pack, packed_len};
+
+use crate::{Act, Epilogue, Program, Result, Timings, Weight};
+use rayon::prelude::*;
+use std::{
+    any::{Any, TypeId},
+    cell::RefCell,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Instant,
+};
+
+/// One operation made ready: the step's inputs to its output.
+pub type Kernel = Box<dyn Fn(&[&[f32]], &mut [f32]) + Send + Sync>;
+
+/// Numbers that fit well into one core's own cache (256 KiB).
+pub const CACHE: usize = 1 << 16;
+
+/// By weight's identity and the form it is kept in.
+type Resident = HashMap<(u64, TypeId), Weak<dyn Any + Send + Sync>>;
+
+/// Weights in memory, by identity and form; gone when no network holds them.
+#[derive(Default)]
+pub struct CpuDevice {
+    resident: Mutex<Resident>,
+    pub(crate) timings: Timings,
+}
+
+/// What an operation sees while it is made ready.
+pub struct Compiler<'a> {
+    device: &'a CpuDevice,
+    /// Shapes of the step's inputs.
+    pub inputs: Vec<&'a [usize]>,
+    pub output: &'a [usize],
+}
+
+impl Compiler<'_> {
+    /// The numbers as they are in the file.
+    pub fn weight(&self, weight: &Weight) -> Result<Arc<Vec<f32>>> {
+        self.prepared(weight, |w| w)
+    }
+
+    /// The rows of a matrix in the form for products.
+    pub fn packed(&self, weight: &Weight) -> Result<Arc<Packed>> {
+        let rows = weight.shape().first().map_or(1, |rows| (*rows).max(1));
+        self.prepared(weight, |w| Packed::new(&w, w.len() / rows, weight.fits_f16()))
+    }
+
+    /// The numbers in a form of the operation's own: made once, shared by all networks.
+    pub fn prepared<T: Any + Send + Sync>(
+        &self,
+        weight: &Weight,
+        make: impl FnOnce(Vec<f32>) -> T,
+    ) -> Result<Arc<T>> {
+        let key = (weight.id(), TypeId::of::<T>());
+        if let Some(held) = self.device.resident().get(&key).and_then(Weak::upgrade) {
+            return Ok(held.downcast().expect("the key has the type"));
+        }
+        let made = Arc::new(make(weight.to_f32()?));
+        let mut resident = self.device.resident();
+        resident.retain(|_, held| held.strong_count() > 0);
+        let erased: Arc<dyn Any + Send + Sync> = made.clone();
+        resident.insert(key, Arc::downgrade(&erased));
+        Ok(made)
+    }
+}
+
+impl CpuDevice {
+    fn resident(&self) -> std::sync::MutexGuard<'_, Resident> {
+        self.resident.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn compile(&self, program: Program) -> Result<CpuNetwork> {
+        let plan = program.plan();
+        let kernel = |step: &crate::Step| {
+            let cx = Compiler {
+                device: self,
+                inputs: program.shapes(step),
+                output: program.shape(step.output),
+            };
+            step.op.cpu(&cx)
+        };
+        let kernels = program.steps.iter().map(kernel).collect::<Result<Vec<_>>>()?;
+        let slots = plan.slots.iter().map(|len| vec![0.0; *len]).collect();
+        let timings = self.timings.clone();
+        Ok(CpuNetwork { kernels, slots, plan, program, timings })
+    }
+}
+
+/// A program with its kernels and memory.
+pub struct CpuNetwork {
+    pub(crate) program: Program,
+    plan: crate::plan::Plan,
+    kernels: Vec<Kernel>,
+    slots: Vec<Vec<f32>>,
+    timings: Timings,
+}
+
+impl CpuNetwork {
+    pub(crate) fn run(&mut self, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
+        let slot = |id: usize| self.plan.slot_of[id].expect("the plan gives every value a slot");
+        for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
+            self.slots[slot(*id)][..data.len()].copy_from_slice(data);
+        }
+        for (step, kernel) in self.program.steps.iter().zip(&self.kernels) {
+            // The output's slot holds no input of this step, so it can be taken out meanwhile.
+            let mut out = std::mem::take(&mut self.slots[slot(step.output)]);
+            let len = |id: usize| self.program.values[id].len();
+            let read: Vec<&[f32]> =
+                step.inputs.iter().map(|id| &self.slots[slot(*id)][..len(*id)]).collect();
+            let start = Instant::now();
+            kernel(&read, &mut out[..len(step.output)]);
+            self.timings.add(&self.program, step, start.elapsed());
+            self.slots[slot(step.output)] = out;
+        }
+        let output = |id: &usize| self.slots[slot(*id)][..self.program.values[*id].len()].to_vec();
+        self.program.outputs.iter().map(output).collect()
+    }
+}
+
+thread_local!(static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+
+/// Lends `len` numbers of this thread's scratch memory; what is in them is left over. A call within
+/// another gets memory of its own.
+pub fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
+    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    let result = f(&mut scratch[..len]);
+    SCRATCH.with_borrow_mut(|all| all.push(scratch));
+    result
+}
+
+/// Does it with the widest vectors that this machine has.
+#[inline]
+pub fn vectors<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
+}
+
+/// An [`Epilogue`] made ready: done to rows of the result while they are in the cache.
+pub struct Finish {
+    bias: Option<Arc<Vec<f32>>>,
+    row: Option<usize>,
+    act: Act,
+    residual: Option<usize>,
+    channels: usize,
+    /// Rows of the result that belong to one entry of the batch.
+    rows_per_batch: usize,
+}
+
+impl Finish {
+    pub fn new(cx: &Compiler, epilogue: &Epilogue) -> Result<Self> {
+        let (rows, channels) = cx.output.split_at(cx.output.len() - 1);
+        Ok(Self {
+            bias: epilogue.bias.as_ref().map(|b| cx.weight(b)).transpose()?,
+            row: epilogue.row,
+            act: epilogue.act,
+            residual: epilogue.residual,
+            channels: channels[0],
+            rows_per_batch: rows[1..].iter().product(),
+        })
+    }
+
+    /// Finishes rows of the result, of which `first` is the number of the first.
+    pub fn apply(&self, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
+        let c = self.channels;
+        vectors(|| {
+            for (i, y) in y.chunks_exact_mut(c).enumerate() {
+                if let Some(bias) = &self.bias {
+                    add(y, bias);
+                }
+                if let Some(row) = self.row {
+                    add(y, &inputs[row][(first + i) / self.rows_per_batch * c..][..c]);
+                }
+                self.act.apply(y);
+                if let Some(residual) = self.residual {
+                    add(y, &inputs[residual][(first + i) * c..][..c]);
+                }
+            }
+        });
+    }
+}
+
+#[inline(always)]
+pub fn add(y: &mut [f32], x: &[f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+}
+
+/// Calls `f` with parallel blocks of whole rows of `y`, and the number of each block's first row.
+pub fn rows(y: &mut [f32], columns: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    let rows = (CACHE / 4 / columns.max(1)).max(1);
+    y.par_chunks_mut(rows * columns)
+        .enumerate()
+        .for_each(|(block, y)| vectors(|| f(block * rows, y)));
+}

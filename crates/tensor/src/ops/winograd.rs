@@ -1,0 +1,297 @@
+//! Convolutions of 3 by 3 with fewer multiplications, on the CPU (Winograd 1980; Lavin and Gray 2015).
+//!
+//! A tile of `M` by `M` output pixels needs `A = M + 2` by `A` input pixels. Both it and the kernel are
+//! transformed into `A A` numbers for each channel; there, the convolution is a product: of matrices, as there
+//! are many tiles and channels. `Y = O^T [(K g K^T) . (I^T d I)] O`, the paper's equation 8.
+
+use super::Conv;
+use crate::cpu::{self, Finish, Panels, Rows, Shared};
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+use std::{array, marker::PhantomData};
+
+/// The transforms for tiles of `M`: the matrices I^T, K and O^T.
+pub trait Tiling<const M: usize, const A: usize>: Send + Sync + 'static {
+    const INPUT: [[f32; A]; A];
+    const KERNEL: [[f64; 3]; A];
+    const OUTPUT: [[f32; A]; M];
+}
+
+/// Four multiplications for every nine; as exact as the definition.
+pub struct F2;
+
+impl Tiling<2, 4> for F2 {
+    const INPUT: [[f32; 4]; 4] =
+        [[1., 0., -1., 0.], [0., 1., 1., 0.], [0., -1., 1., 0.], [0., 1., 0., -1.]];
+    const KERNEL: [[f64; 3]; 4] = [[1., 0., 0.], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0., 0., 1.]];
+    const OUTPUT: [[f32; 4]; 2] = [[1., 1., 1., 0.], [0., 1., -1., -1.]];
+}
+
+/// Nine multiplications for every 36; loses a decimal digit.
+pub struct F4;
+
+impl Tiling<4, 6> for F4 {
+    const INPUT: [[f32; 6]; 6] = [
+        [4., 0., -5., 0., 1., 0.],
+        [0., -4., -4., 1., 1., 0.],
+        [0., 4., -4., -1., 1., 0.],
+        [0., -2., -1., 2., 1., 0.],
+        [0., 2., -1., -2., 1., 0.],
+        [0., 4., 0., -5., 0., 1.],
+    ];
+    const KERNEL: [[f64; 3]; 6] = [
+        [1. / 4., 0., 0.],
+        [-1. / 6., -1. / 6., -1. / 6.],
+        [-1. / 6., 1. / 6., -1. / 6.],
+        [1. / 24., 1. / 12., 1. / 6.],
+        [1. / 24., -1. / 12., 1. / 6.],
+        [0., 0., 1.],
+    ];
+    const OUTPUT: [[f32; 6]; 4] = [
+        [1., 1., 1., 1., 1., 0.],
+        [0., 1., -1., 2., -2., 0.],
+        [0., 1., 1., 4., 4., 0.],
+        [0., 1., -1., 8., -8., 1.],
+    ];
+}
+
+/// Kernels, transformed: `A A` weights `[n, c]` in panels.
+pub struct Kernels<T> {
+    numbers: Vec<f32>,
+    tiling: PhantomData<T>,
+}
+
+impl<T> Kernels<T> {
+    /// From `[n, c, 3, 3]`.
+    pub fn new<const M: usize, const A: usize>(weight: &[f32], n: usize) -> Self
+    where
+        T: Tiling<M, A>,
+    {
+        let c = weight.len() / n / 9;
+        let len = cpu::packed_len(n, c);
+        let mut numbers = vec![0.0; A * A * len];
+        for (f, panels) in numbers.chunks_exact_mut(len).enumerate() {
+            let (rows, columns) = (T::KERNEL[f / A], T::KERNEL[f % A]);
+            cpu::pack(panels, [n, c], |n, c_at| {
+                let kernel = &weight[(n * c + c_at) * 9..][..9];
+                let row = |y: usize| -> f64 {
+                    (0..3).map(|x| columns[x] * f64::from(kernel[3 * y + x])).sum()
+                };
+                (0..3).map(|y| rows[y] * row(y)).sum::<f64>() as f32
+            });
+        }
+        Self { numbers, tiling: PhantomData }
+    }
+}
+
+/// Tiles of one task: enough rows for the products, few enough for the caches.
+const TILES: usize = 96;
+/// Channels must come in whole vectors of the widest kind.
+pub const LANES: usize = 16;
+
+/// The sizes of one convolution, in tiles of `M`.
+pub struct Winograd {
+    /// Batch, height, width, channels.
+    pub input: [usize; 4],
+    /// Height, width, channels.
+    pub output: [usize; 3],
+    pub conv: Conv,
+}
+
+impl Winograd {
+    /// Rows and columns of tiles of a picture.
+    fn tiles(&self, m: usize) -> [usize; 2] {
+        [self.output[0].div_ceil(m), self.output[1].div_ceil(m)]
+    }
+
+    pub fn run<T: Tiling<M, A>, const M: usize, const A: usize>(
+        &self,
+        kernels: &Kernels<T>,
+        inputs: &[&[f32]],
+        y: &mut [f32],
+        finish: &Finish,
+    ) {
+        let [rows, columns] = self.tiles(M);
+        let tiles = self.input[0] * rows * columns;
+        let y = Shared::new(y);
+        let blocks = tiles.div_ceil(TILES);
+        let task = |block: usize, shares: bool| {
+            let first = block * TILES;
+            let count = TILES.min(tiles - first);
+            Task::<T, M, A> { of: self, kernels, first, count, shares }.run(inputs, y, finish);
+        };
+        // With few tasks, threads share the work of each.
+        if blocks >= 3 * rayon::current_num_threads() {
+            (0..blocks).into_par_iter().for_each(|block| task(block, false));
+        } else {
+            (0..blocks).for_each(|block| task(block, true));
+        }
+    }
+}
+
+/// Some tiles, one after another in memory order.
+struct Task<'a, T, const M: usize, const A: usize> {
+    of: &'a Winograd,
+    kernels: &'a Kernels<T>,
+    first: usize,
+    count: usize,
+    /// Whether all threads work on it.
+    shares: bool,
+}
+
+impl<T: Tiling<M, A>, const M: usize, const A: usize> Task<'_, T, M, A> {
+    fn run(&self, inputs: &[&[f32]], y: Shared, finish: &Finish) {
+        let (c, n) = (self.of.input[3], self.of.output[2]);
+        let [transformed, products] = [c, n].map(|channels| A * A * self.count * channels);
+        cpu::with_scratch(transformed + products, |scratch| {
+            let (transformed, products) = scratch.split_at_mut(transformed);
+            let into = Shared::new(transformed);
+            self.each(self.count, |tile| {
+                Arch::new().dispatch(Inputs { task: self, x: inputs[0], tile, into });
+            });
+            let into = Shared::new(products);
+            self.each(A * A, |f| {
+                let kernels = &self.kernels.numbers;
+                let kernels = &kernels[f * (kernels.len() / (A * A))..][..kernels.len() / (A * A)];
+                let numbers = &transformed[f * self.count * c..];
+                // SAFETY: each product has a place of its own.
+                let y = unsafe { into.from(f * self.count * n) };
+                let rows = Rows { numbers, stride: c, count: self.count };
+                Panels::new(kernels, [n, c]).add(&rows, y, n, false);
+            });
+            let products = &*products;
+            self.each(self.count, |tile| {
+                Arch::new().dispatch(Outputs { task: self, products, tile, y });
+                self.finish(tile, inputs, y, finish);
+            });
+        });
+    }
+
+    fn each(&self, count: usize, f: impl Fn(usize) + Sync + Send) {
+        if self.shares {
+            (0..count).into_par_iter().for_each(f);
+        } else {
+            (0..count).for_each(f);
+        }
+    }
+
+    /// Batch entry, and row and column of the first output pixel of a tile.
+    fn place(&self, tile: usize) -> [usize; 3] {
+        let [rows, columns] = self.of.tiles(M);
+        let tile = self.first + tile;
+        [tile / (rows * columns), tile / columns % rows * M, tile % columns * M]
+    }
+
+    /// The tile's pixels that are in the picture: row and column in the tile, number in the output.
+    fn pixels(&self, tile: usize) -> impl Iterator<Item = [usize; 3]> {
+        let [b, top, left] = self.place(tile);
+        let [height, width, _] = self.of.output;
+        let rows = M.min(height - top);
+        let columns = M.min(width - left);
+        (0..rows * columns).map(move |i| {
+            let [y, x] = [i / columns, i % columns];
+            [y, x, (b * height + top + y) * width + left + x]
+        })
+    }
+
+    fn finish(&self, tile: usize, inputs: &[&[f32]], y: Shared, finish: &Finish) {
+        let n = self.of.output[2];
+        for [_, _, pixel] in self.pixels(tile) {
+            // SAFETY: a pixel is of one tile.
+            let y = unsafe { y.from(pixel * n) };
+            finish.apply(inputs, pixel, &mut y[..n]);
+        }
+    }
+}
+
+/// Transforms the input pixels of one tile.
+struct Inputs<'a, T, const M: usize, const A: usize> {
+    task: &'a Task<'a, T, M, A>,
+    x: &'a [f32],
+    tile: usize,
+    into: Shared,
+}
+
+impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Inputs<'_, T, M, A> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Winograd { input: [_, height, width, c], conv, .. } = *self.task.of;
+        let up = usize::from(conv.up2);
+        let [b, top, left] = self.task.place(self.tile);
+        let inside = |at: usize, pad: usize, size: usize| {
+            at.checked_sub(pad).filter(|at| *at < size << up).map(|at| at >> up)
+        };
+        let rows: [_; A] = array::from_fn(|y| inside(top + y, conv.pad[0], height));
+        let columns: [_; A] = array::from_fn(|x| inside(left + x, conv.pad[2], width));
+        let pixel = |y: usize, x: usize| Some(((b * height + rows[y]?) * width + columns[x]?) * c);
+        let pixels: [[_; A]; A] = array::from_fn(|y| array::from_fn(|x| pixel(y, x)));
+        let zero = simd.splat_f32s(0.0);
+        for at in (0..c).step_by(S::F32_LANES) {
+            let load = |pixel: Option<usize>| match pixel {
+                Some(pixel) => S::as_simd_f32s(&self.x[pixel + at..][..S::F32_LANES]).0[0],
+                None => zero,
+            };
+            let rows: [[_; A]; A] =
+                array::from_fn(|y| times(simd, &T::INPUT, &pixels[y].map(load)));
+            for x in 0..A {
+                let column = times(simd, &T::INPUT, &array::from_fn(|y| rows[y][x]));
+                for (y, numbers) in column.into_iter().enumerate() {
+                    let place = ((y * A + x) * self.task.count + self.tile) * c + at;
+                    // SAFETY: each tile has places of its own.
+                    let to = unsafe { self.into.from(place) };
+                    S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = numbers;
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the products of one tile back into output pixels.
+struct Outputs<'a, T, const M: usize, const A: usize> {
+    task: &'a Task<'a, T, M, A>,
+    products: &'a [f32],
+    tile: usize,
+    y: Shared,
+}
+
+impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T, M, A> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n = self.task.of.output[2];
+        for at in (0..n).step_by(S::F32_LANES) {
+            let load = |f: usize| {
+                let place = (f * self.task.count + self.tile) * n + at;
+                S::as_simd_f32s(&self.products[place..][..S::F32_LANES]).0[0]
+            };
+            let rows: [[_; M]; A] =
+                array::from_fn(|y| times(simd, &T::OUTPUT, &array::from_fn(|x| load(y * A + x))));
+            let columns: [[_; M]; M] =
+                array::from_fn(|x| times(simd, &T::OUTPUT, &array::from_fn(|y| rows[y][x])));
+            for [y, x, pixel] in self.task.pixels(self.tile) {
+                // SAFETY: a pixel is of one tile.
+                let to = unsafe { self.y.from(pixel * n + at) };
+                S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = columns[x][y];
+            }
+        }
+    }
+}
+
+/// The product of a matrix of constants and a vector of vectors.
+#[inline(always)]
+fn times<S: Simd, const I: usize, const O: usize>(
+    simd: S,
+    matrix: &[[f32; I]; O],
+    x: &[S::f32s; I],
+) -> [S::f32s; O] {
+    array::from_fn(|o| {
+        let mut sum = simd.splat_f32s(0.0);
+        for i in 0..I {
+            if matrix[o][i] != 0.0 {
+                sum = simd.mul_add_e_f32s(simd.splat_f32s(matrix[o][i]), x[i], sum);
+            }
+        }
+        sum
+    })
+}
