@@ -242,6 +242,7 @@ impl Network for Guided<'_> {
             mode: self.mode(sigma),
         };
         let answer = self.model.unet.predict(self.device, &question)?;
+        self.looked_at.clear();
         if let Some(LookedAt { weights, height, width }) = answer.looked_at {
             let weights = Array3::from_shape_vec((batch, height, width), weights)?;
             let parts = weights.axis_chunks_iter(Axis(0), rows).map(|part| part.to_owned());
@@ -281,7 +282,9 @@ impl Guided<'_> {
             let [start, end] = [start, end].map(|p| model.sampling.percent_to_sigma(p));
             (end..=start).contains(&f64::from(sigma))
         });
-        let watched = model.guidance.iter().any(|patch| matches!(patch, Patch::SelfAttention { .. }));
+        let looks = model.guidance.iter().any(|patch| matches!(patch, Patch::SelfAttention { .. }));
+        // What a smaller picture looks at is at other places.
+        let watched = looks && !self.perturbed && !shrunk;
         Mode { perturbed: self.perturbed, watched, shrunk }
     }
 

@@ -124,6 +124,7 @@ impl Unet {
         tweaked
     }
 
+    /// Predicts what is to be taken away, for every row of a batch.
     pub fn predict(&self, device: &Device, question: &Question) -> Result<Answer> {
         let Size { batch, height, width, .. } = question.size;
         let plane = height * width;

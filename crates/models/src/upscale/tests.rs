@@ -52,3 +52,11 @@ fn real_files_enlarge_as_in_pytorch() {
         crate::goldens::assert_close(name, &got, &enlarged.to_f32().unwrap());
     }
 }
+
+/// What the node promises: tiles of 512 pixels take less than 4 GiB.
+#[test]
+fn a_tile_of_the_usual_network_fits_the_promised_memory() {
+    let Some(file) = keys("rrdbnet_x4_new") else { return };
+    let memory = Upscaler::load(&file).unwrap().memory([512, 512]).unwrap();
+    assert!(memory < 4 << 30, "{memory} bytes");
+}
