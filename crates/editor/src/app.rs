@@ -1,10 +1,10 @@
 //! The window: what is open, what is asked, and one frame of it.
 
 use crate::{
-    actions, bar, canvas,
+    actions, bar, breadcrumb, canvas,
     catalog::Catalog,
     dialog::Dialog,
-    doc::{Doc, Id},
+    doc::{Doc, File, Id, Part},
     files::{Answers, Weights},
     history_panel,
     overlay::Overlay,
@@ -64,6 +64,10 @@ pub struct App {
     pub(crate) overlay: Option<Overlay>,
     /// Whether the window closes without another question.
     pub(crate) leaving: bool,
+    /// Whether the next paste keeps the links into what is pasted.
+    pub(crate) paste_linked: bool,
+    /// What had the focus at the end of the last frame.
+    pub(crate) focused: Option<egui::Id>,
     last_tab: runs::Tab,
 }
 
@@ -113,6 +117,8 @@ impl App {
             answers: Answers::new(ctx),
             overlay: None,
             leaving: false,
+            paste_linked: false,
+            focused: None,
             last_tab: 0,
             setup,
         };
@@ -140,6 +146,7 @@ impl App {
         let tab = Tab::new(self.last_tab, title, json)?;
         self.tabs.push(tab);
         self.active = self.tabs.len() - 1;
+        self.tell_unread();
         Ok(self.tab_mut())
     }
 
@@ -201,18 +208,31 @@ impl App {
     }
 
     fn canvas(&mut self, ui: &mut Ui) {
+        let able = actions::ACTIONS.iter().filter(|action| (action.enabled)(self));
+        let able: BTreeSet<&str> = able.map(|action| action.id).collect();
         let tab = &mut self.tabs[self.active];
-        let cx =
-            canvas::CanvasContext { catalog: &self.catalog, theme: &self.theme, runs: &self.runs };
+        tab.canvas.link_style = self.settings.link_style;
+        tab.canvas.links_hidden = self.settings.hide_links;
+        let cx = canvas::CanvasContext {
+            catalog: &self.catalog,
+            theme: &self.theme,
+            runs: &self.runs,
+            able: &able,
+        };
+        let place = ui.available_rect_before_wrap();
         for event in tab.canvas.ui(ui, &mut tab.history, &cx) {
             self.take_canvas(event);
         }
+        breadcrumb::ui(self, ui, place);
     }
 
     fn take_canvas(&mut self, event: canvas::Event) {
         match event {
             canvas::Event::Action(id) => actions::action(id).fire(self),
-            canvas::Event::EnterSubgraph(id) => drop(self.tab_mut().history.enter(id)),
+            canvas::Event::EnterSubgraph(id) => {
+                self.deselect();
+                self.tab_mut().history.enter(id);
+            }
             canvas::Event::Help(_) => self.look_at(side::Panel::Help),
             canvas::Event::OpenImage(id, at) => self.view_node(id, at),
             canvas::Event::EditMask(id) => self.edit_mask(id),
@@ -245,6 +265,7 @@ impl eframe::App for App {
         });
         self.show_dialog();
         self.toasts.ui(&ctx, &self.theme);
+        self.focused = ctx.memory(egui::Memory::focused);
     }
 
     fn persist_egui_memory(&self) -> bool {
@@ -269,14 +290,11 @@ impl App {
         }
     }
 
-    /// Shows a node, `12:7` if it is within a subgraph: the outermost one.
+    /// Shows a node, `12:7` if it is within a subgraph.
     fn jump(&mut self, tab: runs::Tab, path: &str) {
         let Some(at) = self.tabs.iter().position(|t| t.number == tab) else { return };
         self.active = at;
-        let outermost = path.split(':').next().and_then(|id| id.parse().ok());
-        if let Some(id) = outermost {
-            self.tab_mut().canvas.scroll_to(id);
-        }
+        self.go_to(path);
     }
 
     fn open_run(&mut self, title: &str, workflow: &Json, prompt: &serde_json::Map<String, Json>) {
@@ -291,12 +309,14 @@ impl App {
     }
 
     pub(crate) fn undo(&mut self) {
+        self.tab_mut().canvas.groups.clear();
         if let Some(what) = self.tab_mut().history.undo() {
             self.toasts.tell(format!("Undone: {what}"));
         }
     }
 
     pub(crate) fn redo(&mut self) {
+        self.tab_mut().canvas.groups.clear();
         if let Some(what) = self.tab_mut().history.redo() {
             self.toasts.tell(format!("Done again: {what}"));
         }
@@ -333,7 +353,7 @@ impl App {
     }
 
     /// Where new things go.
-    fn place(&self) -> [f32; 2] {
+    pub(crate) fn place(&self) -> [f32; 2] {
         self.tab().canvas.place(&self.ctx)
     }
 
@@ -349,20 +369,40 @@ impl App {
 
     pub(crate) fn select_all(&mut self) {
         let tab = self.tab_mut();
-        tab.canvas.selection = tab.history.doc().nodes().map(|node| node.id).collect();
+        let doc = tab.history.doc();
+        let groups = (0..doc.groups.len()).collect();
+        tab.canvas.select(Part { nodes: doc.nodes().map(|node| node.id).collect(), groups });
     }
 
-    /// Changes the selected nodes.
+    /// Changes the selected nodes, and those in selected groups.
     pub(crate) fn change(&mut self, what: &'static str, change: fn(&mut Doc, &BTreeSet<Id>)) {
         let tab = self.tab_mut();
-        tab.history.edit(what, |doc| change(doc, &tab.canvas.selection));
+        let part = tab.canvas.part();
+        tab.history.edit(what, |doc| change(doc, &part.nodes));
+    }
+
+    /// Changes the selected nodes, and what is in them.
+    pub(crate) fn change_file(&mut self, what: &'static str, change: fn(&mut File, &BTreeSet<Id>)) {
+        let tab = self.tab_mut();
+        let part = tab.canvas.part();
+        tab.history.edit_file(what, |file| change(file, &part.nodes));
+    }
+
+    pub(crate) fn turn_links(&mut self) {
+        self.settings.link_style = self.settings.link_style.next();
+        self.take_settings();
+    }
+
+    pub(crate) fn hide_links(&mut self) {
+        self.settings.hide_links ^= true;
+        self.take_settings();
     }
 
     /// Shows the selection whole, or the graph if nothing is selected.
     pub(crate) fn fit(&mut self) {
         let tab = self.tab_mut();
-        let selection = tab.canvas.selection.clone();
-        tab.canvas.fit(&selection);
+        let part = tab.canvas.part();
+        tab.canvas.fit(&part.nodes);
     }
 
     /// Runs what the selected nodes need, and them.
@@ -370,7 +410,7 @@ impl App {
         let tab = self.tab();
         let prefix = tab.history.file().prefix();
         let targets: Vec<String> =
-            tab.canvas.selection.iter().map(|id| format!("{prefix}{id}")).collect();
+            tab.canvas.part().nodes.iter().map(|id| format!("{prefix}{id}")).collect();
         self.queue(false, &targets);
     }
 }

@@ -266,6 +266,13 @@ fn settings(app: &mut App, ui: &mut Ui) -> bool {
         ui.selectable_value(&mut app.settings.light, false, "Dark");
         ui.selectable_value(&mut app.settings.light, true, "Light");
     });
+    ui.horizontal(|ui| {
+        ui.label("Links");
+        for (style, title) in crate::canvas::Style::ALL {
+            ui.selectable_value(&mut app.settings.link_style, style, title);
+        }
+        ui.checkbox(&mut app.settings.hide_links, "hidden");
+    });
     if app.settings != before {
         app.take_settings();
     }

@@ -7,12 +7,14 @@
 pub mod actions;
 pub mod app;
 mod bar;
-pub mod brush;
+pub mod breadcrumb;
+mod brush;
 pub mod canvas;
 pub mod catalog;
 mod command_palette;
 mod dialog;
 pub mod doc;
+mod editing;
 mod files;
 mod help;
 pub mod history_panel;

@@ -3,7 +3,7 @@
 use crate::{
     app::App,
     dialog::Dialog,
-    files::{Found, copy_new},
+    files::{Found, copy_new, write_whole},
     missing,
     tabs::stem,
 };
@@ -85,15 +85,37 @@ fn into_input(app: &App, path: &Path) -> Result<String> {
     if std::path::absolute(path)?.parent() == Some(&std::path::absolute(&folder)?) {
         return Ok(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
     }
-    let (stem, ending) = (stem(path), path.extension().unwrap_or_default().to_string_lossy());
-    let names = (0..1000).map(|i| match i {
+    let ending = path.extension().unwrap_or_default().to_string_lossy();
+    let name = free_name(&folder, &stem(path), &ending)?;
+    let to: PathBuf = folder.join(&name);
+    copy_new(path, &to)?;
+    Ok(name)
+}
+
+/// A name that no file of the folder has.
+fn free_name(folder: &Path, stem: &str, ending: &str) -> Result<String> {
+    let mut names = (0..1000).map(|i| match i {
         0 => format!("{stem}.{ending}"),
         i => format!("{stem}_{i}.{ending}"),
     });
     let free = |name: &String| !folder.join(name).exists();
-    let name =
-        names.into_iter().find(free).context("the input folder has a thousand such names")?;
-    let to: PathBuf = folder.join(&name);
-    copy_new(path, &to)?;
-    Ok(name)
+    names.find(free).with_context(|| format!("{} has a thousand such names", folder.display()))
+}
+
+impl App {
+    /// A picture from the clipboard goes the way of one that was dropped.
+    pub(crate) fn paste_picture(&mut self, image: &egui::ColorImage) -> Result<()> {
+        let [width, height] = image.size.map(|side| side as u32);
+        let pixels = image.pixels.iter().flat_map(|color| color.to_srgba_unmultiplied()).collect();
+        let picture = image::RgbaImage::from_raw(width, height, pixels)
+            .context("it has fewer pixels than it says")?;
+        let mut png = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut png, image::ImageFormat::Png)?;
+        let folder = self.setup.host.folder("input")?;
+        std::fs::create_dir_all(&folder)?;
+        let name = free_name(&folder, "pasted", "png")?;
+        write_whole(&folder.join(&name), &png.into_inner())?;
+        self.load_picture(&name, None);
+        Ok(())
+    }
 }

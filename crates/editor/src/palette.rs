@@ -86,11 +86,8 @@ fn attach(doc: &mut Doc, link: &PendingLink, id: Id) {
     let fixed = (link.fixed.node, link.fixed.slot);
     let ends = |slot| if link.fixed.output { (fixed, (id, slot)) } else { ((id, slot), fixed) };
     let fit = (0..slots).map(ends).find(|(from, to)| doc.can_connect(*from, *to));
-    if let (Some((from, to)), Some(moved)) = (fit, link.moved) {
-        doc.disconnect(moved);
-        doc.connect(from, to);
-    } else if let Some((from, to)) = fit {
-        doc.connect(from, to);
+    if let Some((from, to)) = fit {
+        doc.plug(from, to, link.via, link.moved);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a person has set, kept from one start to the next.
 
-use crate::{side::Panel, theme::Theme};
+use crate::{canvas::Style, side::Panel, theme::Theme};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -13,11 +13,19 @@ pub struct Settings {
     /// Whether there is a side panel, and what it shows.
     pub side: bool,
     pub panel: Panel,
+    pub link_style: Style,
+    pub hide_links: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { light: false, side: true, panel: Panel::default() }
+        Self {
+            light: false,
+            side: true,
+            panel: Panel::default(),
+            link_style: Style::default(),
+            hide_links: false,
+        }
     }
 }
 

@@ -143,3 +143,27 @@ const SOCKETS: &[(&str, [u8; 3], Shape)] = &[
     ("SAMPLER", [0xec, 0xb4, 0xb4], Shape::Triangle),
     ("SIGMAS", [0xcd, 0xff, 0xcd], Shape::Triangle),
 ];
+
+/// What people colour nodes and groups with, as files know it.
+pub struct Paint {
+    pub name: &'static str,
+    /// Title bar and body of a node.
+    pub node: [&'static str; 2],
+    pub group: &'static str,
+}
+
+pub const PAINTS: [Paint; 9] = [
+    paint("red", ["#322", "#533"], "#A88"),
+    paint("brown", ["#332922", "#593930"], "#b06634"),
+    paint("green", ["#232", "#353"], "#8A8"),
+    paint("blue", ["#223", "#335"], "#88A"),
+    paint("pale blue", ["#2a363b", "#3f5159"], "#3f789e"),
+    paint("cyan", ["#233", "#355"], "#8AA"),
+    paint("purple", ["#323", "#535"], "#a1309b"),
+    paint("yellow", ["#432", "#653"], "#b58b2a"),
+    paint("black", ["#222", "#000"], "#444"),
+];
+
+const fn paint(name: &'static str, node: [&'static str; 2], group: &'static str) -> Paint {
+    Paint { name, node, group }
+}

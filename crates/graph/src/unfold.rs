@@ -36,7 +36,7 @@ pub fn unfold(workflow: &Json) -> Result<Cow<'_, Json>> {
     if !nodes.iter().any(|node| flat.is_folded(node)) {
         return Ok(Cow::Borrowed(workflow));
     }
-    flat.scope("", nodes, array(&workflow["links"]), 0)?;
+    flat.scope("", nodes, array(&workflow["links"]), &Values::new(), 0)?;
     let mut unfolded = json!({"nodes": null, "links": null});
     // `json!` would copy the lists.
     unfolded["nodes"] = flat.nodes.into();
@@ -59,7 +59,14 @@ impl<'a> Flat<'a> {
     }
 
     /// Adds the nodes and links of a graph; `prefix` goes before their ids.
-    fn scope(&mut self, prefix: &str, nodes: &[Json], links: &[Json], depth: usize) -> Result<()> {
+    fn scope(
+        &mut self,
+        prefix: &str,
+        nodes: &[Json],
+        links: &[Json],
+        values: &Values,
+        depth: usize,
+    ) -> Result<()> {
         let outermost = prefix.split(':').next().unwrap_or_default();
         ensure!(depth <= DEEPEST, "the subgraph of node {outermost} holds itself");
         let unfolded = nodes.iter().filter(|node| self.is_folded(node) && !is_off(node));
@@ -67,7 +74,7 @@ impl<'a> Flat<'a> {
         for link in links {
             self.link(prefix, link, &unfolded);
         }
-        nodes.iter().try_for_each(|node| self.node(prefix, node, depth))
+        nodes.iter().try_for_each(|node| self.node(prefix, node, values, depth))
     }
 
     fn link(&mut self, prefix: &str, link: &Json, unfolded: &HashSet<String>) -> Option<()> {
@@ -89,22 +96,48 @@ impl<'a> Flat<'a> {
         Some(())
     }
 
-    fn node(&mut self, prefix: &str, node: &Json, depth: usize) -> Result<()> {
+    fn node(&mut self, prefix: &str, node: &Json, values: &Values, depth: usize) -> Result<()> {
         ensure!(
             self.nodes.len() + self.links.len() < MOST_PARTS,
             "the subgraphs stand for more than {MOST_PARTS} nodes and links"
         );
-        let name = format!("{prefix}{}", id(&node["id"]).context("a node has no id")?);
-        let renamed = renamed(prefix, &name, node);
+        let own = id(&node["id"]).with_context(|| match prefix.strip_suffix(':') {
+            Some(outer) => format!("a node within the subgraph of node {outer} has no id"),
+            None => "a node has no id".to_owned(),
+        })?;
+        let name = format!("{prefix}{own}");
+        let mut renamed = renamed(prefix, &name, node);
+        let none = HashMap::new();
+        let given = values.get(&own).unwrap_or(&none);
         if let Some(inner) = self.inner(&name, node)? {
             let prefix = format!("{name}:");
-            self.border(&prefix, &renamed, &inner);
-            self.scope(&prefix, array(&inner["nodes"]), array(&inner["links"]), depth + 1)?;
+            let promoted = Promoted::new(node, given);
+            self.border(&prefix, &renamed, &inner, &promoted.own);
+            let (nodes, links) = (array(&inner["nodes"]), array(&inner["links"]));
+            self.scope(&prefix, nodes, links, &promoted.inner, depth + 1)?;
         }
         if !self.is_folded(node) || is_off(node) {
+            given.iter().for_each(|(widget, value)| self.give(&name, &mut renamed, widget, value));
             self.nodes.push(renamed);
         }
         Ok(())
+    }
+
+    /// Feeds a widget with a value in the place of the one in the node, unless a link feeds it.
+    fn give(&mut self, name: &str, node: &mut Json, widget: &str, value: &Json) {
+        let source = format!("{name}:{widget}");
+        if !node["inputs"].is_array() {
+            node["inputs"] = json!([]);
+        }
+        let inputs = node["inputs"].as_array_mut().expect("it was made one");
+        let is_it = |input: &Json| input["widget"]["name"] == widget || input["name"] == widget;
+        match inputs.iter_mut().find(|input| is_it(input)) {
+            Some(input) if !input["link"].is_null() => return,
+            Some(input) => input["link"] = json!(source),
+            None => inputs.push(json!({"name": widget, "link": source})),
+        }
+        self.nodes.push(primitive(&source, value));
+        self.links.push(json!([source, source, 0]));
     }
 
     /// The graph that a node stands for. Of what is in a subgraph that is switched off, each node says
@@ -124,17 +157,16 @@ impl<'a> Flat<'a> {
     }
 
     /// Adds what brings in the inputs of an instance: a link, a widget's value, or nothing.
-    fn border(&mut self, prefix: &str, instance: &Json, inner: &Json) {
+    fn border(&mut self, prefix: &str, instance: &Json, inner: &Json, values: &ByWidget) {
         let own = array(&instance["inputs"]);
         let by_name: HashMap<_, _> = own.iter().map(|o| (o["name"].as_str(), o)).collect();
-        let values = promoted(instance);
         for (i, input) in array(&inner["inputs"]).iter().enumerate() {
-            let input = input["name"].as_str();
-            let own = by_name.get(&input).copied().or(own.get(i));
+            let input = input["name"].as_str().unwrap_or_default();
+            let own = by_name.get(&Some(input)).copied().or(own.get(i));
             let link = own.map_or(&Json::Null, |own| &own["link"]);
             let name = format!("{prefix}{INPUTS}:{i}");
-            self.nodes.push(match values.get(&input).filter(|_| link.is_null()) {
-                Some(value) => json!({"id": name, "type": PRIMITIVE, "widgets_values": [value]}),
+            self.nodes.push(match values.get(input).filter(|_| link.is_null()) {
+                Some(value) => primitive(&name, value),
                 None => reroute(&name, link),
             });
         }
@@ -156,19 +188,55 @@ fn renamed(prefix: &str, name: &str, node: &Json) -> Json {
     node
 }
 
-/// The values in an instance's widgets, by the input they are for. Newer files list the widgets;
-/// those for inner nodes are theirs.
-fn promoted(instance: &Json) -> HashMap<Option<&str>, &Json> {
-    let listed = array(&instance["properties"]["proxyWidgets"]);
-    let own = array(&instance["inputs"]).iter().filter(|own| own["widget"].is_object());
-    let names: Vec<Option<&str>> = if listed.is_empty() {
-        own.map(|own| own["name"].as_str()).collect()
-    } else {
-        listed.iter().map(|w| w[1].as_str().filter(|_| w[0] == "-1")).collect()
-    };
-    let values = names.into_iter().zip(array(&instance["widgets_values"]));
-    values.filter(|(name, value)| name.is_some() && !value.is_null()).collect()
+fn primitive(name: &str, value: &Json) -> Json {
+    json!({"id": name, "type": PRIMITIVE, "widgets_values": [value]})
 }
+
+/// Values by the names of the widgets that they are for.
+type ByWidget<'a> = HashMap<&'a str, &'a Json>;
+
+/// Values for widgets within a subgraph, by the ids of its nodes.
+type Values<'a> = HashMap<String, ByWidget<'a>>;
+
+/// What an instance has in its widgets.
+struct Promoted<'a> {
+    /// By the input of the subgraph.
+    own: ByWidget<'a>,
+    /// For widgets of inner nodes. An instance without such a value has the inner node's.
+    inner: Values<'a>,
+}
+
+impl<'a> Promoted<'a> {
+    /// Newer files list the widgets; older ones have one for each input that is a widget. `given` are the
+    /// values that the level above has for them.
+    fn new(instance: &'a Json, given: &ByWidget<'a>) -> Self {
+        let values = array(&instance["widgets_values"]);
+        let listed = array(&instance["properties"]["proxyWidgets"]);
+        let inputs = array(&instance["inputs"]).iter().filter(|own| own["widget"].is_object());
+        let places: Vec<(Option<String>, &str)> = if listed.is_empty() {
+            inputs.map(|input| (None, input["name"].as_str().unwrap_or_default())).collect()
+        } else {
+            listed.iter().map(|w| (id(&w[0]), w[1].as_str().unwrap_or_default())).collect()
+        };
+        let mut promoted = Self { own: HashMap::new(), inner: HashMap::new() };
+        for (i, (node, widget)) in places.into_iter().enumerate() {
+            let stored = values.get(i).filter(|value| !value.is_null());
+            let Some(value) = given.get(widget).copied().or(stored) else { continue };
+            match node.filter(|node| node != INSTANCE) {
+                None => drop(promoted.own.insert(widget, value)),
+                Some(_) if NO_INPUTS.iter().any(|prefix| widget.starts_with(prefix)) => {}
+                Some(node) => drop(promoted.inner.entry(node).or_default().insert(widget, value)),
+            }
+        }
+        promoted
+    }
+}
+
+/// Stands in the list of an instance's widgets for the subgraph's own inputs.
+const INSTANCE: &str = "-1";
+
+/// How the widgets begin that may be promoted and are no inputs of their nodes: states and pictures.
+const NO_INPUTS: [&str; 2] = ["control_after_generate", "$$"];
 
 fn group_name(class: &str) -> Option<&str> {
     class.strip_prefix("workflow>").or_else(|| class.strip_prefix("workflow/"))

@@ -15,6 +15,8 @@ pub struct Time {
     pub op: &'static str,
     pub calls: u64,
     pub time: Duration,
+    /// Of the shortest call.
+    pub fastest: Duration,
     /// Floating-point operations, by the definition (a multiply-add counts two).
     pub flops: u64,
     /// Bytes of inputs, weights and outputs, each once, as f32.
@@ -55,12 +57,13 @@ impl Timings {
             Some(known) => {
                 known.calls += 1;
                 known.time += time;
+                known.fastest = known.fastest.min(time);
                 known.flops += flops;
                 known.bytes += bytes;
             }
             None => {
                 let network = program.name.clone();
-                all.push(Time { network, op, calls: 1, time, flops, bytes });
+                all.push(Time { network, op, calls: 1, time, fastest: time, flops, bytes });
             }
         }
     }

@@ -518,19 +518,15 @@ impl Weight {
     }
 
     fn decode(&self, bytes: &[u8]) -> Vec<f32> {
-        let mut numbers: Vec<f32> = match self.dtype {
-            Dtype::F32 => bytes
-                .chunks_exact(4)
-                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                .collect(),
-            Dtype::F16 => {
-                bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
-            Dtype::Bf16 => {
-                bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()
-            }
+        let number: fn(&[u8]) -> f32 = match self.dtype {
+            Dtype::F32 => |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            Dtype::F16 => |b| f16::from_le_bytes([b[0], b[1]]).to_f32_const(),
+            Dtype::Bf16 => |b| bf16::from_le_bytes([b[0], b[1]]).to_f32_const(),
             Dtype::Other(_) => unreachable!("Weights::get refuses what is no weight"),
         };
+        let size = self.dtype.size().expect("a weight has numbers");
+        let mut numbers: Vec<f32> =
+            bytes.par_chunks_exact(size).with_min_len(1 << 14).map(number).collect();
         if self.dtype != Dtype::F16 {
             self.round(&mut numbers);
         }

@@ -1,5 +1,8 @@
 //! The window under the hands of a person, without a screen.
 
+mod editing;
+mod subgraphs;
+
 use super::*;
 use crate::{
     actions::ACTIONS,

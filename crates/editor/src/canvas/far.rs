@@ -3,7 +3,6 @@
 use super::{
     Canvas, CanvasContext,
     brush::{Brush, Line},
-    links::Curve,
     scene::{Hit, Placed},
 };
 use crate::doc::{Doc, History};
@@ -15,19 +14,22 @@ impl Canvas {
         let lifted = self.lifted();
         let dragging =
             lifted.is_some() || matches!(self.gesture, super::gestures::Gesture::Link(_));
-        for (id, curve) in self.scene.links.iter().filter(|(_, c)| c.bounds().intersects(drawn)) {
+        for (id, route) in self.scene.links.iter().filter(|(_, r)| r.bounds().intersects(drawn)) {
             let Some(link) = doc.links.get(id).filter(|_| lifted != Some(*id)) else { continue };
             let hovered =
                 matches!(self.hover, Hit::Link(h) | Hit::Middle(h) if h == *id) && !dragging;
             let chosen = self.selection.contains(&link.from) || self.selection.contains(&link.to);
+            if self.links_hidden && !self.is_shown(link) {
+                continue;
+            }
             let color = brush
                 .theme
                 .socket(&link.ty)
                 .lerp_to_gamma(brush.theme.canvas, if chosen || hovered { 0.0 } else { 0.25 });
             let width = (if chosen || hovered { 3.0 } else { 2.2 } * brush.zoom).clamp(1.0, 6.0);
             let to_screen = |p: Pos2| self.view.to_screen(p);
-            let on_screen = Curve::new(to_screen(curve.from), to_screen(curve.to), brush.zoom);
-            brush.painter.add(on_screen.shape(width, color));
+            let on_screen = route.mapped(to_screen, brush.zoom);
+            brush.painter.extend(on_screen.shapes(width, color));
             if brush.zoom > 0.6 {
                 let radius = if hovered { 5.0 } else { 3.0 } * brush.zoom;
                 brush.painter.circle_filled(on_screen.middle(), radius, color);
@@ -35,10 +37,16 @@ impl Canvas {
         }
     }
 
+    /// Where links are hidden: whether this one leads to or from a node that is chosen or pointed at.
+    fn is_shown(&self, link: &crate::doc::Link) -> bool {
+        let meant = |id| self.selection.contains(&id) || self.hover.node() == Some(id);
+        meant(link.from) || meant(link.to)
+    }
+
     pub(super) fn paint_far(&self, brush: &Brush, history: &History, cx: &CanvasContext) {
         let drawn = self.drawn();
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
-            let Some(look) = self.look(history.doc(), placed, cx) else { continue };
+            let Some(look) = self.look(history.file(), placed, cx) else { continue };
             let brush = &brush.faded(look.opacity());
             look.paint_body(brush);
             look.paint_pictures(brush);

@@ -4,9 +4,10 @@ use super::{
     Canvas, CanvasContext, Event, GRID, Purpose,
     brush::Brush,
     links::Curve,
-    scene::{Hit, Scene, Socket},
+    pending::PendingLink,
+    scene::{Hit, Socket},
 };
-use crate::doc::{self, Doc, History, Id, LinkId};
+use crate::doc::{Doc, File, History, Id, LinkId, Part, RerouteId};
 use egui::{
     CursorIcon, Key, Modifiers, PointerButton, Pos2, Rect, Response, Stroke, StrokeKind, Ui, Vec2,
     vec2,
@@ -21,13 +22,16 @@ pub enum Gesture {
     /// A box from a canvas point, adding to what was selected before.
     Box {
         from: Pos2,
-        before: BTreeSet<Id>,
+        before: Part,
     },
-    /// Nodes and groups on their way from where they were.
+    /// Nodes, groups and reroutes on their way from where they were.
     Move {
         from: Pos2,
         nodes: Vec<(Id, Pos2)>,
         groups: Vec<(usize, Rect)>,
+        reroutes: Vec<(RerouteId, Pos2)>,
+        /// The link that the one node would go into.
+        onto: Option<LinkId>,
     },
     Resize {
         id: Id,
@@ -41,95 +45,6 @@ pub enum Gesture {
     },
     Link(PendingLink),
     Minimap,
-}
-
-/// A link of which one end is in hand.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PendingLink {
-    /// The end that stays.
-    pub fixed: Socket,
-    pub ty: String,
-    /// The link that is being moved elsewhere.
-    pub moved: Option<LinkId>,
-    /// Nodes that would make a ring.
-    barred: BTreeSet<Id>,
-    /// What sockets of the other side there are that fit.
-    fitting: BTreeSet<(Id, usize)>,
-}
-
-impl PendingLink {
-    pub fn new(doc: &Doc, fixed: Socket, moved: Option<LinkId>) -> Self {
-        let side = doc.node(fixed.node).map(|n| if fixed.output { &n.outputs } else { &n.inputs });
-        let ty = match fixed.output {
-            true => doc.output_type((fixed.node, fixed.slot)),
-            false => side.and_then(|s| s.get(fixed.slot)).map_or("*", |slot| &slot.ty),
-        };
-        let ty = ty.to_owned();
-        let mut new =
-            Self { fixed, ty, moved, barred: reach(doc, fixed), fitting: BTreeSet::new() };
-        new.fitting = doc.nodes().flat_map(|node| new.fits(node)).collect();
-        new
-    }
-
-    fn fits(&self, node: &doc::Node) -> Vec<(Id, usize)> {
-        let side = if self.fixed.output { &node.inputs } else { &node.outputs };
-        let fit = |ty: &str| {
-            if self.fixed.output { doc::fits(&self.ty, ty) } else { doc::fits(ty, &self.ty) }
-        };
-        let fitting = side.iter().enumerate().filter(|(_, slot)| fit(&slot.ty));
-        let free = !self.barred.contains(&node.id);
-        fitting.filter(|_| free).map(|(slot, _)| (node.id, slot)).collect()
-    }
-
-    /// Whether a node of the class could be linked to what is in hand.
-    pub fn fits_class(&self, class: &graph::NodeType) -> bool {
-        if self.fixed.output {
-            class.inputs.iter().any(|input| doc::fits(&self.ty, input.ty))
-        } else {
-            class.outputs.iter().any(|output| doc::fits(output.ty, &self.ty))
-        }
-    }
-
-    /// Whether the link may end at the socket; where it begins counts too.
-    pub fn may_end(&self, _: &Scene, socket: Socket) -> bool {
-        socket == self.fixed
-            || socket.output != self.fixed.output
-                && self.fitting.contains(&(socket.node, socket.slot))
-    }
-
-    /// Output and input, once the other end is known.
-    pub fn ends(&self, other: (Id, usize)) -> [(Id, usize); 2] {
-        let fixed = (self.fixed.node, self.fixed.slot);
-        if self.fixed.output { [fixed, other] } else { [other, fixed] }
-    }
-
-    /// Links what is in hand to the first socket of a node that fits.
-    pub fn finish(&self, doc: &mut Doc, node: Id) -> bool {
-        let Some(it) = doc.node(node) else { return false };
-        let fitting = self.fits(it);
-        fitting.into_iter().any(|other| {
-            let [from, to] = self.ends(other);
-            doc.connect(from, to).is_some()
-        })
-    }
-}
-
-/// The node itself, and those from which links lead to it, or to which links lead from it.
-fn reach(doc: &Doc, fixed: Socket) -> BTreeSet<Id> {
-    let mut seen = BTreeSet::from([fixed.node]);
-    loop {
-        let count = seen.len();
-        for link in doc.links.values() {
-            let (near, far) =
-                if fixed.output { (link.to, link.from) } else { (link.from, link.to) };
-            if seen.contains(&near) {
-                seen.insert(far);
-            }
-        }
-        if seen.len() == count {
-            return seen;
-        }
-    }
 }
 
 /// A place on the grid.
@@ -164,9 +79,9 @@ impl Canvas {
             self.finish(at, history, cx, events);
         }
         if response.double_clicked() {
-            self.double_click(at, ui, history.doc(), cx, events);
-        } else if response.clicked() {
-            self.click(modifiers, history);
+            self.double_click(at, ui, history.file(), cx, events);
+        } else if response.clicked_by(PointerButton::Primary) {
+            self.click(at, modifiers, history);
         }
     }
 
@@ -176,6 +91,7 @@ impl Canvas {
             (Gesture::Resize { .. } | Gesture::ResizeGroup { .. }, _)
             | (Gesture::None, Hit::Corner(_) | Hit::GroupCorner(_)) => CursorIcon::ResizeNwSe,
             (Gesture::None, Hit::Socket(_)) => CursorIcon::Crosshair,
+            (Gesture::None, Hit::Reroute(_)) => CursorIcon::Grab,
             (Gesture::None, Hit::Middle(_) | Hit::Link(_)) => CursorIcon::PointingHand,
             _ => return,
         };
@@ -189,7 +105,7 @@ impl Canvas {
             return;
         }
         let at = self.view.to_canvas(origin);
-        let hit = if pan { Hit::Nothing } else { self.scene.hit(at, self.view.zoom()) };
+        let hit = if pan { Hit::Nothing } else { self.hit(at) };
         self.gesture = match hit {
             Hit::Socket(socket) => Gesture::Link(self.take_link(socket, modifiers, history.doc())),
             Hit::Corner(id) => {
@@ -199,17 +115,27 @@ impl Canvas {
             Hit::GroupCorner(group) => {
                 Gesture::ResizeGroup { group, from: at, frame: self.scene.groups[group] }
             }
-            Hit::GroupTitle(group) => {
-                let frame = self.scene.groups[group];
-                self.moving(at, &self.scene.inside(frame), self.groups_inside(frame), history.doc())
+            Hit::GroupTitle(_) | Hit::Title(_) | Hit::Body(_) | Hit::Fold(_) => {
+                self.select_for_moving(hit, modifiers);
+                if modifiers.alt {
+                    self.pull_copies(modifiers, history);
+                }
+                self.moving(at, &self.part(), history.doc())
             }
-            Hit::Title(id) | Hit::Body(id) | Hit::Fold(id) => {
-                self.select_for_moving(id, modifiers);
-                self.moving(at, &self.selection, Vec::new(), history.doc())
+            Hit::Reroute(id) if modifiers.shift => {
+                self.branch(id, history.doc()).map_or(Gesture::Pan, Gesture::Link)
+            }
+            Hit::Reroute(id) => {
+                if !self.reroutes.contains(&id) {
+                    self.pick(id, modifiers);
+                }
+                self.moving(at, &self.part(), history.doc())
             }
             Hit::Middle(link) => self.pull_reroute(link, at, history),
+            Hit::Link(link) if modifiers.alt => self.pull_reroute(link, at, history),
             _ if modifiers.command || modifiers.shift => {
-                let before = if modifiers.shift { self.selection.clone() } else { BTreeSet::new() };
+                let before = Part { nodes: self.selection.clone(), groups: self.groups.clone() };
+                let before = if modifiers.shift { before } else { Part::default() };
                 Gesture::Box { from: at, before }
             }
             _ => Gesture::Pan,
@@ -229,42 +155,33 @@ impl Canvas {
         }
     }
 
-    fn select_for_moving(&mut self, id: Id, modifiers: Modifiers) {
-        if !self.selection.contains(&id) {
-            if !modifiers.command && !modifiers.shift {
-                self.selection.clear();
-            }
-            self.selection.insert(id);
+    fn pick(&mut self, id: RerouteId, modifiers: Modifiers) {
+        if !modifiers.command && !modifiers.shift {
+            self.select(Part::default());
         }
+        self.reroutes.insert(id);
     }
 
-    fn groups_inside(&self, frame: Rect) -> Vec<usize> {
+    pub(super) fn groups_inside(&self, frame: Rect) -> impl Iterator<Item = usize> {
         let groups = self.scene.groups.iter().enumerate();
-        groups.filter(|(_, rect)| frame.contains_rect(**rect)).map(|(i, _)| i).collect()
+        groups.filter(move |(_, rect)| frame.contains_rect(**rect)).map(|(i, _)| i)
     }
 
-    fn moving(&self, from: Pos2, ids: &BTreeSet<Id>, groups: Vec<usize>, doc: &Doc) -> Gesture {
-        let free = ids.iter().filter_map(|id| doc.node(*id)).filter(|n| !n.pinned);
-        let groups = groups.into_iter().map(|i| (i, self.scene.groups[i]));
+    fn moving(&self, from: Pos2, part: &Part, doc: &Doc) -> Gesture {
+        let free = part.nodes.iter().filter_map(|id| doc.node(*id)).filter(|n| !n.pinned);
+        let frame = |i: &usize| Some((*i, super::scene::rect(doc.groups.get(*i)?.bounding)));
+        let reroutes = self.reroutes.iter().filter_map(|id| Some((*id, doc.reroutes.get(id)?.pos)));
         Gesture::Move {
             from,
             nodes: free.map(|n| (n.id, n.pos.into())).collect(),
-            groups: groups.collect(),
+            groups: part.groups.iter().filter_map(frame).collect(),
+            reroutes: reroutes.map(|(id, pos)| (id, pos.into())).collect(),
+            onto: None,
         }
     }
 
-    /// A reroute in the middle of a link, which then follows the pointer.
-    fn pull_reroute(&mut self, link: LinkId, at: Pos2, history: &mut History) -> Gesture {
-        let made = history
-            .edit_merged("Add a reroute", self.key(), |doc| doc.insert_reroute(link, at.into()));
-        let Some(id) = made else { return Gesture::Pan };
-        self.selection = BTreeSet::from([id]);
-        let pos = history.doc().node(id).map_or(at, |n| n.pos.into());
-        Gesture::Move { from: at, nodes: vec![(id, pos)], groups: Vec::new() }
-    }
-
     /// What the changes of this gesture are merged by.
-    fn key(&self) -> u64 {
+    pub(super) fn key(&self) -> u64 {
         self.gestures << 32
     }
 
@@ -273,11 +190,26 @@ impl Canvas {
         match self.gesture.clone() {
             Gesture::Pan => self.view.pan(moved),
             Gesture::Box { from, before } => {
-                self.selection = &before | &self.scene.touched(Rect::from_two_pos(from, at));
+                let area = Rect::from_two_pos(from, at);
+                let groups = self.groups_inside(area).collect();
+                self.selection = &before.nodes | &self.scene.touched(area);
+                self.groups = &before.groups | &groups;
+                self.reroutes = self.scene.reroutes_in(area);
             }
-            Gesture::Move { from, nodes, groups } => {
-                let by = self.step(at - from, nodes.first().map(|n| n.1));
-                history.edit_merged("Move", key, |doc| shift(doc, &nodes, &groups, by));
+            Gesture::Move { from, nodes, groups, reroutes, .. } => {
+                let firsts = [nodes.first().map(|n| n.1), groups.first().map(|g| g.1.min)];
+                let first = firsts.into_iter().flatten().next().or(reroutes.first().map(|r| r.1));
+                let by = self.step(at - from, first);
+                history.edit_merged("Move", key, |doc| {
+                    shift(doc, &nodes, &groups, by);
+                    for (id, start) in &reroutes {
+                        doc.place_reroute(*id, (*start + by).into());
+                    }
+                });
+                let under = self.onto(history.doc());
+                if let Gesture::Move { onto, .. } = &mut self.gesture {
+                    *onto = under;
+                }
             }
             Gesture::Resize { id, from, size } => {
                 let size = (size + (at - from)).max(vec2(120.0, 30.0));
@@ -297,6 +229,13 @@ impl Canvas {
         }
     }
 
+    /// The link that the node on its way would go into.
+    fn onto(&self, doc: &Doc) -> Option<LinkId> {
+        let Gesture::Move { nodes, groups, .. } = &self.gesture else { return None };
+        let [(id, _)] = nodes[..] else { return None };
+        groups.is_empty().then(|| self.link_under(id, doc))?
+    }
+
     /// The movement that brings `first` onto the grid.
     fn step(&self, by: Vec2, first: Option<Pos2>) -> Vec2 {
         match first {
@@ -312,8 +251,13 @@ impl Canvas {
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
-        if let Gesture::Link(pending) = std::mem::replace(&mut self.gesture, Gesture::None) {
-            self.drop_link(pending, at, history, cx, events);
+        let key = self.key();
+        match std::mem::replace(&mut self.gesture, Gesture::None) {
+            Gesture::Link(pending) => self.drop_link(pending, at, history, cx, events),
+            Gesture::Move { nodes, onto: Some(link), .. } => {
+                history.edit_merged("Insert a node", key, |doc| doc.insert_on(link, nodes[0].0));
+            }
+            _ => {}
         }
         history.settle();
     }
@@ -330,13 +274,10 @@ impl Canvas {
         match (target, pending.moved) {
             (Some(socket), moved) => history.edit("Connect", |doc| {
                 let [from, to] = pending.ends((socket.node, socket.slot));
-                let made = doc.connect(from, to);
-                if let Some(old) = moved.filter(|old| made.is_some_and(|new| new != *old)) {
-                    doc.disconnect(old);
-                }
+                doc.plug(from, to, pending.via, moved);
             }),
             (None, Some(link)) => history.edit("Disconnect", |doc| doc.disconnect(link)),
-            (None, None) if self.scene.hit(at, self.view.zoom()).node().is_none() => {
+            (None, None) if self.hit(at).node().is_none() => {
                 let screen = self.view.to_screen(at);
                 events.push(Event::OpenPalette {
                     at: at.into(),
@@ -356,7 +297,7 @@ impl Canvas {
 
     /// Dropped anywhere on a node: its first socket that fits and is free.
     fn on_node(&self, pending: &PendingLink, at: Pos2, _: &CanvasContext) -> Option<Socket> {
-        let id = self.scene.hit(at, self.view.zoom()).node()?;
+        let id = self.hit(at).node()?;
         let placed = self.scene.get(id)?;
         let free = |s: &Socket| *s != pending.fixed && pending.may_end(&self.scene, *s);
         let mut sockets = placed.sockets().map(|(s, _)| s).filter(free);
@@ -367,18 +308,20 @@ impl Canvas {
         open.or(Some(first))
     }
 
-    fn click(&mut self, modifiers: Modifiers, history: &mut History) {
+    fn click(&mut self, at: Pos2, modifiers: Modifiers, history: &mut History) {
         match self.hover {
+            Hit::Link(link) | Hit::Middle(link) if modifiers.alt => {
+                history.edit("Add a reroute", |doc| self.add_reroute(doc, link, at));
+            }
+            Hit::Reroute(id) if modifiers.command || modifiers.shift => {
+                super::part::toggle(&mut self.reroutes, id);
+            }
+            Hit::Reroute(id) => self.pick(id, modifiers),
             Hit::Fold(id) => {
                 let open = history.doc().node(id).is_some_and(|n| !n.collapsed);
                 history.edit("Collapse", |doc| doc.set_collapsed(&BTreeSet::from([id]), open));
             }
-            hit => match hit.node() {
-                Some(id) if modifiers.command || modifiers.shift => toggle(&mut self.selection, id),
-                Some(id) => self.selection = BTreeSet::from([id]),
-                None if !modifiers.shift && !modifiers.command => self.selection.clear(),
-                None => {}
-            },
+            hit => self.select_clicked(hit, modifiers),
         }
     }
 
@@ -386,11 +329,14 @@ impl Canvas {
         &mut self,
         at: Pos2,
         ui: &Ui,
-        doc: &Doc,
+        file: &File,
         cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
         match self.hover {
+            Hit::Title(id) if file.subgraph_name(id).is_some() => {
+                events.push(Event::EnterSubgraph(id));
+            }
             Hit::Title(id) => {
                 self.rename = Some(super::rename::Rename::new(super::rename::Target::Node(id)))
             }
@@ -400,7 +346,7 @@ impl Canvas {
             Hit::Body(id) => {
                 if let Some(image) = self.picture_at(id, at, cx) {
                     events.push(Event::OpenImage(id, image));
-                } else if doc.node(id).is_some_and(|n| cx.catalog.get(&n.class).is_none()) {
+                } else if file.subgraph_name(id).is_some() {
                     events.push(Event::EnterSubgraph(id));
                 }
             }
@@ -437,7 +383,10 @@ impl Canvas {
                 );
             }
             Gesture::Link(pending) => {
-                let Some(fixed) = self.scene.socket(pending.fixed) else { return };
+                let via =
+                    pending.via.and_then(|id| self.scene.reroutes.iter().find(|d| d.id == id));
+                let fixed = via.map(|dot| dot.at).or(self.scene.socket(pending.fixed));
+                let Some(fixed) = fixed else { return };
                 let target = self.target(pending, at);
                 let free = target.and_then(|s| self.scene.socket(s)).unwrap_or(at);
                 let (from, to) = if pending.fixed.output { (fixed, free) } else { (free, fixed) };
@@ -454,8 +403,17 @@ impl Canvas {
                     );
                 }
             }
+            Gesture::Move { onto: Some(link), .. } => self.paint_target(brush, *link),
             _ => {}
         }
+    }
+
+    /// The link that a node is about to go into.
+    fn paint_target(&self, brush: &Brush, link: LinkId) {
+        let Some(route) = self.scene.route(link) else { return };
+        let width = (5.0 * brush.zoom).max(3.0);
+        let route = route.mapped(|at| self.view.to_screen(at), brush.zoom);
+        brush.painter.extend(route.shapes(width, brush.theme.accent));
     }
 
     /// The link that hangs on the pointer instead of where it was.
@@ -481,12 +439,5 @@ fn shift(doc: &mut Doc, nodes: &[(Id, Pos2)], groups: &[(usize, Rect)], by: Vec2
             let min = start.min + by;
             [group.bounding[0], group.bounding[1]] = min.into();
         }
-    }
-}
-
-/// Takes a node into the selection, or out of it.
-fn toggle(selection: &mut BTreeSet<Id>, id: Id) {
-    if !selection.remove(&id) {
-        selection.insert(id);
     }
 }

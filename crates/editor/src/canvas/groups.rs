@@ -11,7 +11,7 @@ use egui::{Align2, CornerRadius, Rect, Stroke, StrokeKind, pos2, vec2};
 impl Canvas {
     pub(super) fn paint_groups(&self, brush: &Brush, doc: &Doc) {
         let drawn = self.drawn();
-        for (group, rect) in doc.groups.iter().zip(&self.scene.groups) {
+        for (i, (group, rect)) in doc.groups.iter().zip(&self.scene.groups).enumerate() {
             if !rect.intersects(drawn) {
                 continue;
             }
@@ -22,7 +22,10 @@ impl Canvas {
             let height = group_title(brush.zoom);
             let bar = Rect::from_min_size(rect.min, vec2(rect.width(), height));
             let bar = self.view.rect_to_screen(bar);
-            let stroke = Stroke::new(1.0, color.gamma_multiply(0.7));
+            let stroke = match self.groups.contains(&i) {
+                true => Stroke::new(2.0, theme.accent),
+                false => Stroke::new(1.0, color.gamma_multiply(0.7)),
+            };
             brush.painter.rect(
                 frame,
                 radius,

@@ -1,7 +1,7 @@
 //! Where the parts of a node lie: sockets, widgets, picture. All in canvas units, from the node's `pos`.
 
 use crate::{
-    doc::{Node, Widget},
+    doc::{INPUTS, Id, Node, OUTPUTS, Widget},
     theme::{GAP, ROW, TITLE},
 };
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
@@ -109,7 +109,10 @@ impl Layout {
             widgets.iter().position(|w| w.name == *name)
         };
         let plain = node.inputs.iter().filter(|slot| row_of(slot).is_none()).count();
-        let sockets = plain.max(node.outputs.len());
+        // The border of a subgraph has room for one more.
+        let more = |border: Id| usize::from(node.id == border);
+        let (ins, outs) = (more(OUTPUTS), node.outputs.len() + more(INPUTS));
+        let sockets = (plain + ins).max(outs);
         let top = GAP + sockets as f32 * ROW + if sockets > 0 { 2.0 } else { 0.0 };
         let (rows, picture, bottom) = stack(node, widgets, picture, top, width);
         let middle = |row: usize| GAP + (row as f32 + 0.5) * ROW;
@@ -118,10 +121,12 @@ impl Layout {
             Some(widget) => pos2(0.0, rows[widget].rect.top() + ROW / 2.0),
             None => pos2(0.0, middle(free.next().unwrap_or(0))),
         });
+        let mut inputs: Vec<Pos2> = inputs.collect();
+        inputs.extend((0..ins).map(|_| pos2(0.0, middle(plain))));
         Self {
             kind,
-            inputs: inputs.collect(),
-            outputs: (0..node.outputs.len()).map(|i| pos2(width, middle(i))).collect(),
+            inputs,
+            outputs: (0..outs).map(|i| pos2(width, middle(i))).collect(),
             body: vec2(width, node.size[1].max(bottom)),
             title: TITLE,
             widgets: rows,

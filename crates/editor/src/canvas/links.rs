@@ -58,7 +58,7 @@ impl Curve {
 }
 
 /// How far a point is from a straight piece.
-fn to_segment(point: Pos2, a: Pos2, b: Pos2) -> f32 {
+pub fn to_segment(point: Pos2, a: Pos2, b: Pos2) -> f32 {
     let along: Vec2 = b - a;
     let t = ((point - a).dot(along) / along.length_sq().max(f32::MIN_POSITIVE)).clamp(0.0, 1.0);
     point.distance(a + along * t)

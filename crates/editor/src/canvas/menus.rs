@@ -3,39 +3,67 @@
 
 use super::{Canvas, CanvasContext, Event, Purpose, scene::Hit};
 use crate::{
-    actions::action,
-    doc::{History, LinkId, Mode},
+    actions::{Action, Menu, action},
+    doc::{History, LinkId},
 };
 use egui::{Button, PointerButton, Popup, Pos2, Response, Ui};
 use egui_material_icons::{MaterialIcon, icons};
-use std::collections::BTreeSet;
 
 /// Actions of the window by their ids; nothing stands for a line.
-const CANVAS: &[&str] = &["add-node", "add-note", "", "select-all", "fit", "", "run"];
-const NODE: &[&str] =
-    &["delete", "dissolve", "", "mute", "bypass", "collapse", "pin", "", "run-to"];
-
-/// Colours for title bar and body, as files know them.
-const COLORS: &[(&str, Option<[&str; 2]>)] = &[
-    ("None", None),
-    ("Red", Some(["#322", "#533"])),
-    ("Brown", Some(["#332922", "#593930"])),
-    ("Green", Some(["#232", "#353"])),
-    ("Blue", Some(["#223", "#335"])),
-    ("Pale blue", Some(["#2a363b", "#3f5159"])),
-    ("Cyan", Some(["#233", "#355"])),
-    ("Purple", Some(["#323", "#535"])),
-    ("Yellow", Some(["#432", "#653"])),
-    ("Black", Some(["#222", "#000"])),
+const CANVAS: &[&str] = &[
+    "add-node",
+    "add-note",
+    "",
+    "paste",
+    "paste-linked",
+    "select-all",
+    "",
+    "arrange",
+    "fit",
+    "minimap",
+    "snap",
+    "",
+    "run",
+];
+const NODE: &[&str] = &[
+    "cut",
+    "copy",
+    "duplicate",
+    "delete",
+    "dissolve",
+    "",
+    "mute",
+    "bypass",
+    "collapse",
+    "pin",
+    "",
+    "run-to",
+    "make-subgraph",
+    "open-node",
+    "rename",
 ];
 
-const GROUP_COLORS: &[(&str, &str)] = &[
-    ("Blue", "#3f789e"),
-    ("Green", "#8a8"),
-    ("Purple", "#a1309b"),
-    ("Red", "#a88"),
-    ("Yellow", "#b58b2a"),
-    ("Grey", "#888888"),
+/// What there is beside that for an instance of a subgraph.
+const INSTANCE: &[&str] = &["enter-subgraph", "unpack-subgraph"];
+
+/// How all links are drawn.
+const LINKS: &[&str] = &["link-style", "hide-links"];
+
+const GROUP: &[&str] = &[
+    "rename",
+    "select-contents",
+    "fit-groups",
+    "",
+    "cut",
+    "copy",
+    "duplicate",
+    "",
+    "mute",
+    "bypass",
+    "arrange",
+    "",
+    "ungroup",
+    "delete-contents",
 ];
 
 impl Canvas {
@@ -54,8 +82,8 @@ impl Canvas {
             && let Some(pointer) = response.interact_pointer_pos()
         {
             self.menu = (self.hover, self.view.to_canvas(pointer));
-            if let Some(id) = self.hover.node().filter(|id| !self.selection.contains(id)) {
-                self.selection = BTreeSet::from([id]);
+            if self.hover.node().is_some() || self.hover.group().is_some() {
+                self.select_for_moving(self.hover, egui::Modifiers::NONE);
             }
         }
         let (about, at) = self.menu;
@@ -63,10 +91,22 @@ impl Canvas {
         let popup =
             if middle { popup.open_memory(egui::SetOpenCommand::Bool(true)) } else { popup };
         popup.at_position(self.view.to_screen(at)).show(|ui| match about {
-            Hit::Middle(link) | Hit::Link(link) => self.link_menu(ui, link, at, history, events),
-            Hit::GroupTitle(group) | Hit::GroupCorner(group) => self.group_menu(ui, group, history),
+            Hit::Middle(link) | Hit::Link(link) => {
+                self.link_menu(ui, link, at, history, cx, events)
+            }
+            Hit::Reroute(id) => {
+                if item(ui, icons::ICON_DELETE, "Delete the reroute", "") {
+                    history.edit("Delete a reroute", |doc| doc.remove_reroute(id));
+                }
+            }
+            Hit::Socket(socket) if crate::doc::is_border(socket.node) => {
+                self.border_menu(ui, socket, history);
+            }
+            Hit::GroupTitle(group) | Hit::GroupCorner(group) => {
+                self.group_menu(ui, group, cx, events)
+            }
             _ if about.node().is_some() => self.node_menu(ui, about, history, cx, events),
-            _ => rows(ui, CANVAS, events),
+            _ => rows(ui, CANVAS, cx, events),
         });
     }
 
@@ -87,17 +127,13 @@ impl Canvas {
             }
             ui.separator();
         }
-        rows(ui, NODE, events);
-        if item(ui, icons::ICON_EDIT, "Rename", "double click") {
-            self.rename(id);
+        rows(ui, NODE, cx, events);
+        if history.file().subgraph_name(id).is_some() {
+            rows(ui, INSTANCE, cx, events);
         }
-        ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
-            for (name, colors) in COLORS {
-                if ui.button(*name).clicked() {
-                    history.edit("Colour", |doc| doc.set_colors(&self.selection, *colors));
-                }
-            }
-        });
+        self.promote_menu(ui, id, history, cx);
+        submenu(ui, icons::ICON_ALIGN_HORIZONTAL_LEFT, Menu::Arrange, cx, events);
+        submenu(ui, icons::ICON_PALETTE, Menu::Color, cx, events);
         if item(ui, icons::ICON_HELP, "Help", "F1") {
             events.push(Event::Help(class));
         }
@@ -109,6 +145,7 @@ impl Canvas {
         link: LinkId,
         at: Pos2,
         history: &mut History,
+        cx: &CanvasContext,
         events: &mut Vec<Event>,
     ) {
         if item(ui, icons::ICON_ADD_CIRCLE, "Insert a node", "") {
@@ -119,72 +156,67 @@ impl Canvas {
                 purpose,
             });
         }
-        if item(ui, icons::ICON_COMMIT, "Add a reroute", "drag the middle") {
-            history.edit("Add a reroute", |doc| doc.insert_reroute(link, at.into()));
+        if item(ui, icons::ICON_COMMIT, "Add a reroute", "Alt+click") {
+            history.edit("Add a reroute", |doc| self.add_reroute(doc, link, at));
         }
         if item(ui, icons::ICON_LINK_OFF, "Delete the link", "") {
             history.edit("Disconnect", |doc| doc.disconnect(link));
         }
+        ui.separator();
+        rows(ui, LINKS, cx, events);
     }
 
-    fn group_menu(&mut self, ui: &mut Ui, group: usize, history: &mut History) {
-        let Some(frame) = self.scene.groups.get(group).copied() else { return };
-        if item(ui, icons::ICON_EDIT, "Rename", "double click") {
-            self.rename = Some(super::rename::Rename::new(super::rename::Target::Group(group)));
+    fn group_menu(&self, ui: &mut Ui, group: usize, cx: &CanvasContext, events: &mut Vec<Event>) {
+        if self.scene.groups.get(group).is_none() {
+            return;
         }
-        let inside = self.scene.inside(frame);
-        if item(ui, icons::ICON_SELECT_ALL, "Select its nodes", "") {
-            self.selection.clone_from(&inside);
-        }
-        if item(ui, icons::ICON_FIT_SCREEN, "Fit to its nodes", "")
-            && let Some(around) = self.scene.around(&inside).filter(|_| !inside.is_empty())
-        {
-            let around = around.expand(20.0);
-            let min = around.min - egui::vec2(0.0, crate::theme::TITLE);
-            history.edit("Fit a group", |doc| {
-                doc.groups[group].bounding = [min.x, min.y, around.width(), around.max.y - min.y];
-            });
-        }
-        for (title, icon, mode) in [
-            ("Mute its nodes", icons::ICON_BLOCK, Mode::Muted),
-            ("Bypass its nodes", icons::ICON_KEYBOARD_DOUBLE_ARROW_RIGHT, Mode::Bypassed),
-        ] {
-            if item(ui, icon, title, "") {
-                history.edit(title, |doc| doc.toggle_mode(&inside, mode));
-            }
-        }
-        ui.menu_button((icons::ICON_PALETTE.rich_text(), "Colour"), |ui| {
-            for (name, color) in GROUP_COLORS {
-                if ui.button(*name).clicked() {
-                    history
-                        .edit("Colour", |doc| doc.groups[group].color = Some((*color).to_owned()));
-                }
-            }
-        });
-        ui.separator();
-        if item(ui, icons::ICON_DELETE, "Delete the group", "") {
-            history.edit("Delete a group", |doc| drop(doc.groups.remove(group)));
-        }
+        rows(ui, GROUP, cx, events);
+        submenu(ui, icons::ICON_PALETTE, Menu::Color, cx, events);
     }
 }
 
 /// A row; whether it was clicked.
-fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
+pub(super) fn item(ui: &mut Ui, icon: MaterialIcon, title: &str, keys: &str) -> bool {
     ui.add(Button::new((icon.rich_text(), title)).shortcut_text(keys)).clicked()
 }
 
 /// The window's actions of these ids.
-fn rows(ui: &mut Ui, ids: &[&'static str], events: &mut Vec<Event>) {
+fn rows(ui: &mut Ui, ids: &[&'static str], cx: &CanvasContext, events: &mut Vec<Event>) {
     for id in ids {
         if id.is_empty() {
             ui.separator();
-            continue;
-        }
-        let action = action(id);
-        if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
-            events.push(Event::Action(id));
+        } else {
+            row(ui, action(id), cx, events);
         }
     }
+}
+
+/// One of the window's menus.
+fn submenu(
+    ui: &mut Ui,
+    icon: MaterialIcon,
+    menu: Menu,
+    cx: &CanvasContext,
+    events: &mut Vec<Event>,
+) {
+    ui.menu_button((icon.rich_text(), menu.title()), |ui| {
+        let mut part = 0;
+        for action in menu.actions() {
+            if part != action.part {
+                ui.separator();
+            }
+            part = action.part;
+            row(ui, action, cx, events);
+        }
+    });
+}
+
+fn row(ui: &mut Ui, action: &Action, cx: &CanvasContext, events: &mut Vec<Event>) {
+    ui.add_enabled_ui(cx.able.contains(action.id), |ui| {
+        if item(ui, action.icon, action.title, &action.key(ui.ctx())) {
+            events.push(Event::Action(action.id));
+        }
+    });
 }
 
 #[cfg(test)]
@@ -193,10 +225,7 @@ mod tests {
 
     #[test]
     fn every_row_is_an_action_of_the_window() {
-        CANVAS
-            .iter()
-            .chain(NODE)
-            .filter(|id| !id.is_empty())
-            .for_each(|id| assert_eq!(action(id).id, *id));
+        let all = [CANVAS, NODE, GROUP, INSTANCE, LINKS].concat();
+        all.iter().filter(|id| !id.is_empty()).for_each(|id| assert_eq!(action(id).id, *id));
     }
 }

@@ -4,31 +4,38 @@
 //! every zoom and what lies above takes the pointer. What a person does becomes a change of the document
 //! ([`crate::doc::History`]), or an [`Event`] where it concerns more than the graph.
 
+mod border;
 mod brush;
 mod combo;
 mod far;
 mod gestures;
 mod groups;
 mod layout;
+mod levels;
 mod links;
 mod menus;
 mod minimap;
 mod nodes;
 mod notes;
+mod part;
+mod pending;
 mod rename;
+mod reroutes;
+mod route;
 mod scene;
 mod show;
 mod view;
 mod widgets;
 
-pub use gestures::PendingLink;
 pub use nodes::title;
+pub use pending::PendingLink;
+pub use route::Style;
 pub use scene::Socket;
 pub use view::View;
 
 use crate::{
     catalog::Catalog,
-    doc::{History, Id},
+    doc::{History, Id, Part, RerouteId},
     runs::Runs,
     theme::Theme,
 };
@@ -36,15 +43,25 @@ use brush::Brush;
 use egui::{Pos2, Rect, Response, Sense, Ui, Vec2, vec2};
 use gestures::Gesture;
 use scene::{Hit, Scene};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Distance of the grid's lines, in canvas units.
-const GRID: f32 = 10.0;
+pub const GRID: f32 = 10.0;
 
 /// The graph that is seen, and what is selected of it.
 pub struct Canvas {
     pub view: View,
     pub selection: BTreeSet<Id>,
+    /// The reroutes that are selected.
+    pub reroutes: BTreeSet<RerouteId>,
+    pub link_style: Style,
+    /// Whether only the links of nodes that are selected or pointed at are drawn.
+    pub links_hidden: bool,
+    /// The level that is seen, by the instances that lead there, and how others were left.
+    level: Vec<Id>,
+    left: HashMap<Vec<Id>, levels::Left>,
+    /// The groups that are selected, by their places.
+    pub groups: BTreeSet<usize>,
     /// Whether nodes keep to the grid when they are moved.
     pub snapping: bool,
     pub minimap: bool,
@@ -55,8 +72,14 @@ pub struct Canvas {
     /// What the open menu is about, and where on the canvas it was asked for.
     menu: (Hit, Pos2),
     rename: Option<rename::Rename>,
+    /// The node whose first widget is to have the focus.
+    focus: Option<Id>,
+    /// The node that has the focus itself, and its name in egui.
+    focused: Option<(Id, egui::Id)>,
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
+    /// To be brought into the middle.
+    wanted: Option<Id>,
     /// Counts gestures: changes of one are one step.
     gestures: u64,
 }
@@ -67,6 +90,8 @@ pub struct CanvasContext<'a> {
     pub catalog: &'a Catalog,
     pub theme: &'a Theme,
     pub runs: &'a Runs,
+    /// The ids of the window's actions that can be done now.
+    pub able: &'a BTreeSet<&'static str>,
 }
 
 /// What a person asked for that is not the canvas's own to do.
@@ -106,6 +131,12 @@ impl Default for Canvas {
         Self {
             view: View::default(),
             selection: BTreeSet::new(),
+            reroutes: BTreeSet::new(),
+            link_style: Style::default(),
+            links_hidden: false,
+            level: Vec::new(),
+            left: HashMap::new(),
+            groups: BTreeSet::new(),
             snapping: true,
             minimap: true,
             scene: Scene::default(),
@@ -113,7 +144,10 @@ impl Default for Canvas {
             hover: Hit::Nothing,
             menu: (Hit::Nothing, Pos2::ZERO),
             rename: None,
+            focus: None,
+            focused: None,
             fit: Some(BTreeSet::new()),
+            wanted: None,
             gestures: 0,
         }
     }
@@ -130,17 +164,31 @@ impl Canvas {
         self.view.zoom_by(steps, self.view.screen.center());
     }
 
-    /// Brings a node into the middle of the screen, and selects it.
+    /// Brings a node into the middle of the screen, and selects it, as soon as its level is seen.
     pub fn scroll_to(&mut self, id: Id) {
-        self.selection = BTreeSet::from([id]);
-        if let Some(rect) = self.scene.around(&self.selection) {
-            self.view.center(rect.center());
-        }
+        self.wanted = Some(id);
     }
 
     /// Lets the title of a node be typed.
     pub fn rename(&mut self, id: Id) {
         self.rename = Some(rename::Rename::new(rename::Target::Node(id)));
+    }
+
+    /// Lets the title of a group be typed.
+    pub fn rename_group(&mut self, group: usize) {
+        self.rename = Some(rename::Rename::new(rename::Target::Group(group)));
+    }
+
+    /// Brings a node into the middle, large enough to be read, and gives the keys to its first widget.
+    pub fn focus(&mut self, id: Id) {
+        self.view.readable();
+        self.scroll_to(id);
+        self.focus = Some(id);
+    }
+
+    /// Whether keys for what is selected may mean the canvas: nothing has the focus, or a node has.
+    pub fn takes_keys(&self, focused: Option<egui::Id>) -> bool {
+        focused.is_none() || focused == self.focused.map(|(_, body)| body)
     }
 
     /// Where on the canvas the pointer is, or else the middle of what is seen: the place for new things.
@@ -162,21 +210,31 @@ impl Canvas {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Canvas, true, "Graph")
         });
         self.navigate(&ui);
+        self.follow_level(history.file());
         let pictures = history.doc().nodes().map(|n| n.id);
         let pictures =
             pictures.filter(|id| cx.runs.node(*id).is_some_and(|s| !s.images.is_empty()));
         self.scene.update(
-            history.doc(),
+            history.file(),
             history.revision(),
             &cx.catalog.contract,
             pictures.collect(),
+            self.link_style,
         );
+        self.reroutes.retain(|id| history.doc().reroutes.contains_key(id));
         self.selection.retain(|id| self.scene.get(*id).is_some());
+        self.groups.retain(|group| *group < self.scene.groups.len());
         if let Some(rect) = self.fit.take().and_then(|ids| self.scene.around(&ids)) {
             self.view.fit(rect);
         }
+        if let Some(node) = self.wanted.take().and_then(|id| self.scene.get(id)) {
+            self.selection = BTreeSet::from([node.id]);
+            self.view.center(node.rect().center());
+        }
         self.hover = self.under_pointer(&ui);
+        self.pass_focus(&ui);
         let mut shown = self.draw(&mut ui, background, history, cx);
+        self.follow_focus(shown.focused);
         self.show_rename(&mut ui, history, cx);
         self.touch(&ui, &shown.response, history, cx, &mut shown.events);
         self.menus(&shown.response, history, cx, &mut shown.events);
@@ -184,12 +242,33 @@ impl Canvas {
         shown.events
     }
 
+    /// The node that gets the focus is selected.
+    fn follow_focus(&mut self, focused: Option<(Id, egui::Id)>) {
+        if let Some((id, _)) = focused.filter(|now| self.focused != Some(*now)) {
+            self.select(Part { nodes: BTreeSet::from([id]), ..Part::default() });
+        }
+        self.focused = focused;
+    }
+
+    /// From the node whose first widget is wanted the focus goes on, in the frame after it got it.
+    fn pass_focus(&mut self, ui: &Ui) {
+        if self.focus.is_some() && self.focus == self.focused.map(|(id, _)| id) {
+            self.focus = None;
+            ui.memory_mut(|m| m.move_focus(egui::FocusDirection::Next));
+        }
+    }
+
     fn under_pointer(&self, ui: &Ui) -> Hit {
         let pointer = ui.ctx().pointer_hover_pos().filter(|p| self.view.screen.contains(*p));
         let Some(at) = pointer.filter(|p| ui.ctx().layer_id_at(*p) == Some(ui.layer_id())) else {
             return Hit::Nothing;
         };
-        self.scene.hit(self.view.to_canvas(at), self.view.zoom())
+        self.hit(self.view.to_canvas(at))
+    }
+
+    /// What lies under a canvas point and can be seen.
+    fn hit(&self, at: Pos2) -> Hit {
+        self.scene.hit(at, self.view.zoom(), !self.links_hidden)
     }
 
     /// Wheel, middle button and space: these work over nodes too.
@@ -230,10 +309,12 @@ impl Canvas {
         self.paint_grid(&brush);
         self.paint_groups(&brush, history.doc());
         self.paint_links(&brush, history.doc());
+        self.paint_reroutes(&brush);
         let mut shown = show::Shown::new(background);
         if self.view.overview() {
             self.paint_far(&brush, history, cx);
         } else {
+            self.name_reroutes(ui);
             self.show_nodes(ui, &brush, history, cx, &mut shown);
         }
         self.paint_gesture(&brush, history.doc());

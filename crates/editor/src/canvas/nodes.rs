@@ -22,6 +22,8 @@ pub struct Look<'a> {
     pub title: String,
     /// Whether this program runs its class.
     pub known: bool,
+    /// Why its subgraph cannot be read.
+    pub unread: Option<&'a str>,
     pub selected: bool,
 }
 
@@ -192,7 +194,10 @@ impl Look<'_> {
         for (socket, at) in self.placed.sockets() {
             let (slot, output) = (socket.slot, socket.output);
             let side = if output { &self.node.outputs } else { &self.node.inputs };
-            let Some(it) = side.get(slot) else { continue };
+            let Some(it) = side.get(slot) else {
+                brush.icon(icons::ICON_ADD_CIRCLE, at, 13.0, brush.theme.dim);
+                continue;
+            };
             let (linked, lit) = ((sockets.linked)(slot, output), (sockets.lit)(slot, output));
             if self.node.collapsed && slot > 0 && !linked {
                 continue;
@@ -249,10 +254,11 @@ impl Look<'_> {
         let theme = brush.theme;
         let frame = self.placed.rect();
         let unknown = (!self.known && self.placed.layout.kind == Kind::Plain).then(|| {
-            (
-                theme.warning,
-                format!("Weft does not know “{}”; it is kept as it is", self.node.class),
-            )
+            let text = match self.unread {
+                Some(why) => format!("Its subgraph cannot be read and is kept as it is: {why}"),
+                None => format!("Weft does not know “{}”; it is kept as it is", self.node.class),
+            };
+            (theme.warning, text)
         });
         let errors = self.state.into_iter().flat_map(messages).map(|text| (theme.error, text));
         let mut top = frame.bottom() + GAP;

@@ -4,10 +4,10 @@
 
 use super::{
     layout::{Kind, Layout},
-    links::Curve,
+    route::{Route, Style},
 };
 use crate::{
-    doc::{self, Doc, Id, LinkId},
+    doc::{self, Doc, File, Id, LinkId, RerouteId, Widget},
     theme::TITLE,
 };
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
@@ -53,6 +53,7 @@ pub enum Hit {
     Fold(Id),
     Title(Id),
     Body(Id),
+    Reroute(RerouteId),
     Middle(LinkId),
     Link(LinkId),
     GroupCorner(usize),
@@ -71,20 +72,38 @@ impl Hit {
             _ => None,
         }
     }
+
+    /// The group that the hit is on.
+    pub fn group(self) -> Option<usize> {
+        match self {
+            Self::GroupTitle(group) | Self::GroupCorner(group) => Some(group),
+            _ => None,
+        }
+    }
 }
 
 /// Everything in its place, in drawing order.
 #[derive(Debug, Default)]
 pub struct Scene {
     pub nodes: Vec<Placed>,
-    pub links: Vec<(LinkId, Curve)>,
+    pub links: Vec<(LinkId, Route)>,
+    pub reroutes: Vec<Dot>,
     pub groups: Vec<Rect>,
     /// Sockets that have a link.
     pub linked: HashSet<Socket>,
     /// Around everything.
     pub bounds: Option<Rect>,
     index: HashMap<Id, usize>,
-    made_for: Option<(u64, BTreeSet<Id>)>,
+    made_for: Option<(u64, BTreeSet<Id>, Style)>,
+}
+
+/// A reroute in its place.
+#[derive(Clone, Debug)]
+pub struct Dot {
+    pub id: RerouteId,
+    pub at: Pos2,
+    /// What runs through it.
+    pub ty: String,
 }
 
 impl Placed {
@@ -114,23 +133,27 @@ impl Scene {
     /// that show some.
     pub fn update(
         &mut self,
-        doc: &Doc,
+        file: &File,
         revision: u64,
         contract: &Contract,
         pictures: BTreeSet<Id>,
+        style: Style,
     ) {
-        let made_for = Some((revision, pictures));
+        let made_for = Some((revision, pictures, style));
         if self.made_for == made_for {
             return;
         }
-        let pictures = made_for.as_ref().map(|(_, p)| p.clone()).unwrap_or_default();
+        let pictures = made_for.as_ref().map(|(_, p, _)| p.clone()).unwrap_or_default();
         self.made_for = made_for;
+        let doc = file.doc();
         self.nodes = doc
             .nodes()
-            .map(|node| self.placed(doc, node, contract, pictures.contains(&node.id)))
+            .map(|node| self.placed(file, node, contract, pictures.contains(&node.id)))
             .collect();
         self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
-        self.links = doc.links.iter().filter_map(|(id, l)| Some((*id, self.curve(l)?))).collect();
+        let route = |(id, l): (&LinkId, &Arc<doc::Link>)| Some((*id, self.laid(doc, l, style)?));
+        self.links = doc.links.iter().filter_map(route).collect();
+        self.reroutes = dots(doc);
         let ends =
             |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
         self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
@@ -140,12 +163,15 @@ impl Scene {
     }
 
     /// The layout is kept while nothing that it depends on has changed.
-    fn placed(&self, doc: &Doc, node: &doc::Node, contract: &Contract, picture: bool) -> Placed {
-        let key = key(node, picture);
+    fn placed(&self, file: &File, node: &doc::Node, contract: &Contract, picture: bool) -> Placed {
+        // What an instance shows depends on its subgraph too.
+        let instance = file.subgraph_name(node.id).is_some();
+        let promoted = instance.then(|| file.widgets(node.id, contract));
+        let key = key(node, picture, promoted.as_deref().unwrap_or_default());
         let layout = match self.get(node.id).filter(|old| old.key == key) {
             Some(old) => old.layout.clone(),
             None => {
-                let widgets = doc::widgets(doc, node.id, contract);
+                let widgets = promoted.unwrap_or_else(|| file.widgets(node.id, contract));
                 Arc::new(Layout::new(node, &widgets, picture))
             }
         };
@@ -160,10 +186,17 @@ impl Scene {
         self.get(socket.node)?.socket(socket.slot, socket.output)
     }
 
-    fn curve(&self, link: &doc::Link) -> Option<Curve> {
+    fn laid(&self, doc: &Doc, link: &doc::Link, style: Style) -> Option<Route> {
         let from = self.get(link.from)?.socket(link.from_slot, true)?;
         let to = self.get(link.to)?.socket(link.to_slot, false)?;
-        Some(Curve::new(from, to, 1.0))
+        let through = doc.chain(link).into_iter().map(|id| Pos2::from(doc.reroutes[&id].pos));
+        let points = [from].into_iter().chain(through).chain([to]);
+        Some(Route::new(points.collect(), style, 1.0))
+    }
+
+    pub fn route(&self, link: LinkId) -> Option<&Route> {
+        let at = self.links.binary_search_by_key(&link, |(id, _)| *id).ok()?;
+        Some(&self.links[at].1)
     }
 
     /// Around some nodes, or around everything.
@@ -174,23 +207,29 @@ impl Scene {
         ids.iter().filter_map(|id| self.get(*id)).map(Placed::rect).reduce(Rect::union)
     }
 
-    /// What lies under a canvas point; the topmost thing wins.
-    pub fn hit(&self, at: Pos2, zoom: f32) -> Hit {
+    /// What lies under a canvas point, perhaps without links; the topmost thing wins.
+    pub fn hit(&self, at: Pos2, zoom: f32, links: bool) -> Hit {
         let on_node = self.nodes.iter().rev().find_map(|node| hit_node(node, at, zoom));
+        let on_link = || self.hit_reroute(at, zoom).or_else(|| self.hit_link(at, zoom));
         on_node
-            .or_else(|| self.hit_link(at, zoom))
+            .or_else(|| links.then(on_link).flatten())
             .or_else(|| self.hit_group(at, zoom))
             .unwrap_or(Hit::Nothing)
     }
 
+    fn hit_reroute(&self, at: Pos2, zoom: f32) -> Option<Hit> {
+        let near = self.reroutes.iter().rev().find(|dot| dot.at.distance(at) < MIDDLE / zoom);
+        near.map(|dot| Hit::Reroute(dot.id))
+    }
+
     fn hit_link(&self, at: Pos2, zoom: f32) -> Option<Hit> {
         let near =
-            |(_, curve): &&(LinkId, Curve)| curve.bounds().expand(MIDDLE / zoom).contains(at);
-        self.links.iter().rev().filter(near).find_map(|(id, curve)| {
-            if curve.middle().distance(at) < MIDDLE / zoom {
+            |(_, route): &&(LinkId, Route)| route.bounds().expand(MIDDLE / zoom).contains(at);
+        self.links.iter().rev().filter(near).find_map(|(id, route)| {
+            if route.middle().distance(at) < MIDDLE / zoom {
                 Some(Hit::Middle(*id))
             } else {
-                (curve.distance(at) < LINE / zoom).then_some(Hit::Link(*id))
+                (route.distance(at) < LINE / zoom).then_some(Hit::Link(*id))
             }
         })
     }
@@ -219,6 +258,11 @@ impl Scene {
     /// The nodes that a box touches.
     pub fn touched(&self, area: Rect) -> BTreeSet<Id> {
         self.nodes.iter().filter(|n| n.rect().intersects(area)).map(|n| n.id).collect()
+    }
+
+    /// The reroutes in a box.
+    pub fn reroutes_in(&self, area: Rect) -> BTreeSet<RerouteId> {
+        self.reroutes.iter().filter(|dot| area.contains(dot.at)).map(|dot| dot.id).collect()
     }
 
     /// The nodes whose middle lies in a frame: those that move with it.
@@ -268,12 +312,24 @@ fn hit_node(node: &Placed, at: Pos2, zoom: f32) -> Option<Hit> {
     })
 }
 
+/// Those that links run through.
+fn dots(doc: &Doc) -> Vec<Dot> {
+    let dot = |(id, links): (RerouteId, Vec<LinkId>)| {
+        let ty = doc.links[links.first()?].ty.clone();
+        Some(Dot { id, at: doc.reroutes[&id].pos.into(), ty })
+    };
+    doc.links_through().into_iter().filter_map(dot).collect()
+}
+
 /// Of all that a node's layout depends on.
-fn key(node: &doc::Node, picture: bool) -> u64 {
+fn key(node: &doc::Node, picture: bool, promoted: &[Widget]) -> u64 {
     let mut hash = DefaultHasher::new();
     let values = node.values.as_array().map(Vec::len);
     (&node.class, node.collapsed, picture, node.outputs.len(), values).hash(&mut hash);
     node.size.map(f32::to_bits).hash(&mut hash);
+    for widget in promoted {
+        (&widget.name, super::layout::grows(widget)).hash(&mut hash);
+    }
     for slot in &node.inputs {
         (&slot.name, &slot.widget).hash(&mut hash);
     }

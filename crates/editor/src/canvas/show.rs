@@ -5,12 +5,13 @@ use super::{
     brush::Brush,
     gestures::Gesture,
     layout::Kind,
-    nodes::{Look, Sockets, slot_label, title},
+    levels,
+    nodes::{Look, Sockets, slot_label},
     scene::{Placed, Socket},
     widgets::{Field, Told, Wish},
 };
 use crate::{
-    doc::{self, Doc, History, Id, Node, Widget},
+    doc::{self, File, History, Id, Widget},
     theme::TEXT,
 };
 use egui::{
@@ -28,11 +29,13 @@ pub struct Shown {
     pub response: Response,
     pub wishes: Vec<(Id, String, Told)>,
     pub events: Vec<Event>,
+    /// The node that has the focus, and its name in egui.
+    pub focused: Option<(Id, egui::Id)>,
 }
 
 impl Shown {
     pub fn new(background: Response) -> Self {
-        Self { response: background, wishes: Vec::new(), events: Vec::new() }
+        Self { response: background, wishes: Vec::new(), events: Vec::new(), focused: None }
     }
 }
 
@@ -48,37 +51,57 @@ impl Canvas {
         ui.set_style(style(ui.style(), brush));
         let drawn = self.drawn();
         for placed in self.scene.nodes.iter().filter(|n| n.rect().intersects(drawn)) {
-            let Some(look) = self.look(history.doc(), placed, cx) else { continue };
+            let Some(look) = self.look(history.file(), placed, cx) else { continue };
             let id = ui.scope_id().with(("node", placed.id));
             let frame = brush.view.rect_to_screen(placed.rect());
             let body = ui.interact(frame, id, Sense::click_and_drag());
             body.widget_info(|| egui::WidgetInfo::labeled(Role::Group, true, &look.title));
+            self.hold_focus(&body, placed.id, shown);
             shown.response = shown.response.union(body);
             look.paint(brush, &self.sockets(placed.id));
             self.name_sockets(ui, brush, &look);
             match placed.layout.kind {
                 Kind::Note => super::notes::show(ui, brush, &look, shown),
-                Kind::Plain => self.show_widgets(ui, brush, history.doc(), &look, cx, shown),
+                Kind::Plain => self.show_widgets(ui, brush, history.file(), &look, cx, shown),
                 Kind::Dot => {}
             }
             look.paint_pictures(&brush.faded(look.opacity()));
         }
     }
 
+    /// A node with the focus takes the arrow keys for itself.
+    fn hold_focus(&self, body: &Response, node: Id, shown: &mut Shown) {
+        if self.focus == Some(node) {
+            body.request_focus();
+            body.ctx.request_repaint();
+        }
+        if body.has_focus() {
+            let arrows = egui::EventFilter {
+                horizontal_arrows: true,
+                vertical_arrows: true,
+                ..egui::EventFilter::default()
+            };
+            body.ctx.memory_mut(|m| m.set_focus_lock_filter(body.id, arrows));
+            shown.focused = Some((node, body.id));
+        }
+    }
+
     pub(super) fn look<'a>(
         &self,
-        doc: &'a Doc,
+        file: &'a File,
         placed: &'a Placed,
         cx: &CanvasContext<'a>,
     ) -> Option<Look<'a>> {
-        let node = doc.node(placed.id)?;
+        let node = file.doc().node(placed.id)?;
+        let subgraph = file.subgraph_name(placed.id);
         let own = doc::EDITORS_OWN.iter().any(|own| own.class == node.class) || node.is_border();
         Some(Look {
             node,
             placed,
             state: cx.runs.node(placed.id),
-            title: title(node, cx.catalog),
-            known: own || cx.catalog.get(&node.class).is_some() || is_subgraph(node),
+            title: levels::title(node, subgraph, cx.catalog),
+            known: own || cx.catalog.get(&node.class).is_some() || subgraph.is_some(),
+            unread: file.why_unread(&node.class),
             selected: self.selection.contains(&placed.id),
         })
     }
@@ -96,13 +119,13 @@ impl Canvas {
     fn name_sockets(&self, ui: &Ui, brush: &Brush, look: &Look) {
         for (socket, at) in look.placed.sockets() {
             let side = if socket.output { &look.node.outputs } else { &look.node.inputs };
-            let Some(slot) = side.get(socket.slot) else { continue };
             let place =
                 Rect::from_center_size(brush.view.to_screen(at), Vec2::splat(12.0 * brush.zoom));
             let id = ui.scope_id().with(("socket", socket));
             let response = ui.interact(place, id, Sense::hover());
             let what = if socket.output { "output" } else { "input" };
-            let name = || format!("{}: {} ({what})", look.title, slot_label(slot));
+            let slot = side.get(socket.slot).map_or("new", slot_label);
+            let name = || format!("{}: {slot} ({what})", look.title);
             response.widget_info(|| egui::WidgetInfo::labeled(Role::Unknown, true, name()));
             if self.hover == super::scene::Hit::Socket(socket) {
                 brush.painter.circle_stroke(
@@ -118,7 +141,7 @@ impl Canvas {
         &self,
         ui: &mut Ui,
         brush: &Brush,
-        doc: &Doc,
+        file: &File,
         look: &Look,
         cx: &CanvasContext,
         shown: &mut Shown,
@@ -126,7 +149,7 @@ impl Canvas {
         if look.placed.layout.widgets.is_empty() {
             return;
         }
-        let widgets = doc::widgets(doc, look.node.id, &cx.catalog.contract);
+        let widgets = file.widgets(look.node.id, &cx.catalog.contract);
         let brush = &brush.faded(look.opacity());
         ui.scope(|ui| {
             ui.multiply_opacity(look.opacity());
@@ -156,12 +179,12 @@ impl Canvas {
             (id, &name).hash(&mut hash);
             match told.wish {
                 Some(Wish::Value(value)) => {
-                    history.edit_merged("Change a value", hash.finish(), |doc| {
-                        doc.set_widget(id, &name, value, contract);
+                    history.edit_file_merged("Change a value", hash.finish(), |file| {
+                        file.set_widget(id, &name, value, contract);
                     });
                 }
-                Some(Wish::Control(control)) => history.edit("Change a control", |doc| {
-                    doc.set_control(id, &name, control, contract);
+                Some(Wish::Control(control)) => history.edit_file("Change a control", |file| {
+                    file.set_control(id, &name, control, contract);
                 }),
                 Some(Wish::Words(text)) => {
                     history.edit_merged("Write a note", hash.finish(), |doc| {
@@ -187,20 +210,20 @@ fn field<'a>(
     rect: Rect,
     cx: &CanvasContext<'a>,
 ) -> Field<'a> {
-    let class = &look.node.class;
+    let (class, input) = (&widget.class, &widget.input);
     let spec = widget.spec.as_ref();
     let listed = spec.filter(|s| s.ty == "COMBO").map(|s| {
         let known = s.choices.iter().filter_map(|c| c.as_str().map(str::to_owned));
-        cx.catalog.choices(class, &widget.name).unwrap_or_else(|| known.collect())
+        cx.catalog.choices(class, input).unwrap_or_else(|| known.collect())
     });
-    let input = cx.catalog.get(class).and_then(|ty| ty.input(&widget.name));
+    let input = cx.catalog.get(class).and_then(|ty| ty.input(input));
     let complained = |s: &crate::runs::NodeState| {
         s.problems.iter().any(|(input, _)| input.as_deref() == Some(&widget.name))
     };
     Field {
         widget,
-        name: format!("{}: {}", look.title, widget.name),
-        label: &widget.name,
+        name: format!("{}: {}", look.title, widget.label),
+        label: &widget.label,
         id: ui.scope_id().with(("widget", look.node.id, &widget.name)),
         rect,
         options: input.map(|input| &input.options),
@@ -208,11 +231,6 @@ fn field<'a>(
         wrong: look.state.is_some_and(complained),
         upload: spec.is_some_and(|s| s.upload),
     }
-}
-
-/// Subgraphs have the id of their definition as their class.
-fn is_subgraph(node: &Node) -> bool {
-    node.class.len() == 36 && node.class.bytes().filter(|b| *b == b'-').count() == 4
 }
 
 /// egui's style at the zoom, with widgets that have no frames: the canvas paints those.

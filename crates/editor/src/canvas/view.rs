@@ -70,6 +70,13 @@ impl View {
         self.origin = fixed - (about - self.screen.min) / self.zoom();
     }
 
+    /// Zooms to where widgets are shown, if they are too small.
+    pub fn readable(&mut self) {
+        if self.overview() {
+            self.zoom_by(-self.step, self.screen.center());
+        }
+    }
+
     /// Zooms by the movement of a wheel, in points.
     pub fn wheel(&mut self, points: f32, about: Pos2) {
         self.wheel += points;

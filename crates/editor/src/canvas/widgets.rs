@@ -344,6 +344,7 @@ const CONTROLS: &[(Control, &str)] = &[
     (Control::Fixed, "Stays"),
     (Control::Randomize, "Random after each run"),
     (Control::Increment, "One more after each run"),
+    (Control::IncrementWrap, "One more after each run, from the last to the first"),
     (Control::Decrement, "One less after each run"),
 ];
 
@@ -352,6 +353,7 @@ fn control_icon(control: Control) -> MaterialIcon {
         Control::Fixed => icons::ICON_LOCK,
         Control::Randomize => icons::ICON_SHUFFLE,
         Control::Increment => icons::ICON_TRENDING_UP,
+        Control::IncrementWrap => icons::ICON_REPEAT,
         Control::Decrement => icons::ICON_TRENDING_DOWN,
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 impl Doc {
     pub(super) fn border_from(&mut self, raw: &mut Raw) {
-        let [left, top, right, _] = self.bounds_of_all();
+        let [left, top, right, _] = super::around(self.nodes());
         for (id, title, key, list, pos) in [
             (INPUTS, "Inputs", "inputNode", "inputs", [left - 240.0, top]),
             (OUTPUTS, "Outputs", "outputNode", "outputs", [right + 80.0, top]),

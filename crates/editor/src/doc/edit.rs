@@ -110,13 +110,6 @@ impl Doc {
         }
     }
 
-    /// Sets the mode of all, or makes them active if all have that mode.
-    pub fn toggle_mode(&mut self, ids: &BTreeSet<Id>, mode: Mode) {
-        let mut nodes = ids.iter().filter_map(|id| self.node(*id));
-        let mode = if nodes.all(|node| node.mode == mode) { Mode::Active } else { mode };
-        self.set_mode(ids, mode);
-    }
-
     pub fn set_mode(&mut self, ids: &BTreeSet<Id>, mode: Mode) {
         self.each(ids, |node| node.mode = mode);
     }

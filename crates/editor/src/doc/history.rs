@@ -56,10 +56,7 @@ impl History {
         key: u64,
         change: impl FnOnce(&mut Doc) -> R,
     ) -> R {
-        let merges = self.merging == Some(key);
-        let result = self.step(what, merges, |file| change(file.doc_mut()));
-        self.merging = Some(key);
-        result
+        self.edit_file_merged(what, key, |file| change(file.doc_mut()))
     }
 
     /// Ends the merging of steps: a key is up, a gesture over.
@@ -74,6 +71,19 @@ impl History {
         result
     }
 
+    /// As [`History::edit_merged`], of more than the open level.
+    pub fn edit_file_merged<R>(
+        &mut self,
+        what: &'static str,
+        key: u64,
+        change: impl FnOnce(&mut File) -> R,
+    ) -> R {
+        let merges = self.merging == Some(key);
+        let result = self.step(what, merges, change);
+        self.merging = Some(key);
+        result
+    }
+
     fn step<R>(
         &mut self,
         what: &'static str,
@@ -85,6 +95,7 @@ impl History {
         if self.now == before {
             return result;
         }
+        self.now.follow(&before);
         self.revision += 1;
         self.future.clear();
         if !merges {
@@ -106,7 +117,9 @@ impl History {
     /// Undoes the last step and says what it was.
     pub fn undo(&mut self) -> Option<&'static str> {
         let Step { what, file } = self.past.pop()?;
-        let file = std::mem::replace(&mut self.now, file);
+        let mut file = std::mem::replace(&mut self.now, file);
+        // Redoing shows where it was done, not where somebody was when it was undone.
+        file.open_as(&self.now);
         self.future.push(Step { what, file });
         self.turned();
         Some(what)

@@ -1,6 +1,6 @@
 //! UI-form JSON in and out: nothing that is not understood is lost, nothing unchanged is rewritten.
 
-use super::{Doc, Group, Id, Last, Link, LinkId, Mode, Node, Slot};
+use super::{Doc, Group, Id, Last, Link, LinkId, Mode, Node, Slot, reroutes::Listed};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value as Json, json};
 use std::{
@@ -16,14 +16,15 @@ pub struct Raw(pub Map<String, Json>);
 #[derive(Debug, Default, PartialEq)]
 pub struct Origin {
     pub raw: Raw,
-    links: Vec<LinkEntry>,
+    links: Vec<Entry>,
+    pub(super) reroutes: Listed,
     last: Last,
 }
 
-/// A place in the list of links.
+/// A place in a list of links, or of reroutes.
 #[derive(Debug, PartialEq)]
-enum LinkEntry {
-    Link(LinkId),
+pub(super) enum Entry {
+    Known(i64),
     /// A gap, or what leads nowhere.
     Other(Json),
 }
@@ -31,14 +32,7 @@ enum LinkEntry {
 impl Raw {
     /// Takes the list at `key` out, if it has anything in it.
     pub(super) fn take_list(&mut self, key: &str) -> Vec<Json> {
-        match self.0.get_mut(key) {
-            Some(Json::Array(list)) if !list.is_empty() => {
-                let list = std::mem::take(list);
-                self.0[key] = Json::Null;
-                list
-            }
-            _ => Vec::new(),
-        }
+        taken(&mut self.0, key)
     }
 
     /// Puts a list back in its place; one that was not there stays away while it is empty.
@@ -66,6 +60,18 @@ impl Raw {
     }
 }
 
+/// The list at `key`, taken out if it has anything in it.
+pub(super) fn taken(map: &mut Map<String, Json>, key: &str) -> Vec<Json> {
+    match map.get_mut(key) {
+        Some(Json::Array(list)) if !list.is_empty() => {
+            let list = std::mem::take(list);
+            map[key] = Json::Null;
+            list
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What a new file says beside its nodes, links and groups.
 fn blank() -> Json {
     json!({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "groups": [], "config": {},
@@ -89,6 +95,7 @@ impl Doc {
             nodes: Vec::new(),
             index: HashMap::new(),
             links: BTreeMap::new(),
+            reroutes: BTreeMap::new(),
             groups: raw.take_list("groups").iter().map(Group::from_json).collect(),
             last: Last::default(),
             origin: Arc::default(),
@@ -104,17 +111,22 @@ impl Doc {
         let links = doc.links_from_json(raw.take_list("links"));
         doc.last.node = doc.last.node.max(stated(&raw.0, LAST_NODE));
         doc.last.link = doc.last.link.max(stated(&raw.0, LAST_LINK));
-        doc.origin = Arc::new(Origin { raw, links, last: doc.last });
+        let objects = are_objects(&raw.0);
+        let reroutes = doc.reroutes_from(&mut raw, objects);
+        doc.last.reroute = doc.last.reroute.max(stated(&raw.0, LAST_REROUTE));
+        doc.origin = Arc::new(Origin { raw, links, reroutes, last: doc.last });
         Ok(doc)
     }
 
     /// The graph in UI form.
     pub fn to_json(&self) -> Json {
         let mut out = self.origin.raw.0.clone();
-        let Last { node, link } = self.origin.last;
-        for (keys, last, old) in
-            [(LAST_NODE, self.last.node, node), (LAST_LINK, self.last.link, link)]
-        {
+        let Last { node, link, reroute } = self.origin.last;
+        for (keys, last, old) in [
+            (LAST_NODE, self.last.node, node),
+            (LAST_LINK, self.last.link, link),
+            (LAST_REROUTE, self.last.reroute, reroute),
+        ] {
             if last != old {
                 state_of(&mut out, keys, last);
             }
@@ -124,22 +136,20 @@ impl Doc {
         Raw::put_list(&mut out, "nodes", inner.map(|n| n.to_json(&ends)).collect());
         Raw::put_list(&mut out, "links", self.links_to_json());
         Raw::put_list(&mut out, "groups", self.groups.iter().map(Group::to_json).collect());
+        self.reroutes_into(&mut out);
         self.border_into(&mut out, &ends);
-        if self.origin.links.iter().any(|entry| self.is_gone(entry)) {
-            self.forget_bends(&mut out);
-        }
         Json::Object(out)
     }
 
     /// Takes in the links whose ends are there; the others keep their place. Slot numbers of old files may
     /// be stale: what an input says of its link is right.
-    fn links_from_json(&mut self, list: Vec<Json>) -> Vec<LinkEntry> {
+    fn links_from_json(&mut self, list: Vec<Json>) -> Vec<Entry> {
         let entries = list.into_iter().map(|json| {
             let read = read_link(&json).and_then(|(id, link)| Some((id, self.settled(id, link)?)));
-            let Some((id, mut link)) = read else { return LinkEntry::Other(json) };
+            let Some((id, mut link)) = read else { return Entry::Other(json) };
             link.raw = Some(json);
             self.links.insert(id, Arc::new(link));
-            LinkEntry::Link(id)
+            Entry::Known(id)
         });
         let entries = entries.collect();
         let ends = Ends::of(&self.links);
@@ -170,51 +180,35 @@ impl Doc {
         (!self.links.contains_key(&id)).then_some(link)
     }
 
-    fn is_gone(&self, entry: &LinkEntry) -> bool {
-        matches!(entry, LinkEntry::Link(id) if !self.links.contains_key(id))
-    }
-
     /// In the order that they were read in, then the new ones.
     fn links_to_json(&self) -> Vec<Json> {
-        let old: HashSet<LinkId> = self.origin.links.iter().filter_map(LinkEntry::id).collect();
-        let objects = self.links_are_objects();
+        let old: HashSet<LinkId> = self.origin.links.iter().filter_map(Entry::id).collect();
+        let objects = are_objects(&self.origin.raw.0);
         let old_ones = self.origin.links.iter().filter_map(|entry| match entry {
-            LinkEntry::Other(json) => Some(json.clone()),
-            LinkEntry::Link(id) => self.links.get(id).map(|link| link.to_json(*id, objects)),
+            Entry::Other(json) => Some(json.clone()),
+            Entry::Known(id) => self.links.get(id).map(|link| link.to_json(*id, objects)),
         });
         let new = self.links.iter().filter(|(id, _)| !old.contains(id));
         old_ones.chain(new.map(|(id, link)| link.to_json(*id, objects))).collect()
     }
+}
 
-    /// Links are lists in files of version 0.4, objects in newer ones and in subgraphs.
-    fn links_are_objects(&self) -> bool {
-        let raw = &self.origin.raw.0;
-        raw.contains_key("state") || raw.contains_key("inputNode")
-    }
-
-    /// Drops the bends (native reroutes) of links that are gone.
-    fn forget_bends(&self, out: &mut Map<String, Json>) {
-        let live = |json: &Json| id(json).is_some_and(|id| self.links.contains_key(&id));
-        let prune = |reroutes: Option<&mut Json>| {
-            let Some(reroutes) = reroutes.and_then(Json::as_array_mut) else { return };
-            for links in reroutes.iter_mut().filter_map(|r| r.get_mut("linkIds")?.as_array_mut()) {
-                links.retain(live);
-            }
-            reroutes.retain(|reroute| !list(&reroute["linkIds"]).is_empty());
-        };
-        prune(out.get_mut("reroutes"));
-        let Some(Json::Object(extra)) = out.get_mut("extra") else { return };
-        prune(extra.get_mut("reroutes"));
-        if let Some(Json::Array(extensions)) = extra.get_mut("linkExtensions") {
-            extensions.retain(|extension| live(&extension["id"]));
-        }
+impl Origin {
+    /// Whether the file had the link.
+    pub(super) fn has_link(&self, id: LinkId) -> bool {
+        self.links.contains(&Entry::Known(id))
     }
 }
 
-impl LinkEntry {
-    fn id(&self) -> Option<LinkId> {
+/// Links are lists in files of version 0.4, objects in newer ones and in subgraphs.
+fn are_objects(raw: &Map<String, Json>) -> bool {
+    raw.contains_key("state") || raw.contains_key("inputNode")
+}
+
+impl Entry {
+    pub(super) fn id(&self) -> Option<i64> {
         match self {
-            Self::Link(id) => Some(*id),
+            Self::Known(id) => Some(*id),
             Self::Other(_) => None,
         }
     }
@@ -223,6 +217,8 @@ impl LinkEntry {
 /// Where a file keeps the highest id: at its top, or in its `state`.
 const LAST_NODE: [&str; 2] = ["last_node_id", "lastNodeId"];
 const LAST_LINK: [&str; 2] = ["last_link_id", "lastLinkId"];
+/// Old files do not keep this one.
+const LAST_REROUTE: [&str; 2] = ["", "lastRerouteId"];
 
 fn stated(raw: &Map<String, Json>, [top, inner]: [&str; 2]) -> i64 {
     let state = raw.get("state").unwrap_or(&Json::Null);
@@ -233,6 +229,7 @@ fn stated(raw: &Map<String, Json>, [top, inner]: [&str; 2]) -> i64 {
 fn state_of(out: &mut Map<String, Json>, [top, inner]: [&str; 2], last: i64) {
     match out.get_mut("state") {
         Some(Json::Object(state)) => drop(state.insert(inner.to_owned(), last.into())),
+        _ if top.is_empty() => {}
         _ => drop(out.insert(top.to_owned(), last.into())),
     }
 }
@@ -365,6 +362,16 @@ impl Slot {
         )
     }
 
+    /// Says of no link that it has it.
+    pub(super) fn forget_links(&mut self) {
+        self.read.clear();
+        for (key, none) in [("link", Json::Null), ("links", json!([])), ("linkIds", json!([]))] {
+            if let Some(links) = self.raw.0.get_mut(key) {
+                *links = none;
+            }
+        }
+    }
+
     /// The links that it says it has.
     fn claims(&self) -> impl Iterator<Item = LinkId> {
         let raw = |key: &str| self.raw.0.get(key);
@@ -387,7 +394,7 @@ impl Slot {
 }
 
 /// A link as a list of six or as an object; `None` if it does not name its ends.
-fn read_link(json: &Json) -> Option<(LinkId, Link)> {
+pub(super) fn read_link(json: &Json) -> Option<(LinkId, Link)> {
     const KEYS: [&str; 6] = ["id", "origin_id", "origin_slot", "target_id", "target_slot", "type"];
     let field = |i: usize| if json.is_array() { &json[i] } else { &json[KEYS[i]] };
     let number = |i: usize| id(field(i));
@@ -399,20 +406,25 @@ fn read_link(json: &Json) -> Option<(LinkId, Link)> {
         to: number(3)?,
         to_slot: slot(4)?,
         ty,
+        parent: id(&json["parentId"]),
         raw: None,
     };
     Some((number(0)?, link))
 }
 
 impl Link {
-    fn to_json(&self, id: LinkId, object: bool) -> Json {
+    pub(super) fn to_json(&self, id: LinkId, object: bool) -> Json {
         if let Some(raw) = &self.raw {
             return raw.clone();
         }
-        let Self { from, from_slot, to, to_slot, ty, .. } = self;
+        let Self { from, from_slot, to, to_slot, ty, parent, .. } = self;
         if object {
-            json!({"id": id, "origin_id": from, "origin_slot": from_slot, "target_id": to,
-                "target_slot": to_slot, "type": ty})
+            let mut json = json!({"id": id, "origin_id": from, "origin_slot": from_slot,
+                "target_id": to, "target_slot": to_slot, "type": ty});
+            if let Some(parent) = parent {
+                json["parentId"] = json!(parent);
+            }
+            json
         } else {
             json!([id, from, from_slot, to, to_slot, ty])
         }
@@ -420,7 +432,7 @@ impl Link {
 }
 
 impl Group {
-    fn from_json(json: &Json) -> Self {
+    pub(super) fn from_json(json: &Json) -> Self {
         Self {
             title: text(&json["title"]).unwrap_or_default(),
             bounding: numbers(&json["bounding"]),
@@ -457,7 +469,7 @@ impl Mode {
     }
 }
 
-fn list(json: &Json) -> &[Json] {
+pub(super) fn list(json: &Json) -> &[Json] {
     json.as_array().map_or(&[], Vec::as_slice)
 }
 
@@ -470,7 +482,7 @@ fn truth(json: &Json) -> bool {
 }
 
 /// A whole number, also if it is written as text.
-fn id(json: &Json) -> Option<i64> {
+pub(super) fn id(json: &Json) -> Option<i64> {
     json.as_i64().or_else(|| json.as_str()?.parse().ok())
 }
 

@@ -1,6 +1,7 @@
 //! Links: what may be joined, joining it, parting it.
 
-use super::{Doc, Id, Link, LinkId, Node, Slot};
+use super::{Doc, Id, Link, LinkId, Node, RerouteId, Slot};
+use serde_json::Value as Json;
 use std::{collections::BTreeSet, sync::Arc};
 
 pub const REROUTE: &str = "Reroute";
@@ -107,12 +108,42 @@ impl Doc {
         Some(id)
     }
 
+    /// As [`Doc::connect`], with the reroute that the link is to run through last, or with the link of which
+    /// one end is moved here: from the same output it runs through the same reroutes.
+    pub fn plug(
+        &mut self,
+        from: Socket,
+        to: Socket,
+        via: Option<RerouteId>,
+        moved: Option<LinkId>,
+    ) -> Option<LinkId> {
+        let old = moved.and_then(|old| self.links.get(&old));
+        let same = old.filter(|old| (old.from, old.from_slot) == from);
+        let via = via.or(same.and_then(|old| old.parent));
+        let made = self.connect(from, to)?;
+        if via.is_some() {
+            self.set_parent(made, via);
+        }
+        if let Some(old) = moved.filter(|old| *old != made) {
+            self.disconnect(old);
+        }
+        Some(made)
+    }
+
     /// Adds a link between sockets that are there and fit.
     pub(super) fn link(&mut self, from: Socket, to: Socket) -> LinkId {
         let wanted = &self.nodes[self.index[&to.0]].inputs[to.1].ty;
         let ty = Some(self.output_type(from)).filter(|ty| *ty != "*").unwrap_or(wanted).to_owned();
         let id = self.next_link_id();
-        let link = Link { from: from.0, from_slot: from.1, to: to.0, to_slot: to.1, ty, raw: None };
+        let link = Link {
+            from: from.0,
+            from_slot: from.1,
+            to: to.0,
+            to_slot: to.1,
+            ty,
+            parent: None,
+            raw: None,
+        };
         self.links.insert(id, Arc::new(link));
         self.last.link = id;
         id
@@ -121,6 +152,9 @@ impl Doc {
     /// Takes the link away.
     pub fn disconnect(&mut self, id: LinkId) {
         if let Some(link) = self.links.remove(&id) {
+            if link.parent.is_some() {
+                self.prune(&link);
+            }
             self.retype(link.from);
             self.retype(link.to);
         }
@@ -170,15 +204,6 @@ impl Doc {
         }
     }
 
-    /// Puts a reroute on the link, in the middle of its place; `None` if the link is not there.
-    pub fn insert_reroute(&mut self, link: LinkId, at: [f32; 2]) -> Option<Id> {
-        let link = self.links.get(&link)?.clone();
-        let reroute = self.create_own(REROUTE, at)?;
-        self.connect((link.from, link.from_slot), (reroute, 0))?;
-        self.connect((reroute, 0), (link.to, link.to_slot))?;
-        Some(reroute)
-    }
-
     /// Puts a node into a link, by its first open sockets that fit; whether that can be done.
     pub fn insert_on(&mut self, link: LinkId, id: Id) -> bool {
         let (Some(link), Some(node)) = (self.links.get(&link).cloned(), self.node(id)) else {
@@ -192,7 +217,9 @@ impl Doc {
         let input = (0..node.inputs.len()).find(open);
         let output = (0..node.outputs.len()).find(|i| self.can_connect((id, *i), to));
         let (Some(input), Some(output)) = (input, output) else { return false };
-        self.connect(from, (id, input)).is_some() && self.connect((id, output), to).is_some()
+        let Some(new) = self.connect(from, (id, input)) else { return false };
+        self.set_parent(new, link.parent);
+        self.connect((id, output), to).is_some()
     }
 
     /// Removes nodes, their links with them. The border of a subgraph stays.
@@ -232,11 +259,30 @@ impl Doc {
 impl Link {
     fn set_type(&mut self, ty: &str) {
         ty.clone_into(&mut self.ty);
-        if let Some(raw) = &mut self.raw {
-            match raw {
-                serde_json::Value::Array(parts) if parts.len() > 5 => parts[5] = ty.into(),
-                serde_json::Value::Object(parts) => drop(parts.insert("type".into(), ty.into())),
-                _ => {}
+        match &mut self.raw {
+            Some(Json::Array(parts)) if parts.len() > 5 => parts[5] = ty.into(),
+            Some(Json::Object(parts)) => drop(parts.insert("type".into(), ty.into())),
+            _ => {}
+        }
+    }
+
+    /// Gives the place of its socket among the outputs, or the inputs, of the node there.
+    pub(super) fn set_slot(&mut self, output: bool, slot: usize) {
+        let (place, key) = if output { (2, "origin_slot") } else { (4, "target_slot") };
+        *(if output { &mut self.from_slot } else { &mut self.to_slot }) = slot;
+        match &mut self.raw {
+            Some(Json::Array(parts)) if parts.len() > place => parts[place] = slot.into(),
+            Some(Json::Object(parts)) => drop(parts.insert(key.into(), slot.into())),
+            _ => {}
+        }
+    }
+
+    pub(super) fn set_parent(&mut self, parent: Option<RerouteId>) {
+        self.parent = parent;
+        if let Some(Json::Object(parts)) = &mut self.raw {
+            match parent {
+                Some(parent) => drop(parts.insert("parentId".into(), parent.into())),
+                None => drop(parts.shift_remove("parentId")),
             }
         }
     }

@@ -4,20 +4,31 @@
 //! was read from, and writes over it only what has changed. Cloning is cheap (nodes and links are shared),
 //! so that a snapshot for undo costs a list of pointers.
 
+pub mod arrange;
 mod border;
+mod clipboard;
 mod edit;
+mod groups;
 mod history;
+mod interface;
 mod json;
 mod levels;
 mod links;
+mod primitives;
+mod promoted;
+mod reroutes;
+mod subgraphs;
 #[cfg(test)]
 mod tests;
 mod widgets;
 
+pub use clipboard::{Fragment, Part};
 pub use edit::EDITORS_OWN;
 pub use graph::fits;
 pub use history::History;
+use levels::Definition;
 pub use levels::File;
+pub use reroutes::{Reroute, RerouteId};
 pub use widgets::{Control, Widget, widgets};
 
 use crate::{
@@ -25,7 +36,7 @@ use crate::{
     theme,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -48,6 +59,7 @@ pub struct Doc {
     index: HashMap<Id, usize>,
     /// Both ends of each are there, and no input has two.
     pub links: BTreeMap<LinkId, Arc<Link>>,
+    pub reroutes: BTreeMap<RerouteId, Reroute>,
     pub groups: Vec<Group>,
     last: Last,
     origin: Arc<Origin>,
@@ -58,6 +70,7 @@ pub struct Doc {
 struct Last {
     node: Id,
     link: LinkId,
+    reroute: RerouteId,
 }
 
 /// What happens to a node when the graph runs; numbers as in the file.
@@ -115,6 +128,8 @@ pub struct Link {
     pub to: Id,
     pub to_slot: usize,
     pub ty: String,
+    /// The last reroute that it runs through.
+    pub parent: Option<RerouteId>,
     /// What it was read from, until it is changed.
     raw: Option<serde_json::Value>,
 }
@@ -177,11 +192,9 @@ impl Doc {
         }
     }
 
-    /// Left, top, right and bottom of all nodes; zeros if there are none.
-    fn bounds_of_all(&self) -> [f32; 4] {
-        let all = self.nodes().map(Node::bounds);
-        all.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
-            .unwrap_or_default()
+    /// Left, top, right and bottom of nodes; zeros if they are not there.
+    fn bounds_of(&self, ids: &BTreeSet<Id>) -> [f32; 4] {
+        around(self.nodes().filter(|node| ids.contains(&node.id)))
     }
 
     /// An id that no node has had yet.
@@ -207,6 +220,7 @@ impl PartialEq for Doc {
             && self.nodes.iter().zip(&other.nodes).all(|(a, b)| same(a, b))
             && self.links.iter().zip(&other.links).all(|(a, b)| a.0 == b.0 && same(a.1, b.1))
             && self.groups == other.groups
+            && self.reroutes == other.reroutes
             && same(&self.origin, &other.origin)
     }
 }
@@ -234,7 +248,15 @@ impl Node {
     }
 }
 
-fn is_border(id: Id) -> bool {
+/// Left, top, right and bottom of nodes; zeros if there are none.
+fn around<'a>(nodes: impl Iterator<Item = &'a Node>) -> [f32; 4] {
+    let all = nodes.map(Node::bounds);
+    all.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])])
+        .unwrap_or_default()
+}
+
+/// Whether the node stands for the border of a subgraph.
+pub fn is_border(id: Id) -> bool {
     [INPUTS, OUTPUTS].contains(&id)
 }
 

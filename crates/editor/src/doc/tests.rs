@@ -1,7 +1,11 @@
 //! Documents under the hands of a person.
 
+mod clipboard;
 mod json;
 mod links;
+mod reroutes;
+mod subgraphs;
+mod undo;
 mod widgets;
 
 use super::{Doc, File, History, Id};
@@ -131,4 +135,16 @@ fn what_is_made_anew_is_read_and_run_as_it_is() {
     let api = Json::Object(file.to_api(&bench.contract).unwrap());
     assert_eq!(api["1"]["inputs"], json!({"seed": 0, "method": "nearest", "text": ""}));
     assert_eq!(api["3"]["inputs"], json!({"number": ["2", 0], "other": 2}));
+}
+
+/// Numbers by chance that are the same each time (SplitMix64).
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % most.max(1) as u64).unwrap_or(0)
+    }
 }

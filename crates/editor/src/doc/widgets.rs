@@ -11,8 +11,13 @@ use std::{
 /// A widget as it is shown.
 #[derive(Clone, Debug)]
 pub struct Widget {
-    /// Of the input that it stands for.
+    /// Of the input that it stands for; with the inner node's id before it if a subgraph promotes it.
     pub name: String,
+    /// What its row says.
+    pub label: String,
+    /// The class and the input that it is of: the inner node's if a subgraph promotes it.
+    pub class: String,
+    pub input: String,
     /// What the contract says of it; a widget that only the file knows has none.
     pub spec: Option<WidgetSpec>,
     /// Null if the file has none and the class has no default.
@@ -27,29 +32,32 @@ pub struct Widget {
 pub enum Control {
     Fixed,
     Increment,
+    /// As [`Control::Increment`], and from the last value on to the first.
+    IncrementWrap,
     Decrement,
     Randomize,
 }
 
 impl Control {
-    pub const ALL: [Self; 4] = [Self::Fixed, Self::Increment, Self::Decrement, Self::Randomize];
+    pub const ALL: [Self; 5] =
+        [Self::Fixed, Self::Increment, Self::IncrementWrap, Self::Decrement, Self::Randomize];
 
     /// As files spell it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
             Self::Increment => "increment",
+            Self::IncrementWrap => "increment-wrap",
             Self::Decrement => "decrement",
             Self::Randomize => "randomize",
         }
     }
 
     /// Old editors only said whether to randomize.
-    fn read(json: &Json) -> Option<Self> {
+    pub(super) fn read(json: &Json) -> Option<Self> {
         match json {
             Json::Bool(true) => Some(Self::Randomize),
             Json::Bool(false) => Some(Self::Fixed),
-            Json::String(word) if word == "increment-wrap" => Some(Self::Increment),
             word => Self::ALL.into_iter().find(|control| *word == control.word()),
         }
     }
@@ -63,6 +71,9 @@ pub fn widgets(doc: &Doc, id: Id, contract: &Contract) -> Vec<Widget> {
     let places = node.places(class.as_deref()).into_iter();
     let widgets = places.map(|place| Widget {
         name: place.name.to_owned(),
+        label: place.name.to_owned(),
+        class: node.class.clone(),
+        input: place.name.to_owned(),
         value: node.value(&place).cloned().unwrap_or_else(|| default(place.spec)),
         control: node.control(&place),
         linked: fed.iter().any(|slot| node.inputs[*slot].is_for(place.name)),
@@ -238,7 +249,7 @@ impl Node {
 
 impl Widget {
     /// What comes after the value; `None` if it stays.
-    fn next(&self, control: Control) -> Option<Json> {
+    pub(super) fn next(&self, control: Control) -> Option<Json> {
         let spec = self.spec.as_ref()?;
         match &self.value {
             Json::Number(_) if spec.ty == "FLOAT" => {
@@ -259,7 +270,8 @@ fn next_whole(spec: &WidgetSpec, value: i128, control: Control) -> Option<Json> 
     let step = whole(&spec.step).unwrap_or(1).max(1);
     let next = match control {
         Control::Fixed => return None,
-        Control::Increment => (value + step).min(max),
+        Control::IncrementWrap if value + step > max => min,
+        Control::Increment | Control::IncrementWrap => (value + step).min(max),
         Control::Decrement => (value - step).max(min),
         Control::Randomize => {
             let (min, max) = (min.max(-LARGEST), max.min(LARGEST));
@@ -276,7 +288,8 @@ fn next_float(spec: &WidgetSpec, value: f64, control: Control) -> Option<Json> {
     let step = spec.step.as_f64().filter(|step| *step > 0.0).unwrap_or(0.1);
     let next = match control {
         Control::Fixed => return None,
-        Control::Increment => (value + step).min(max),
+        Control::IncrementWrap if value + step > max => min,
+        Control::Increment | Control::IncrementWrap => (value + step).min(max),
         Control::Decrement => (value - step).max(min),
         Control::Randomize => {
             let steps = ((max - min) / step).floor().clamp(0.0, LARGEST as f64);
@@ -291,7 +304,8 @@ fn next_choice(spec: &WidgetSpec, value: &Json, control: Control) -> Option<Json
     let last = spec.choices.len() - 1;
     let next = match control {
         Control::Fixed => return None,
-        Control::Increment => (at + 1).min(last),
+        Control::IncrementWrap if at == last => 0,
+        Control::Increment | Control::IncrementWrap => (at + 1).min(last),
         Control::Decrement => at.saturating_sub(1),
         Control::Randomize => usize::try_from(by_chance()).unwrap_or(0) % (last + 1),
     };

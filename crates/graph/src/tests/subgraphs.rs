@@ -69,6 +69,42 @@ fn newer_files_list_the_widgets_of_an_instance() {
 }
 
 #[test]
+fn an_instance_has_its_own_values_for_promoted_widgets_of_inner_nodes() {
+    let mut workflow = workflow(0);
+    for (node, method) in [(1, json!("bicubic")), (2, Json::Null)] {
+        workflow["nodes"][node]["properties"] = json!({"proxyWidgets":
+            [["1", "upscale_method"], ["1", "control_after_generate"], ["-1", "factor"]]});
+        workflow["nodes"][node]["widgets_values"] = json!([method, "fixed", 8.0]);
+    }
+    let prompt = convert(&workflow).unwrap();
+    let scale = |id: &str| &prompt[id]["inputs"];
+    assert_eq!(scale("2:1")["upscale_method"], "bicubic");
+    assert_eq!(scale("3:1")["upscale_method"], "area", "the inner node's where it has none");
+    assert_eq!(
+        (&scale("2:1")["scale_by"], scale("2:1").as_object().unwrap().len()),
+        (&json!(8.0), 3)
+    );
+}
+
+#[test]
+fn promoted_values_reach_nodes_through_subgraphs_in_subgraphs() {
+    let mut workflow = workflow(0);
+    let inner = json!({"id": 5, "type": "upscale", "inputs": [
+        {"name": "image", "type": "IMAGE", "link": null},
+        {"name": "factor", "type": "FLOAT", "link": null, "widget": {"name": "factor"}}],
+        "properties": {"proxyWidgets": [["-1", "factor"], ["1", "upscale_method"]]},
+        "widgets_values": [2.0]});
+    let outer = json!({"id": "outer", "nodes": [inner], "inputs": [], "links": []});
+    workflow["definitions"]["subgraphs"].as_array_mut().unwrap().push(outer);
+    workflow["nodes"].as_array_mut().unwrap().push(json!({"id": 8, "type": "outer",
+        "properties": {"proxyWidgets": [["5", "factor"], ["5", "upscale_method"]]},
+        "widgets_values": [3.0, "lanczos"]}));
+    let prompt = convert(&workflow).unwrap();
+    let expected = json!({"upscale_method": "lanczos", "scale_by": 3.0});
+    assert_eq!(prompt["8:5:1"]["inputs"], expected);
+}
+
+#[test]
 fn what_follows_a_bypassed_subgraph_is_fed_by_what_it_is_fed_by() {
     let prompt = convert(&workflow(4)).unwrap();
     assert_eq!(prompt["3:1"]["inputs"]["image"], json!(["1", 0]));
@@ -77,7 +113,7 @@ fn what_follows_a_bypassed_subgraph_is_fed_by_what_it_is_fed_by() {
 }
 
 #[test]
-fn a_subgraph_that_holds_itself_and_one_of_too_many_nodes_are_refused() {
+fn subgraphs_that_hold_themselves_or_too_many_nodes_or_none_with_an_id_are_refused() {
     let error = |nodes: Json| {
         let workflow = json!({"nodes": [{"id": 7, "type": "s"}], "links": [],
             "definitions": {"subgraphs": [{"id": "s", "nodes": nodes, "links": []}]}});
@@ -86,6 +122,7 @@ fn a_subgraph_that_holds_itself_and_one_of_too_many_nodes_are_refused() {
     assert!(error(json!([{"id": 1, "type": "s"}])).contains("node 7 holds itself"), "one");
     let many: Vec<Json> = (0..100).map(|i| json!({"id": i, "type": "s"})).collect();
     assert!(error(many.into()).contains("holds itself"), "many");
+    assert!(error(json!([{"type": "LoadImage"}])).contains("within the subgraph of node 7"));
     // 100 to the fourth nodes.
     let level = |i: u32| {
         let nodes: Vec<Json> =

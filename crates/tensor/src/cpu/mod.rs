@@ -4,9 +4,10 @@ mod peak;
 mod product;
 
 pub use peak::Peak;
-pub use product::{Packed, Panels, Rows, Shared, pack, packed_len};
+pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared, pack, packed_len, width};
 
 use crate::{Act, Epilogue, Program, Result, Timings, Weight};
+use multiversion::multiversion;
 use rayon::prelude::*;
 use std::{
     any::{Any, TypeId},
@@ -138,12 +139,6 @@ pub fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
     result
 }
 
-/// Does it with the widest vectors that this machine has.
-#[inline]
-pub fn vectors<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
-}
-
 /// An [`Epilogue`] made ready: done to rows of the result while they are in the cache.
 pub struct Finish {
     bias: Option<Arc<Vec<f32>>>,
@@ -170,21 +165,24 @@ impl Finish {
 
     /// Finishes rows of the result, of which `first` is the number of the first.
     pub fn apply(&self, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
-        let c = self.channels;
-        vectors(|| {
-            for (i, y) in y.chunks_exact_mut(c).enumerate() {
-                if let Some(bias) = &self.bias {
-                    add(y, bias);
-                }
-                if let Some(row) = self.row {
-                    add(y, &inputs[row][(first + i) / self.rows_per_batch * c..][..c]);
-                }
-                self.act.apply(y);
-                if let Some(residual) = self.residual {
-                    add(y, &inputs[residual][(first + i) * c..][..c]);
-                }
-            }
-        });
+        finish_rows(self, inputs, first, y);
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn finish_rows(finish: &Finish, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
+    let c = finish.channels;
+    for (y, i) in y.chunks_exact_mut(c).zip(first..) {
+        if let Some(bias) = &finish.bias {
+            add(y, bias);
+        }
+        if let Some(row) = finish.row {
+            add(y, &inputs[row][i / finish.rows_per_batch * c..][..c]);
+        }
+        finish.act.apply(y);
+        if let Some(residual) = finish.residual {
+            add(y, &inputs[residual][i * c..][..c]);
+        }
     }
 }
 
@@ -196,7 +194,5 @@ pub fn add(y: &mut [f32], x: &[f32]) {
 /// Calls `f` with parallel blocks of whole rows of `y`, and the number of each block's first row.
 pub fn rows(y: &mut [f32], columns: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let rows = (CACHE / 4 / columns.max(1)).max(1);
-    y.par_chunks_mut(rows * columns)
-        .enumerate()
-        .for_each(|(block, y)| vectors(|| f(block * rows, y)));
+    y.par_chunks_mut(rows * columns).enumerate().for_each(|(block, y)| f(block * rows, y));
 }

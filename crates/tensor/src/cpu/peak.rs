@@ -1,6 +1,7 @@
 //! What this machine's processor can do at most, measured: the yardstick for kernels.
 
 use crate::ops::lanes_sum;
+use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::{hint::black_box, time::Instant};
@@ -32,7 +33,7 @@ impl Peak {
         let numbers = vec![1.0f32; NUMBERS];
         let bytes = best(|| {
             let parts = numbers.par_chunks(NUMBERS.div_ceil(4 * threads));
-            black_box(parts.map(|part| super::vectors(|| lanes_sum(part))).sum::<f32>());
+            black_box(parts.map(sum).sum::<f32>());
             4 * NUMBERS
         });
         Self { threads, gflops: flops, bandwidth_gbs: bytes }
@@ -47,6 +48,11 @@ fn best(work: impl Fn() -> usize) -> f64 {
         done as f64 / start.elapsed().as_nanos() as f64
     };
     (0..TRIES).map(rate).fold(0.0, f64::max)
+}
+
+#[multiversion(targets = "simd")]
+fn sum(numbers: &[f32]) -> f32 {
+    lanes_sum(numbers)
 }
 
 /// Chains of multiply-adds, enough of them that none waits for another; gives the operations done.

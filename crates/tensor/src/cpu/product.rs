@@ -1,19 +1,23 @@
 //! The matrix product of the CPU: rows times a weight in panels (Goto and van de Geijn 2008, without
 //! packing the rows, as a network's weights are packed once and its rows are read once).
 
-use half::{f16, slice::HalfFloatSliceExt as _};
+use half::f16;
+use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// A tile of the result lives in registers: so many rows, so many vectors wide.
 const ROWS: usize = 6;
 const VECTORS: usize = 2;
-/// Numbers of the common dimension done at once: so deep a panel fits the first-level cache.
-const DEPTH: usize = 256;
-/// Rows done at once: so many of that depth fit the second-level cache.
+/// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's caches.
+const DEPTH: usize = 384;
+/// Rows done at once, and columns: so many rows of that depth fit the second-level cache, and so does the
+/// part of the result.
 const BLOCK: usize = 32 * ROWS;
-/// Lanes of the widest vectors there are.
-const MOST_LANES: usize = 16;
+const COLUMNS: usize = 640;
+
+/// Columns of the widest panel there is.
+pub const MOST_WIDTH: usize = VECTORS * 16;
 
 /// Columns of a panel: they depend on the machine.
 pub fn width() -> usize {
@@ -70,7 +74,11 @@ pub fn packed_len(n: usize, k: usize) -> usize {
 }
 
 /// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
-pub fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize) -> T + Sync) {
+pub fn pack<T: Send>(
+    panels: &mut [T],
+    [n, k]: [usize; 2],
+    at: impl Fn(usize, usize) -> T + Sync,
+) {
     let width = width();
     panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
         let columns = width.min(n - panel * width);
@@ -102,38 +110,36 @@ impl<'a> Panels<'a> {
         Self { numbers: Numbers::F32(numbers), n, k }
     }
 
-    /// `y[m, n] = sum_k a[m, k] weight[n, k]`, block of rows by block of rows on all threads; `finish` gets
-    /// each block with its first row's number.
+    /// `y[m, n] = sum_k a[m, k] weight[n, k]` on all threads; `finish` gets whole rows of `y`, with the
+    /// number of the first.
     pub fn product(self, a: &[f32], y: &mut [f32], finish: &(dyn Fn(usize, &mut [f32]) + Sync)) {
         let m = y.len() / self.n.max(1);
-        let threads = rayon::current_num_threads();
-        if m < 4 * ROWS * threads {
-            self.product_by_columns(a, y);
-            return finish(0, y);
+        if m.div_ceil(BLOCK) < 3 * rayon::current_num_threads() {
+            self.product_in_parts(a, y);
+            return super::rows(y, self.n, finish);
         }
-        let rows = m.div_ceil(4 * threads).next_multiple_of(ROWS).min(BLOCK);
-        y.par_chunks_mut(rows * self.n).enumerate().for_each(|(block, y)| {
-            let a = &a[block * rows * self.k..];
-            self.add(
-                &Rows { numbers: a, stride: self.k, count: y.len() / self.n },
-                y,
-                self.n,
-                false,
-            );
-            finish(block * rows, y);
+        y.par_chunks_mut(BLOCK * self.n).enumerate().for_each(|(block, y)| {
+            let rows = Rows { numbers: &a[block * BLOCK * self.k..], stride: self.k, count: y.len() / self.n };
+            self.add(&rows, y, self.n, false);
+            finish(block * BLOCK, y);
         });
     }
 
-    /// For few rows: threads share the columns.
-    fn product_by_columns(self, a: &[f32], y: &mut [f32]) {
-        let (m, width) = (y.len() / self.n, width());
-        let columns = self.n.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(width);
+    /// For few rows: threads share the columns too.
+    fn product_in_parts(self, a: &[f32], y: &mut [f32]) {
+        let m = y.len() / self.n;
+        let blocks = m.div_ceil(BLOCK);
+        let parts = (4 * rayon::current_num_threads()).div_ceil(blocks);
+        let columns = self.n.div_ceil(parts).next_multiple_of(width());
+        let (rows, parts) = (m.div_ceil(blocks), self.n.div_ceil(columns));
         let whole = Shared::new(y);
-        (0..self.n).into_par_iter().step_by(columns).for_each(|first| {
-            let part = self.columns(first..self.n.min(first + columns));
-            // SAFETY: each task has columns of its own.
-            let y = unsafe { whole.from(first) };
-            part.add(&Rows { numbers: a, stride: self.k, count: m }, y, self.n, false);
+        (0..parts * blocks).into_par_iter().for_each(|task| {
+            let (column, row) = (task / blocks * columns, task % blocks * rows);
+            let part = self.columns(column..self.n.min(column + columns));
+            let count = rows.min(m - row);
+            // SAFETY: each task has rows and columns of its own.
+            let y = unsafe { whole.from(row * self.n + column) };
+            part.add(&Rows { numbers: &a[row * self.k..], stride: self.k, count }, y, self.n, false);
         });
     }
 
@@ -154,7 +160,14 @@ impl<'a> Panels<'a> {
         }
         assert!(a.numbers.len() >= (a.count - 1) * a.stride + self.k);
         assert!(y.len() >= (a.count - 1) * stride + self.n);
-        Arch::new().dispatch(Block { a, panels: self, y: y.as_mut_ptr(), stride, adds });
+        let unpacked = match self.numbers {
+            Numbers::F32(_) => 0,
+            Numbers::F16(_) => DEPTH * width(),
+        };
+        super::with_scratch(unpacked, |unpacked| {
+            let y = y.as_mut_ptr();
+            Arch::new().dispatch(Block { a, panels: self, unpacked, y, stride, adds });
+        });
     }
 }
 
@@ -168,6 +181,8 @@ pub struct Rows<'a> {
 struct Block<'a> {
     a: &'a Rows<'a>,
     panels: Panels<'a>,
+    /// Room for a panel of numbers that were kept as f16.
+    unpacked: &'a mut [f32],
     /// Room for all rows is asserted by [`Panels::add`].
     y: *mut f32,
     stride: usize,
@@ -180,34 +195,42 @@ impl WithSimd for Block<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Panels { numbers, n, k } = self.panels;
         let width = VECTORS * S::F32_LANES;
-        let mut unpacked = [0.0; DEPTH * VECTORS * MOST_LANES];
-        for from in (0..k).step_by(DEPTH) {
-            let depth = DEPTH.min(k - from);
-            for column in (0..n).step_by(width) {
-                let place = column * k + from * width..column * k + (from + depth) * width;
-                let panel = match numbers {
-                    Numbers::F32(x) => &x[place],
-                    Numbers::F16(x) => {
-                        let unpacked = &mut unpacked[..depth * width];
-                        x[place].convert_to_f32_slice(unpacked);
-                        &*unpacked
-                    }
-                };
-                let columns = width.min(n - column);
-                for row in (0..self.a.count).step_by(ROWS) {
-                    let tile = Tile {
-                        // SAFETY: `Panels::add` has asserted that the rows are there.
-                        a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride + from) },
-                        a_stride: self.a.stride,
-                        panel,
-                        y: unsafe { self.y.add(row * self.stride + column) },
-                        y_stride: self.stride,
-                        columns,
-                        adds: self.adds || from > 0,
+        let slab = k.div_ceil(k.div_ceil(DEPTH));
+        for first in (0..n).step_by(COLUMNS) {
+            for from in (0..k).step_by(slab) {
+                let depth = slab.min(k - from);
+                for column in (first..n.min(first + COLUMNS)).step_by(width) {
+                    let place = column * k + from * width..column * k + (from + depth) * width;
+                    let panel = match numbers {
+                        Numbers::F32(x) => &x[place],
+                        Numbers::F16(x) => {
+                            unpack(&x[place], &mut self.unpacked[..depth * width]);
+                            &self.unpacked[..depth * width]
+                        }
                     };
-                    tile.of_rows(simd, ROWS.min(self.a.count - row));
+                    self.below(simd, panel, from, column, width.min(n - column));
                 }
             }
+        }
+    }
+}
+
+impl Block<'_> {
+    /// All rows of the result below a panel that begins at `from` and `column`.
+    #[inline(always)]
+    fn below<S: Simd>(&self, simd: S, panel: &[f32], from: usize, column: usize, columns: usize) {
+        for row in (0..self.a.count).step_by(ROWS) {
+            let tile = Tile {
+                // SAFETY: `Panels::add` has asserted that the rows are there.
+                a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride + from) },
+                a_stride: self.a.stride,
+                panel,
+                y: unsafe { self.y.add(row * self.stride + column) },
+                y_stride: self.stride,
+                columns,
+                adds: self.adds || from > 0,
+            };
+            tile.of_rows(simd, ROWS.min(self.a.count - row));
         }
     }
 }
@@ -280,6 +303,20 @@ impl Tile<'_> {
     }
 }
 
+/// From f16, finite numbers only; without a branch, so that it is done with vectors.
+#[multiversion(targets = "simd")]
+fn unpack(from: &[f16], to: &mut [f32]) {
+    const BIAS: u32 = (127 - 15) << 23;
+    for (to, from) in to.iter_mut().zip(from) {
+        let bits = u32::from(from.to_bits());
+        let size = (bits & 0x7FFF) << 13;
+        // Below 2^-14 there is no leading one: it is put there and taken away.
+        let small = f32::from_bits(size | (BIAS + (1 << 23))) - f32::from_bits(BIAS + (1 << 23));
+        let number = if size < 1 << 23 { small.to_bits() } else { size.wrapping_add(BIAS) };
+        *to = f32::from_bits(number | (bits & 0x8000) << 16);
+    }
+}
+
 /// Numbers that several threads write, each in places of its own.
 #[derive(Clone, Copy)]
 pub struct Shared {
@@ -310,6 +347,16 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn every_finite_f16_is_unpacked_as_it_is() {
+        let all: Vec<f16> = (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()).collect();
+        let mut unpacked = vec![0.0; all.len()];
+        unpack(&all, &mut unpacked);
+        for (number, unpacked) in all.iter().zip(unpacked) {
+            assert_eq!(number.to_f32().to_bits(), unpacked.to_bits());
+        }
+    }
 
     #[test]
     fn a_product_is_its_definition_for_every_rest() {

@@ -5,6 +5,7 @@ use super::{
     softmax::{lanes_max, lanes_sum},
 };
 use crate::{Result, Tensor, cpu, gpu};
+use multiversion::multiversion;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -188,15 +189,13 @@ impl Heads {
                 }
                 let scores = &mut scores[..count * keys.len()];
                 cpu::Panels::new(k, [keys.len(), d]).add(&queries, scores, keys.len(), false);
-                cpu::vectors(|| {
-                    let rows = scores.chunks_exact_mut(keys.len()).zip(sums.chunks_exact_mut(d));
-                    for (i, ((scores, sums), state)) in rows.zip(&mut state).enumerate() {
-                        let seen = if self.causal { first + i + 1 } else { self.keys };
-                        let seen = seen.saturating_sub(keys.start).min(keys.len());
-                        scores[seen..].fill(0.0);
-                        weigh(&mut scores[..seen], 1.0 / (d as f32).sqrt(), sums, state);
-                    }
-                });
+                let rows = scores.chunks_exact_mut(keys.len()).zip(sums.chunks_exact_mut(d));
+                for (i, ((scores, sums), state)) in rows.zip(&mut state).enumerate() {
+                    let seen = if self.causal { first + i + 1 } else { self.keys };
+                    let seen = seen.saturating_sub(keys.start).min(keys.len());
+                    scores[seen..].fill(0.0);
+                    weigh(&mut scores[..seen], 1.0 / (d as f32).sqrt(), sums, state);
+                }
                 let scores = cpu::Rows { numbers: scores, stride: keys.len(), count };
                 cpu::Panels::new(v, [d, keys.len()]).add(&scores, sums, d, true);
             }
@@ -211,8 +210,9 @@ impl Heads {
 
 /// Turns scores into weights `exp(scale score - high)`; sums so far, and the total of their weights, are
 /// made to refer to the new highest score.
-#[inline(always)]
-fn weigh(scores: &mut [f32], scale: f32, sums: &mut [f32], (high, total): &mut (f32, f32)) {
+#[multiversion(targets = "simd")]
+fn weigh(scores: &mut [f32], scale: f32, sums: &mut [f32], state: &mut (f32, f32)) {
+    let (high, total) = state;
     let new = high.max(scale * lanes_max(scores));
     if new == f32::NEG_INFINITY {
         return;

@@ -1,5 +1,6 @@
 //! Elementwise sums and products of two values.
 
+use multiversion::multiversion;
 use super::{Fusable, Op};
 use crate::{Result, Tensor, cpu, gpu};
 use std::ops::Range;
@@ -37,10 +38,7 @@ impl Op for Binary {
                 y.copy_from_slice(&inputs[0][first * c..][..y.len()]);
                 for (i, y) in y.chunks_exact_mut(c).enumerate() {
                     let b = &inputs[1][(first + i) / share * c..][..c];
-                    match kind {
-                        Kind::Add => cpu::add(y, b),
-                        Kind::Mul => y.iter_mut().zip(b).for_each(|(y, b)| *y *= b),
-                    }
+                    combine(kind, y, b);
                 }
             });
         }))
@@ -54,6 +52,14 @@ impl Op for Binary {
         };
         let multiply = u32::from(self.kind == Kind::Mul);
         cx.each_number(&KERNEL, &reads, &[columns as u32, share as u32, multiply])
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn combine(kind: Kind, y: &mut [f32], b: &[f32]) {
+    match kind {
+        Kind::Add => cpu::add(y, b),
+        Kind::Mul => y.iter_mut().zip(b).for_each(|(y, b)| *y *= b),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Op, gelu};
 use crate::{Result, Tensor, cpu, gpu};
+use multiversion::multiversion;
 use std::ops::Range;
 
 const KERNEL: gpu::Kernel = gpu::kernel!("geglu", "act");
@@ -21,10 +22,7 @@ impl Op for Geglu {
         Ok(Box::new(move |inputs, y| {
             cpu::rows(y, c, |first, y| {
                 let x = inputs[0][first * 2 * c..].chunks_exact(2 * c);
-                for (y, x) in y.chunks_exact_mut(c).zip(x) {
-                    let (value, gate) = x.split_at(c);
-                    y.iter_mut().zip(value).zip(gate).for_each(|((y, v), g)| *y = v * gelu(*g));
-                }
+                y.chunks_exact_mut(c).zip(x).for_each(|(y, x)| geglu_row(x, y));
             });
         }))
     }
@@ -32,6 +30,14 @@ impl Op for Geglu {
         let (x, columns) = (cx.inputs[0].clone(), cx.output.columns());
         let reads = |r: Range<usize>| vec![x.rows(r.start / columns..r.end.div_ceil(columns))];
         cx.each_number(&KERNEL, &reads, &[columns as u32])
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn geglu_row(x: &[f32], y: &mut [f32]) {
+    let (values, gates) = x.split_at(y.len());
+    for ((y, value), gate) in y.iter_mut().zip(values).zip(gates) {
+        *y = value * gelu(*gate);
     }
 }
 

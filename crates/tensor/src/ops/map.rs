@@ -2,6 +2,7 @@
 
 use super::{Fusable, Op};
 use crate::{Act, Result, Tensor, cpu, gpu};
+use multiversion::multiversion;
 
 const KERNEL: gpu::Kernel = gpu::kernel!("map", "act");
 
@@ -27,8 +28,7 @@ impl Op for Map {
         Ok(Box::new(move |inputs, y| {
             cpu::rows(y, 1, |first, y| {
                 let x = &inputs[0][first..][..y.len()];
-                y.iter_mut().zip(x).for_each(|(y, x)| *y = scale * x + shift);
-                act.apply(y);
+                map_numbers([scale, shift], act, x, y);
             });
         }))
     }
@@ -37,6 +37,12 @@ impl Op for Map {
         let rest = [self.scale.to_bits(), self.shift.to_bits(), self.act as u32];
         cx.each_number(&KERNEL, &|range| vec![x.span(range)], &rest)
     }
+}
+
+#[multiversion(targets = "simd")]
+fn map_numbers([scale, shift]: [f32; 2], act: Act, x: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = scale * x + shift);
+    act.apply(y);
 }
 
 impl Tensor {

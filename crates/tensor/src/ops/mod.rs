@@ -108,6 +108,7 @@ pub enum Act {
 
 impl Act {
     /// The function itself, over many numbers at once.
+    #[inline(always)]
     pub(crate) fn apply(self, xs: &mut [f32]) {
         match self {
             Self::Identity => {}
@@ -135,7 +136,8 @@ pub(crate) fn exp(x: f32) -> f32 {
             + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
     // SAFETY: x was clamped to what an i32 holds; a NaN becomes some number, and p stays NaN.
     let n = unsafe { n.max(-127.0).to_int_unchecked::<i32>() };
-    p * f32::from_bits(((n + 127) << 23) as u32)
+    // Wrapping, as a check for overflow would keep vectors away.
+    p * f32::from_bits((n.wrapping_add(127) << 23) as u32)
 }
 
 /// `x Phi(x)`, the error function by Abramowitz and Stegun 7.1.26 (error below 1.5e-7).

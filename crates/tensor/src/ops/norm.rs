@@ -2,6 +2,7 @@
 
 use super::{Fusable, Op};
 use crate::{Act, Result, Tensor, Weight, cpu, gpu};
+use multiversion::multiversion;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -46,13 +47,7 @@ impl Op for GroupNorm {
             for (x, y) in inputs[0].chunks_exact(entry).zip(y.chunks_exact_mut(entry)) {
                 let (mean, scale) = norm.statistics(x, &weight);
                 cpu::rows(y, c, |first, y| {
-                    let x = x[first * c..].chunks_exact(c);
-                    for (y, x) in y.chunks_exact_mut(c).zip(x) {
-                        for i in 0..c {
-                            y[i] = (x[i] - mean[i]) * scale[i] + bias[i];
-                        }
-                        act.apply(y);
-                    }
+                    normalise(&x[first * c..], [&mean, &scale, &bias], act, y);
                 });
             }
         }))
@@ -170,14 +165,8 @@ impl Op for LayerNorm {
         Ok(Box::new(move |inputs, y| {
             cpu::rows(y, c, |first, y| {
                 let x = inputs[0][first * c..].chunks_exact(c);
-                for (y, x) in y.chunks_exact_mut(c).zip(x) {
-                    let mean = sum(x, |x| x) / c as f64;
-                    let variance = sum(x, |x| (x - mean) * (x - mean)) / c as f64;
-                    let (mean, scale) = (mean as f32, 1.0 / (variance as f32 + eps).sqrt());
-                    for i in 0..c {
-                        y[i] = (x[i] - mean) * scale * weight[i] + bias[i];
-                    }
-                }
+                let rows = y.chunks_exact_mut(c).zip(x);
+                rows.for_each(|(y, x)| normalise_row(x, [&weight, &bias], eps, y));
             });
         }))
     }
@@ -213,8 +202,40 @@ impl Tensor {
     }
 }
 
+/// Rows of channels: `act((x - mean) scale + shift)`.
+#[multiversion(targets = "simd")]
+fn normalise(x: &[f32], [mean, scale, shift]: [&[f32]; 3], act: Act, y: &mut [f32]) {
+    let c = mean.len();
+    for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+        let of = mean.iter().zip(scale).zip(shift);
+        for ((y, x), ((mean, scale), shift)) in y.iter_mut().zip(x).zip(of) {
+            *y = (x - mean) * scale + shift;
+        }
+        act.apply(y);
+    }
+}
+
+/// One row to zero mean and unit variance, scaled and shifted.
+#[multiversion(targets = "simd")]
+fn normalise_row(x: &[f32], [weight, bias]: [&[f32]; 2], eps: f32, y: &mut [f32]) {
+    let count = x.len() as f64;
+    let mean = sum(x, |x| x) / count;
+    let variance = sum(x, |x| (x - mean) * (x - mean)) / count;
+    let (mean, scale) = (mean as f32, 1.0 / (variance as f32 + eps).sqrt());
+    for ((y, x), (weight, bias)) in y.iter_mut().zip(x).zip(weight.iter().zip(bias)) {
+        *y = (x - mean) * scale * weight + bias;
+    }
+}
+
+/// The sum of `f(x)`, in partial sums: the order that vectors like.
+#[inline(always)]
 fn sum(xs: &[f32], f: impl Fn(f64) -> f64) -> f64 {
-    xs.iter().map(|x| f(f64::from(*x))).sum()
+    let (lanes, rest) = xs.as_chunks::<16>();
+    let mut sums = [0.0; 16];
+    for lane in lanes {
+        sums.iter_mut().zip(lane).for_each(|(sum, x)| *sum += f(f64::from(*x)));
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|x| f(f64::from(*x))).sum::<f64>()
 }
 
 /// Groups of channels that are normalised together.
@@ -232,8 +253,8 @@ impl Groups {
     fn statistics(&self, x: &[f32], weight: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let count = (x.len() / self.channels * self.size) as f64;
         let zeros = vec![0.0; self.channels / self.size];
-        let means = self.reduce(x, &zeros, |x, _| x).iter().map(|s| s / count).collect::<Vec<_>>();
-        let squares = self.reduce(x, &means, |x, mean| (x - mean) * (x - mean));
+        let means: Vec<f64> = self.reduce(x, &zeros, sums).iter().map(|s| s / count).collect();
+        let squares = self.reduce(x, &means, squares);
         let channel = |c: usize| {
             let group = c / self.size;
             let scale = f64::from(weight[c]) / (squares[group] / count + self.eps).sqrt();
@@ -242,20 +263,14 @@ impl Groups {
         (0..self.channels).map(channel).unzip()
     }
 
-    /// Per group, the sum of `f(x, centre of the group)` over all rows.
-    fn reduce(&self, x: &[f32], centres: &[f64], f: impl Fn(f64, f64) -> f64 + Sync) -> Vec<f64> {
+    /// Per group, the sum over all rows of what `add` makes of a number and the centre of its group.
+    fn reduce(&self, x: &[f32], centres: &[f64], add: fn(&[f32], &[f64], &mut [f64])) -> Vec<f64> {
         let block = (cpu::CACHE / self.channels).max(1) * self.channels;
+        let centres: Vec<f64> = (0..self.channels).map(|c| centres[c / self.size]).collect();
         let partial = |x: &[f32]| {
-            let mut sums = vec![0.0; self.channels];
-            for row in x.chunks_exact(self.channels) {
-                for (range, centre) in self.ranges().zip(centres) {
-                    sums[range.clone()]
-                        .iter_mut()
-                        .zip(&row[range])
-                        .for_each(|(s, x)| *s += f(f64::from(*x), *centre));
-                }
-            }
-            sums
+            let mut partial = vec![0.0; self.channels];
+            add(x, &centres, &mut partial);
+            partial
         };
         // Partial sums are added in the order of the blocks, so that every run gives the same bits.
         let partials: Vec<Vec<f64>> = x.par_chunks(block).map(partial).collect();
@@ -266,6 +281,25 @@ impl Groups {
     fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let size = self.size;
         (0..self.channels / size).map(move |g| g * size..(g + 1) * size)
+    }
+}
+
+/// Adds rows of channels, each number as it is.
+#[multiversion(targets = "simd")]
+fn sums(x: &[f32], centres: &[f64], sums: &mut [f64]) {
+    for row in x.chunks_exact(centres.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+    }
+}
+
+/// Adds rows of channels, each number as the square of its distance from its centre.
+#[multiversion(targets = "simd")]
+fn squares(x: &[f32], centres: &[f64], sums: &mut [f64]) {
+    for row in x.chunks_exact(centres.len()) {
+        for ((sum, x), centre) in sums.iter_mut().zip(row).zip(centres) {
+            let x = f64::from(*x) - centre;
+            *sum += x * x;
+        }
     }
 }
 

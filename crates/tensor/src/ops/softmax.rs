@@ -1,6 +1,7 @@
 //! Softmax over the last dimension: `y[r, c] = exp(x[r, c] - max x[r, :]) / sum` of the same.
 
 use super::{Op, exp};
+use multiversion::multiversion;
 use crate::{Result, Tensor, cpu, gpu};
 
 const KERNEL: gpu::Kernel = gpu::kernel!("softmax", "reduce");
@@ -39,7 +40,7 @@ impl Tensor {
 }
 
 /// One row, in place.
-#[inline(always)]
+#[multiversion(targets = "simd")]
 fn softmax_row(row: &mut [f32]) {
     let high = lanes_max(row);
     row.iter_mut().for_each(|x| *x = exp(*x - high));
@@ -74,7 +75,8 @@ pub(crate) fn lanes_sum(xs: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Tape, testing};
+    use multiversion::multiversion;
+use crate::{Tape, testing};
 
     #[test]
     fn softmax_is_its_definition() {

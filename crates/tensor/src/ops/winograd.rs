@@ -6,6 +6,7 @@
 
 use super::Conv;
 use crate::cpu::{self, Finish, Panels, Rows, Shared};
+use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::{array, marker::PhantomData};
@@ -68,19 +69,41 @@ impl<T> Kernels<T> {
         T: Tiling<M, A>,
     {
         let c = weight.len() / n / 9;
-        let len = cpu::packed_len(n, c);
+        let (len, width) = (cpu::packed_len(n, c), cpu::width());
         let mut numbers = vec![0.0; A * A * len];
-        for (f, panels) in numbers.chunks_exact_mut(len).enumerate() {
-            let (rows, columns) = (T::KERNEL[f / A], T::KERNEL[f % A]);
-            cpu::pack(panels, [n, c], |n, c_at| {
-                let kernel = &weight[(n * c + c_at) * 9..][..9];
-                let row = |y: usize| -> f64 {
-                    (0..3).map(|x| columns[x] * f64::from(kernel[3 * y + x])).sum()
-                };
-                (0..3).map(|y| rows[y] * row(y)).sum::<f64>() as f32
-            });
-        }
+        let all = Shared::new(&mut numbers);
+        (0..n).into_par_iter().step_by(width).for_each(|first| {
+            for i in 0..c {
+                let mut taps = [[0.0; cpu::MOST_WIDTH]; 9];
+                for (column, n) in (first..n.min(first + width)).enumerate() {
+                    let kernel = &weight[(n * c + i) * 9..][..9];
+                    taps.iter_mut().zip(kernel).for_each(|(taps, g)| taps[column] = *g);
+                }
+                for f in 0..A * A {
+                    // SAFETY: each panel of each product is of one task.
+                    let row = unsafe { all.from(f * len + first * c + i * width) };
+                    weighted(&T::KERNEL[f / A], &T::KERNEL[f % A], &taps, &mut row[..width]);
+                }
+            }
+        });
         Self { numbers, tiling: PhantomData }
+    }
+}
+
+/// One number of `K g K^T`, of kernels side by side.
+#[multiversion(targets = "simd")]
+fn weighted(
+    rows: &[f64; 3],
+    columns: &[f64; 3],
+    taps: &[[f32; cpu::MOST_WIDTH]; 9],
+    sums: &mut [f32],
+) {
+    sums.fill(0.0);
+    for (tap, taps) in taps.iter().enumerate() {
+        let factor = (rows[tap / 3] * columns[tap % 3]) as f32;
+        if factor != 0.0 {
+            sums.iter_mut().zip(taps).for_each(|(sum, g)| *sum += factor * g);
+        }
     }
 }
 
@@ -153,11 +176,11 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> Task<'_, T, M, A> {
             self.each(A * A, |f| {
                 let kernels = &self.kernels.numbers;
                 let kernels = &kernels[f * (kernels.len() / (A * A))..][..kernels.len() / (A * A)];
-                let numbers = &transformed[f * self.count * c..];
-                // SAFETY: each product has a place of its own.
-                let y = unsafe { into.from(f * self.count * n) };
-                let rows = Rows { numbers, stride: c, count: self.count };
-                Panels::new(kernels, [n, c]).add(&rows, y, n, false);
+                let numbers = &transformed[f * c..];
+                // SAFETY: each product has places of its own.
+                let y = unsafe { into.from(f * n) };
+                let rows = Rows { numbers, stride: A * A * c, count: self.count };
+                Panels::new(kernels, [n, c]).add(&rows, y, A * A * n, false);
             });
             let products = &*products;
             self.each(self.count, |tile| {
@@ -228,16 +251,21 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Inputs<'_, T,
         let pixels: [[_; A]; A] = array::from_fn(|y| array::from_fn(|x| pixel(y, x)));
         let zero = simd.splat_f32s(0.0);
         for at in (0..c).step_by(S::F32_LANES) {
-            let load = |pixel: Option<usize>| match pixel {
-                Some(pixel) => S::as_simd_f32s(&self.x[pixel + at..][..S::F32_LANES]).0[0],
-                None => zero,
-            };
-            let rows: [[_; A]; A] =
-                array::from_fn(|y| times(simd, &T::INPUT, &pixels[y].map(load)));
+            // Loops, not closures: only what is inlined for sure is made of wide vectors.
+            let mut rows = [[zero; A]; A];
+            for (row, pixels) in rows.iter_mut().zip(&pixels) {
+                let mut d = [zero; A];
+                for (d, pixel) in d.iter_mut().zip(pixels) {
+                    if let Some(pixel) = pixel {
+                        *d = S::as_simd_f32s(&self.x[pixel + at..][..S::F32_LANES]).0[0];
+                    }
+                }
+                *row = times(simd, &T::INPUT, &d);
+            }
             for x in 0..A {
-                let column = times(simd, &T::INPUT, &array::from_fn(|y| rows[y][x]));
-                for (y, numbers) in column.into_iter().enumerate() {
-                    let place = ((y * A + x) * self.task.count + self.tile) * c + at;
+                let numbers = times(simd, &T::INPUT, &column(&rows, x, zero));
+                for (y, numbers) in numbers.into_iter().enumerate() {
+                    let place = (self.tile * A * A + y * A + x) * c + at;
                     // SAFETY: each tile has places of its own.
                     let to = unsafe { self.into.from(place) };
                     S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = numbers;
@@ -260,15 +288,21 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let n = self.task.of.output[2];
+        let zero = simd.splat_f32s(0.0);
         for at in (0..n).step_by(S::F32_LANES) {
-            let load = |f: usize| {
-                let place = (f * self.task.count + self.tile) * n + at;
-                S::as_simd_f32s(&self.products[place..][..S::F32_LANES]).0[0]
-            };
-            let rows: [[_; M]; A] =
-                array::from_fn(|y| times(simd, &T::OUTPUT, &array::from_fn(|x| load(y * A + x))));
-            let columns: [[_; M]; M] =
-                array::from_fn(|x| times(simd, &T::OUTPUT, &array::from_fn(|y| rows[y][x])));
+            let mut rows = [[zero; M]; A];
+            for (y, row) in rows.iter_mut().enumerate() {
+                let mut products = [zero; A];
+                for (x, product) in products.iter_mut().enumerate() {
+                    let place = (self.tile * A * A + y * A + x) * n + at;
+                    *product = S::as_simd_f32s(&self.products[place..][..S::F32_LANES]).0[0];
+                }
+                *row = times(simd, &T::OUTPUT, &products);
+            }
+            let mut columns = [[zero; M]; M];
+            for (x, numbers) in columns.iter_mut().enumerate() {
+                *numbers = times(simd, &T::OUTPUT, &column(&rows, x, zero));
+            }
             for [y, x, pixel] in self.task.pixels(self.tile) {
                 // SAFETY: a pixel is of one tile.
                 let to = unsafe { self.y.from(pixel * n + at) };
@@ -278,6 +312,15 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T
     }
 }
 
+#[inline(always)]
+fn column<V: Copy, const X: usize, const Y: usize>(rows: &[[V; X]; Y], x: usize, zero: V) -> [V; Y] {
+    let mut column = [zero; Y];
+    for (number, row) in column.iter_mut().zip(rows) {
+        *number = row[x];
+    }
+    column
+}
+
 /// The product of a matrix of constants and a vector of vectors.
 #[inline(always)]
 fn times<S: Simd, const I: usize, const O: usize>(
@@ -285,13 +328,13 @@ fn times<S: Simd, const I: usize, const O: usize>(
     matrix: &[[f32; I]; O],
     x: &[S::f32s; I],
 ) -> [S::f32s; O] {
-    array::from_fn(|o| {
-        let mut sum = simd.splat_f32s(0.0);
-        for i in 0..I {
-            if matrix[o][i] != 0.0 {
-                sum = simd.mul_add_e_f32s(simd.splat_f32s(matrix[o][i]), x[i], sum);
+    let mut products = [simd.splat_f32s(0.0); O];
+    for (product, row) in products.iter_mut().zip(matrix) {
+        for (factor, x) in row.iter().zip(x) {
+            if *factor != 0.0 {
+                *product = simd.mul_add_e_f32s(simd.splat_f32s(*factor), *x, *product);
             }
         }
-        sum
-    })
+    }
+    products
 }

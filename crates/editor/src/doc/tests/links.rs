@@ -33,8 +33,8 @@ fn links_fit_close_no_ring_and_take_the_place_of_others() {
 fn reroutes_are_of_the_type_of_what_runs_through_them() {
     let bench = Bench::new();
     let (mut doc, ids) = bench.chain(1);
-    let link = doc.link_into(ids[1], 0).unwrap();
-    let reroute = doc.insert_reroute(link, [5.0, 5.0]).unwrap();
+    let reroute = doc.create_own("Reroute", [5.0, 5.0]).unwrap();
+    assert!(doc.insert_on(doc.link_into(ids[1], 0).unwrap(), reroute));
     let second = doc.create_own("Reroute", [0.0, 0.0]).unwrap();
     assert!(doc.connect((ids[0], 1), (second, 0)).is_some());
     assert_eq!(doc.node(second).unwrap().outputs[0].ty, "STRING");

@@ -95,3 +95,21 @@ fn a_widget_turned_into_a_socket_keeps_its_value() {
     let api = crate::doc::File::new(doc).to_api(&contract).unwrap();
     assert_eq!(api["1"]["inputs"]["steps"], 20);
 }
+
+#[test]
+fn a_value_that_wraps_goes_from_the_last_to_the_first() {
+    let bench = Bench::new();
+    let after = |first: i64, control: &str| {
+        let mut doc = Doc::default();
+        let (number, primitive) =
+            (bench.through(&mut doc), doc.create_own("PrimitiveNode", [0.0; 2]));
+        let (primitive, other) = (primitive.unwrap(), doc.node(number).unwrap().input("other"));
+        doc.connect((primitive, 0), (number, other.unwrap())).unwrap();
+        doc.node_mut(primitive).unwrap().values = json!([first, control]);
+        doc.after_queue(&bench.contract);
+        doc.node(primitive).unwrap().values[0].as_i64().unwrap()
+    };
+    assert_eq!(after(9, "increment"), 9);
+    assert_eq!(after(9, "increment-wrap"), 0);
+    assert_eq!(after(7, "increment-wrap"), 8);
+}

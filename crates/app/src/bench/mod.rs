@@ -1,5 +1,7 @@
 //! `weft bench`: how fast the networks are, against what the machine can do at most.
 
+mod kernels;
+
 use crate::{DeviceChoice, devices, units::si};
 use anyhow::Result;
 use graph::Json;
@@ -18,6 +20,8 @@ pub struct BenchArgs {
 enum What {
     /// The parts of a text-to-picture run: text encoding, a guided step, VAE decoding and encoding
     Model(ModelArgs),
+    /// Single operations at the sizes that SD 1.5 and SDXL have
+    Kernels(kernels::KernelsArgs),
 }
 
 #[derive(clap::Args)]
@@ -48,6 +52,7 @@ struct ModelArgs {
 pub fn bench(args: &BenchArgs) -> Result<()> {
     match &args.what {
         What::Model(args) => model(args),
+        What::Kernels(args) => kernels::kernels(args),
     }
 }
 
@@ -153,14 +158,20 @@ fn measure(
 ) -> Result<Measured> {
     (part.run)(model, device, size)?;
     let before = device.timings();
-    let mut seconds = f64::INFINITY;
-    for _ in 0..runs {
-        let start = Instant::now();
-        (part.run)(model, device, size)?;
-        seconds = seconds.min(start.elapsed().as_secs_f64());
-    }
+    let seconds = best_of(runs, || (part.run)(model, device, size))?;
     let times = device.timings().into_iter().filter_map(|time| time.since(&before)).collect();
     Ok(Measured { name: part.name, seconds, flops: 0, times, runs })
+}
+
+/// The seconds of the fastest run.
+fn best_of(runs: u64, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut fastest = f64::INFINITY;
+    for _ in 0..runs {
+        let start = Instant::now();
+        run()?;
+        fastest = fastest.min(start.elapsed().as_secs_f64());
+    }
+    Ok(fastest)
 }
 
 /// Of one run, by the definition of each operation.
