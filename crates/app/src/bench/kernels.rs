@@ -179,11 +179,8 @@ fn measure(case: &Case, device: &tensor::Device, runs: u64) -> Result<(f64, u64,
     let program = network.program();
     let step = &program.steps[0];
     let (flops, moved) = (program.flops_of(step), program.bytes_of(step));
-    let inputs: Vec<Vec<f32>> = program
-        .inputs
-        .iter()
-        .map(|(_, id)| noise(program.shape(*id).iter().product()))
-        .collect();
+    let inputs: Vec<Vec<f32>> =
+        program.inputs.iter().map(|(_, id)| noise(program.shape(*id).iter().product())).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
     network.run(&inputs)?;
     let before = device.timings();

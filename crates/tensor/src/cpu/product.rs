@@ -74,11 +74,7 @@ pub fn packed_len(n: usize, k: usize) -> usize {
 }
 
 /// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
-pub fn pack<T: Send>(
-    panels: &mut [T],
-    [n, k]: [usize; 2],
-    at: impl Fn(usize, usize) -> T + Sync,
-) {
+pub fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize) -> T + Sync) {
     let width = width();
     panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
         let columns = width.min(n - panel * width);
@@ -119,7 +115,11 @@ impl<'a> Panels<'a> {
             return super::rows(y, self.n, finish);
         }
         y.par_chunks_mut(BLOCK * self.n).enumerate().for_each(|(block, y)| {
-            let rows = Rows { numbers: &a[block * BLOCK * self.k..], stride: self.k, count: y.len() / self.n };
+            let rows = Rows {
+                numbers: &a[block * BLOCK * self.k..],
+                stride: self.k,
+                count: y.len() / self.n,
+            };
             self.add(&rows, y, self.n, false);
             finish(block * BLOCK, y);
         });
@@ -139,7 +139,12 @@ impl<'a> Panels<'a> {
             let count = rows.min(m - row);
             // SAFETY: each task has rows and columns of its own.
             let y = unsafe { whole.from(row * self.n + column) };
-            part.add(&Rows { numbers: &a[row * self.k..], stride: self.k, count }, y, self.n, false);
+            part.add(
+                &Rows { numbers: &a[row * self.k..], stride: self.k, count },
+                y,
+                self.n,
+                false,
+            );
         });
     }
 

@@ -1,8 +1,8 @@
 //! Elementwise sums and products of two values.
 
-use multiversion::multiversion;
 use super::{Fusable, Op};
 use crate::{Result, Tensor, cpu, gpu};
+use multiversion::multiversion;
 use std::ops::Range;
 
 const KERNEL: gpu::Kernel = gpu::kernel!("binary");

@@ -1,8 +1,8 @@
 //! Softmax over the last dimension: `y[r, c] = exp(x[r, c] - max x[r, :]) / sum` of the same.
 
 use super::{Op, exp};
-use multiversion::multiversion;
 use crate::{Result, Tensor, cpu, gpu};
+use multiversion::multiversion;
 
 const KERNEL: gpu::Kernel = gpu::kernel!("softmax", "reduce");
 
@@ -75,8 +75,7 @@ pub(crate) fn lanes_sum(xs: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use multiversion::multiversion;
-use crate::{Tape, testing};
+    use crate::{Tape, testing};
 
     #[test]
     fn softmax_is_its_definition() {

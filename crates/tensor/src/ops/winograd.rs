@@ -313,7 +313,11 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> WithSimd for Outputs<'_, T
 }
 
 #[inline(always)]
-fn column<V: Copy, const X: usize, const Y: usize>(rows: &[[V; X]; Y], x: usize, zero: V) -> [V; Y] {
+fn column<V: Copy, const X: usize, const Y: usize>(
+    rows: &[[V; X]; Y],
+    x: usize,
+    zero: V,
+) -> [V; Y] {
     let mut column = [zero; Y];
     for (number, row) in column.iter_mut().zip(rows) {
         *number = row[x];
