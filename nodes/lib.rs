@@ -1,11 +1,14 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
 mod resize;
+mod tiles;
 mod values;
 
 use graph::Field as _;
 
+pub use controlnet::ControlNet;
 pub use sampling::SamplerNoise;
+pub use upscale_model::UpscaleModel;
 pub use values::{
     Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump, dump_slot,
 };
@@ -27,7 +30,8 @@ impl Stamp {
 }
 
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE, Guider::TYPE];
+pub const NETWORKS: &[&str] =
+    &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE, UpscaleModel::TYPE, Guider::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -39,7 +43,14 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, VAELoader;
+    loaders: CheckpointLoaderSimple, UNETLoader, CLIPLoader, VAELoader;
+    lora: LoraLoader, LoraLoaderModelOnly;
+    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
+        CLIPMergeAdd, CLIPMergeSubtract;
+    save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
+    controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
+        ControlNetApplyAdvanced;
+    upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
@@ -55,6 +66,9 @@ nodes! {
     sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
         SamplingPercentToSigma, ManualSigmas;
     model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    patches: FreeU, FreeU_V2, HyperTile, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
+        DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,
+        UNetTemporalAttentionMultiply, CLIPAttentionMultiply;
     guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;

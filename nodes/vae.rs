@@ -4,7 +4,7 @@ use crate::{Conditioning, Image, Latent, Mask, Vae, resize};
 use anyhow::{Result, ensure};
 use graph::{Context, Inputs, Node};
 use models::VaeSize;
-use ndarray::{Array3, Array4, s};
+use ndarray::{Array3, Array4, ArrayView4, Axis, s};
 use std::sync::Arc;
 use tensor::Device;
 
@@ -13,6 +13,7 @@ impl Vae {
     pub fn scale(&self) -> usize {
         match self {
             Self::Network(vae) => vae.scale(),
+            Self::Tiny(vae) => vae.scale(),
             Self::PixelSpace => 1,
         }
     }
@@ -20,13 +21,14 @@ impl Vae {
     fn latent_channels(&self) -> usize {
         match self {
             Self::Network(vae) => vae.latent_channels,
+            Self::Tiny(vae) => vae.latent_channels,
             Self::PixelSpace => 3,
         }
     }
 
     /// Latents `[B, C, H, W]`, unscaled, to pictures `[B, 8 H, 8 W, 3]` of 0 to 1.
     pub fn decode(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
-        Ok(self.decode_raw(ctx, latent)?.mapv_into(shown))
+        Ok(shown(self.decode_raw(ctx, latent)?))
     }
 
     /// As [`Vae::decode`], of about -1 to 1.
@@ -40,22 +42,26 @@ impl Vae {
         let scale = self.scale();
         let mut pictures = Vec::with_capacity(batch * height * width * scale * scale * 3);
         // One at a time: the decoder needs more memory than anything else.
-        for one in latent.outer_iter() {
+        for one in latent.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            match self {
-                Self::Network(vae) => {
-                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
-                    let size = VaeSize { batch: 1, height, width };
-                    pictures.extend(vae.decode(
-                        &device,
-                        one.as_slice().expect("just laid out"),
-                        size,
-                    )?);
-                }
-                Self::PixelSpace => pictures.extend(one.permuted_axes([1, 2, 0])),
-            }
+            pictures.extend(self.decode_one(&ctx.services.get::<Device>(), &one)?);
         }
         Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
+    }
+
+    /// One latent to a picture of about -1 to 1.
+    fn decode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+        let (_, _, height, width) = one.dim();
+        let size = VaeSize { batch: 1, height, width };
+        let numbers = one.as_standard_layout();
+        let numbers = numbers.as_slice().expect("just laid out");
+        match self {
+            Self::Network(vae) => vae.decode(device, numbers, size),
+            Self::Tiny(vae) => vae.decode(device, numbers, size),
+            Self::PixelSpace => {
+                Ok(one.view().permuted_axes([0, 2, 3, 1]).iter().copied().collect())
+            }
+        }
     }
 
     /// Pictures of 0 to 1 to the mean of their latents; what is over a multiple of 8 is cut off evenly.
@@ -66,29 +72,31 @@ impl Vae {
         let (height, width) = (h / scale, w / scale);
         ensure!(height * width > 0, "the picture is smaller than {scale} pixels");
         let mut latents = Vec::new();
-        for one in pictures.outer_iter() {
+        for one in pictures.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            let one = one.slice(s![.., .., ..3]).mapv(|x| x * 2.0 - 1.0);
-            match self {
-                Self::Network(vae) => {
-                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
-                    let size = VaeSize { batch: 1, height, width };
-                    latents.extend(vae.encode(
-                        &device,
-                        one.as_slice().expect("just laid out"),
-                        size,
-                    )?);
-                }
-                Self::PixelSpace => latents.extend(one.permuted_axes([2, 0, 1])),
-            }
+            latents.extend(self.encode_one(&ctx.services.get::<Device>(), &one)?);
         }
         Ok(Array4::from_shape_vec((batch, self.latent_channels(), height, width), latents)?)
     }
+
+    /// One picture of 0 to 1, of a size that the network can take, to its latent, channels first.
+    fn encode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+        let (_, h, w, _) = one.dim();
+        let one = one.slice(s![.., .., .., ..3]).mapv(|x| x * 2.0 - 1.0);
+        let size = VaeSize { batch: 1, height: h / self.scale(), width: w / self.scale() };
+        let numbers = one.as_standard_layout();
+        let numbers = numbers.as_slice().expect("just laid out");
+        match self {
+            Self::Network(vae) => vae.encode(device, numbers, size),
+            Self::Tiny(vae) => vae.encode(device, numbers, size),
+            Self::PixelSpace => Ok(one.permuted_axes([0, 3, 1, 2]).iter().copied().collect()),
+        }
+    }
 }
 
-/// A decoder's number as a picture has it.
-pub fn shown(x: f32) -> f32 {
-    ((x + 1.0) / 2.0).clamp(0.0, 1.0)
+/// Pictures of -1 to 1 as people see them.
+pub fn shown(pictures: Array4<f32>) -> Array4<f32> {
+    pictures.mapv_into(|x| ((x + 1.0) / 2.0).clamp(0.0, 1.0))
 }
 
 pub fn cut_to_multiple(x: &Array4<f32>, of: usize) -> Array4<f32> {

@@ -1,7 +1,11 @@
 //! What travels along links.
 
+use crate::{
+    controlnet::{Control, ControlNet},
+    upscale_model::UpscaleModel,
+};
 use graph::{Field, Value};
-use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
+use models::{Clip as TextEncoder, Concat, Family, Preview, Taesd, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
 use sampling::{LatentFormat, ModelSampling, Patch, Rule};
 use std::sync::Arc;
@@ -68,6 +72,23 @@ pub struct Told {
     /// A picture's latent to go with the noise, `[batch, 4, h, w]`, and its mask in pixels.
     pub concat_latent: Option<Arc<Array4<f32>>>,
     pub concat_mask: Option<Mask>,
+    pub control: Option<Control>,
+    /// Whether the control speaks to the other prompt too.
+    pub control_for_both: bool,
+}
+
+impl Told {
+    /// Nothing but a prompt.
+    pub fn new(tokens: Array3<f32>, pooled: Vec<f32>) -> Self {
+        Self {
+            tokens: Arc::new(tokens),
+            pooled: Some(Arc::new(pooled)),
+            concat_latent: None,
+            concat_mask: None,
+            control: None,
+            control_for_both: false,
+        }
+    }
 }
 
 /// Entries that are denoised each for itself, then mixed.
@@ -96,6 +117,10 @@ pub struct Model {
     pub sampling: Arc<ModelSampling>,
     /// Changes to guidance.
     pub guidance: Vec<Patch>,
+    /// Parts (0..=1) of the run between which pictures are made smaller inside the network.
+    pub shrink: Option<(f64, f64)>,
+    /// How strongly a mask says when each place is sampled, in place of whether.
+    pub differential: Option<f32>,
     /// An empty prompt that guidance is to measure from, and how much a negative counts then.
     pub perp_neg: Option<(Conditioning, f64)>,
 }
@@ -155,6 +180,7 @@ pub struct Clip {
 #[derive(Clone)]
 pub enum Vae {
     Network(Autoencoder),
+    Tiny(Taesd),
     /// A latent is its picture, channels first and of -1 to 1.
     PixelSpace,
 }
@@ -167,6 +193,8 @@ fields! {
     Model = "MODEL", |_| 0;
     Clip = "CLIP", |_| 0;
     Vae = "VAE", |_| 0;
+    ControlNet = "CONTROL_NET", |_| 0;
+    UpscaleModel = "UPSCALE_MODEL", |_| 0;
     Sigmas = "SIGMAS", |s| 4 * s.0.len();
     Sampler = "SAMPLER", |_| 0;
     Noise = "NOISE", |_| 0;

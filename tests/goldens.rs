@@ -15,6 +15,10 @@ use std::{
 /// through its GroupNorms, so that sums in another order differ by more than in other networks.
 const TOLERANCES: &[(&str, f64)] = &[("inpaint", 2e-3), ("outpaint", 2e-3)];
 
+/// Cases in which we mean to differ from the original: it fails at Tucker's decomposition in a LoKr, says so
+/// in its log, and goes on without it.
+const DIFFERENT: &[&str] = &["t2_lokr_tucker"];
+
 /// Why a graph cannot run here: a class that is not there yet.
 fn not_there_yet(prompt: &Json, types: &[NodeType]) -> Option<String> {
     let mut classes = prompt.as_object()?.values().filter_map(|node| node["class_type"].as_str());
@@ -173,6 +177,10 @@ fn check_on(
             eprintln!("SKIPPED: {name}: {why}");
             continue;
         }
+        if DIFFERENT.contains(&name.as_str()) {
+            eprintln!("SKIPPED: {name}: differs on purpose");
+            continue;
+        }
         ran += 1;
         let own = TOLERANCES.iter().find(|(n, _)| *n == name);
         let tolerance = own.map_or(tolerance, |(_, t)| t.max(tolerance));
@@ -198,12 +206,22 @@ fn trained_checkpoint_paints_as_in_the_original() {
 
 #[test]
 fn random_checkpoint_gives_the_numbers_of_the_original() {
-    check("goldens/random_tiny", None, 211);
+    check("goldens/random_tiny", None, 223);
+}
+
+#[test]
+fn loras_of_every_kind_give_the_numbers_of_the_original() {
+    check("goldens/families/lora_kinds", None, 35);
 }
 
 #[test]
 fn embeddings_in_prompts_give_the_numbers_of_the_original() {
     check("goldens/families/embeddings", None, 18);
+}
+
+#[test]
+fn adapters_give_the_numbers_of_the_original() {
+    check("goldens/families/control", None, 5);
 }
 
 #[test]

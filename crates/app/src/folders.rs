@@ -138,6 +138,18 @@ impl Folders {
         Ok((dirs, MODEL_FILES))
     }
 
+    /// The decoder of a tiny autoencoder that a VAE loader may name, if both its files are there.
+    fn tiny(&self, name: &str) -> Option<PathBuf> {
+        let (dirs, endings) = self.search("vae_approx").ok()?;
+        let file = |part: &str| {
+            let names = endings.iter().map(|ending| format!("{name}_{part}.{ending}"));
+            let paths = names.flat_map(|name| dirs.iter().map(move |dir| dir.join(&name)));
+            paths.into_iter().find(|path| path.is_file())
+        };
+        models::Taesd::names().find(|known| *known == name)?;
+        file("encoder").and(file("decoder"))
+    }
+
     fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
         let searched: Vec<String> = dirs.iter().map(|d| whole(d).display().to_string()).collect();
         anyhow::anyhow!(
@@ -162,6 +174,11 @@ impl Host for Folders {
                 });
             }
         }
+        if folder == "vae" {
+            names.extend(
+                models::Taesd::names().filter(|n| self.tiny(n).is_some()).map(str::to_owned),
+            );
+        }
         names.into_iter().collect()
     }
 
@@ -171,6 +188,10 @@ impl Host for Folders {
         let relative = relative(name)?;
         anyhow::ensure!(!has_ending(name, PICKLE_ENDINGS), "{name}: {PICKLE_REFUSED}");
         let found = dirs.iter().map(|dir| dir.join(&relative)).find(|path| path.is_file());
+        let tiny = || self.tiny(name).filter(|_| folder == "vae");
+        if let Some(path) = found.is_none().then(tiny).flatten() {
+            return Ok(File::Path(path));
+        }
         if let Some(path) = found {
             anyhow::ensure!(
                 has_ending(name, endings),

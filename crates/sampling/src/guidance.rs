@@ -2,6 +2,7 @@
 
 mod patches;
 mod rules;
+mod weaker;
 
 use crate::samplers::Guess;
 use crate::{Latent, ModelSampling, mask};
@@ -96,6 +97,17 @@ pub trait Network {
 
     /// Whether two conditions may share a batch; their latents have the same shape.
     fn can_batch(&self, a: &Self::Cond, b: &Self::Cond) -> bool;
+
+    /// From now on, or no longer, answers as if every place in the middle of the network saw itself
+    /// only: with a picture whose parts do not go together.
+    fn perturb(&mut self, _: bool) {}
+
+    /// How much the places in the middle of the network were looked at by all others, in the last
+    /// question under this condition: `[n, height, width]`, 1 on average. `None` from a network
+    /// that does not tell.
+    fn looked_at(&self, _: &Self::Cond) -> Option<Array3<f32>> {
+        None
+    }
 }
 
 /// What guides a run.
@@ -105,12 +117,15 @@ pub struct Guider<'a, C> {
     pub conds: Vec<&'a [Cond<C>]>,
     /// Changes to the rule that the model brings along.
     pub patches: &'a [Patch],
+    /// Lets a mask say for each place from which part of the run on it is sampled, this strongly
+    /// (Levin and Fried 2023, "Differential Diffusion").
+    pub differential: Option<f32>,
 }
 
 impl<'a, C> Guider<'a, C> {
     /// Of a positive and a negative.
     pub fn cfg(cfg: f64, conds: [&'a [Cond<C>]; 2]) -> Self {
-        Self { rule: Rule::Cfg(cfg), conds: conds.to_vec(), patches: &[] }
+        Self { rule: Rule::Cfg(cfg), conds: conds.to_vec(), patches: &[], differential: None }
     }
 }
 
@@ -166,6 +181,7 @@ impl<'a, C> Guidance<'a, C> {
                 sides[onto].extend(mirrored);
             }
         }
+        let wants_uncond = wants_uncond || guider.patches.iter().any(|patch| patch.wants_uncond());
         for idle in guider.rule.idle_sides().iter().filter(|_| !wants_uncond) {
             sides[*idle].clear();
         }
@@ -186,13 +202,26 @@ impl<'a, C> Guidance<'a, C> {
         x: &Latent,
         sigma: f32,
     ) -> Result<Guess> {
-        let mut sides = self.denoise_sides(network, model, x, sigma)?.into_iter();
+        let ask = weaker::Ask { model, x, sigma };
+        let sides = self.denoise_sides(network, model, x, sigma, None)?;
+        let weaker: Vec<Patch> = self.patches.of_weaker_networks().collect();
+        let positive = (!weaker.is_empty()).then(|| sides[0].clone());
+        let mut guess = self.guide(sides, x, sigma);
+        for (patch, positive) in weaker.iter().zip(positive.iter().cycle()) {
+            guess.denoised += &self.away_from(patch, network, &ask, [positive, &guess.uncond])?;
+        }
+        Ok(guess)
+    }
+
+    /// What the rule makes of each conditioning's own denoised latent.
+    fn guide(&mut self, sides: Vec<Latent>, x: &Latent, sigma: f32) -> Guess {
+        let mut sides = sides.into_iter();
         let mut next = || sides.next().expect("as many as the rule wants");
         let (first, second) = (next(), next());
         let pair = |cfg, cond, uncond| Sides { x, sigma, cfg: cfg as f32, cond, uncond };
         let (denoised, pair) = match self.rule {
             Rule::Cfg(cfg) => {
-                return Ok(self.patches.guide(pair(cfg, first, second), self.asks_last));
+                return self.patches.guide(pair(cfg, first, second), self.asks_last);
             }
             Rule::DualCfg { conds, middle_negative } => {
                 let away = (first - &second) * conds as f32;
@@ -210,20 +239,23 @@ impl<'a, C> Guidance<'a, C> {
                 (self.patches.finish(all, &pair), pair)
             }
         };
-        Ok(Guess { denoised, uncond: pair.uncond })
+        Guess { denoised, uncond: pair.uncond }
     }
 
-    /// Each conditioning's own denoised latent; zeros where no entry holds.
+    /// Each conditioning's own denoised latent, or that of only one; zeros where no entry holds.
     fn denoise_sides<N: Network<Cond = C>>(
         &self,
         network: &mut N,
         model: &ModelSampling,
         x: &Latent,
         sigma: f32,
+        only: Option<usize>,
     ) -> Result<Vec<Latent>> {
         let mut sums: Vec<_> = (0..self.sides).map(|_| WeightedSum::new(x.raw_dim())).collect();
-        let mut waiting: Vec<&Entry<C>> =
-            self.entries.iter().filter(|entry| entry.shape.holds_at(sigma)).collect();
+        let asked = |entry: &&Entry<C>| {
+            entry.shape.holds_at(sigma) && only.is_none_or(|side| entry.side == side)
+        };
+        let mut waiting: Vec<&Entry<C>> = self.entries.iter().filter(asked).collect();
         while let Some(first) = waiting.first().copied() {
             let shares = |entry: &Entry<C>| {
                 entry.shape.crop_of(x).dim() == first.shape.crop_of(x).dim()

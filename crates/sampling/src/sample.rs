@@ -92,7 +92,9 @@ pub fn sample<N: Network>(
     let Some(first) = run.sigmas.first() else {
         return Ok(Sampled { samples: latent.samples.clone(), denoised: latent.samples.clone() });
     };
-    let start = Start::new(run, latent)?;
+    let mut start = Start::new(run, latent)?;
+    start.differential =
+        guider.differential.map(|strength| Differential::new(run, model, strength));
     let wants_uncond = run.sampler.method.wants_uncond();
     let mut guidance = Guidance::new(model, guider, wants_uncond, (height, width))?;
     let mut guided = |x: &Latent, sigma: f32| guidance.denoise(network, model, x, sigma);
@@ -120,6 +122,35 @@ struct Start {
     noise: Latent,
     /// The mask for each image and channel, and the noise for what it keeps.
     mask: Option<(Array4<f32>, Latent)>,
+    differential: Option<Differential>,
+}
+
+/// How a mask is read that says when each place is sampled: strong ones from the beginning on.
+struct Differential {
+    model: ModelSampling,
+    strength: f32,
+    /// The timesteps between which the run goes.
+    from: f32,
+    to: f32,
+}
+
+impl Differential {
+    fn new(run: &Run, model: &ModelSampling, strength: f32) -> Self {
+        let [first, last] =
+            [run.sigmas.first(), run.sigmas.last()].map(|s| s.copied().unwrap_or(0.0));
+        let (from, to) = (model.timestep(first), model.timestep(last.max(model.sigma_min())));
+        Self { model: model.clone(), strength, from, to }
+    }
+
+    /// The mask at this level: whole, or nothing, or between the two where the strength is below 1.
+    fn at(&self, mask: &Array4<f32>, sigma: f32) -> Array4<f32> {
+        let threshold = (self.model.timestep(sigma) - self.to) / (self.from - self.to);
+        let hard = |m: f32| if m >= threshold { 1.0 } else { 0.0 };
+        match self.strength {
+            s if s > 0.0 && s < 1.0 => mask.mapv(|m| s * hard(m) + (1.0 - s) * m),
+            _ => mask.mapv(hard),
+        }
+    }
 }
 
 impl Start {
@@ -131,7 +162,8 @@ impl Start {
             false => noise.clone(),
         };
         let mask = input.noise_mask.map(|mask| (mask::for_latent(mask, shape), mask_noise()));
-        Ok(Self { latent: input.format.enter(input.samples), mask, noise })
+        let latent = input.format.enter(input.samples);
+        Ok(Self { latent, mask, noise, differential: None })
     }
 
     /// Shows the denoiser the original, noised to this level, outside the mask, and keeps the
@@ -143,6 +175,8 @@ impl Start {
         sigma: f32,
     ) -> Result<Guess> {
         let Some((mask, noise)) = &self.mask else { return denoise(x, sigma) };
+        let mask = self.differential.as_ref().map_or_else(|| mask.clone(), |d| d.at(mask, sigma));
+        let mask = &mask;
         let original = &self.latent + &(noise * sigma);
         let guess = denoise(&mask::mix(mask, x, &original), sigma)?;
         Ok(Guess { denoised: mask::mix(mask, &guess.denoised, &self.latent), ..guess })

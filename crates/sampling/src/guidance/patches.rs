@@ -30,6 +30,28 @@ pub enum Patch {
     Mahiro,
     /// Divides the noise (Ning et al. 2024, "Elucidating the exposure bias").
     EpsilonScaling(f32),
+    /// Leads away, by this scale, from what the positive comes to with self-attention in the middle
+    /// of the network undone (Ahn et al. 2024, "Self-rectifying diffusion sampling").
+    Perturbed(f32),
+    /// Leads away from what the negative comes to where the picture is blurred at the places that
+    /// the network looks at (Hong et al. 2023, "Self-attention guidance", algorithm 1).
+    SelfAttention {
+        scale: f32,
+        /// Of the blur, in latent pixels.
+        blur: f32,
+    },
+}
+
+impl Patch {
+    /// Whether it asks the network more than guidance does.
+    fn asks_weaker_network(self) -> bool {
+        matches!(self, Self::Perturbed(_) | Self::SelfAttention { .. })
+    }
+
+    /// Whether it needs the negative where guidance could do without.
+    pub(super) fn wants_uncond(self) -> bool {
+        matches!(self, Self::SelfAttention { .. })
+    }
 }
 
 /// The denoised latents of both sides, and what they were made of.
@@ -53,6 +75,11 @@ struct Momentum {
 impl Patched {
     pub fn new(patches: &[Patch]) -> Self {
         Self(patches.iter().map(|patch| (*patch, None)).collect())
+    }
+
+    /// Those that ask the network more than guidance does.
+    pub fn of_weaker_networks(&self) -> impl Iterator<Item = Patch> {
+        self.0.iter().map(|(patch, _)| *patch).filter(|patch| patch.asks_weaker_network())
     }
 
     /// The whole of it: what comes before guidance, guidance, what comes after.
@@ -92,7 +119,11 @@ impl Patched {
             Patch::EpsilonScaling(scale) => {
                 Zip::from(sides.x).and(&denoised).map_collect(|x, d| x - (x - d) / scale)
             }
-            Patch::RescaleCfg(_) | Patch::Tangential | Patch::Projected { .. } => denoised,
+            Patch::RescaleCfg(_)
+            | Patch::Tangential
+            | Patch::Projected { .. }
+            | Patch::Perturbed(_)
+            | Patch::SelfAttention { .. } => denoised,
         })
     }
 }

@@ -165,7 +165,7 @@ fn a_sampler_may_want_the_negative_though_it_does_not_count() {
 fn three(rule: Rule) -> (Guess, Known) {
     let conds = [[cond(5.0)], [cond(3.0)], [cond(2.0)]];
     let conds = conds.iter().map(|cond| cond.as_slice()).collect();
-    guess(5.0, &Guider { rule, conds, patches: &[] }, false)
+    guess(5.0, &Guider { rule, conds, patches: &[], differential: None }, false)
 }
 
 #[test]
