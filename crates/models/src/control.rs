@@ -197,7 +197,7 @@ impl Full {
         let mut h = x;
         let mut made: Vec<Tensor> = Vec::new();
         for i in 0..count(w, "input_blocks") {
-            h = blocks.input(&h, &w.at("input_blocks").at(i))?;
+            h = blocks.input(&h, w, i)?;
             if i == 0 {
                 h = h.add(&guided);
             }

@@ -187,7 +187,7 @@ impl Unet {
         let mut skips = Vec::new();
         for i in 0..count(w, "input_blocks") {
             let here = shrink.filter(|shrink| shrink.block == i);
-            h = blocks.input(&h, &w.at("input_blocks").at(i))?;
+            h = blocks.input(&h, w, i)?;
             h = control(&h, "control of an input", controlled.input & 1 << i != 0);
             h = here.filter(|s| !s.after_skip).map_or(Ok(h.clone()), |s| s.smaller(&h))?;
             skips.push(control(&h, "control of a skip", controlled.skips & 1 << i != 0));
@@ -284,12 +284,13 @@ impl Blocks {
         }
     }
 
-    /// The first input block is a convolution alone.
-    pub fn input(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+    /// Input block `i` of the network at `w`; the first is a convolution alone.
+    pub fn input(&self, x: &Tensor, w: &Weights, i: usize) -> Result<Tensor> {
+        let w = &w.at("input_blocks").at(i);
         if w.has("0.op") {
             return Ok(conv2d(x, &w.at("0.op"), DOWN));
         }
-        if !w.has("0.in_layers") {
+        if i == 0 {
             return Ok(conv2d(x, &w.at(0), Conv::same(3)));
         }
         let h = self.res(x, &w.at(0))?;
