@@ -74,7 +74,9 @@ impl Node for ConditioningAverage {
             // Places that the other prompt does not have count as zeros.
             let other = |i: usize, c: usize| from.tokens.get([0, i, c]).copied().unwrap_or(0.0);
             let mut tokens = (*told.tokens).clone();
-            tokens.indexed_iter_mut().for_each(|((_, i, c), x)| *x = *x * share + other(i, c) * (1.0 - share));
+            tokens
+                .indexed_iter_mut()
+                .for_each(|((_, i, c), x)| *x = *x * share + other(i, c) * (1.0 - share));
             told.tokens = Arc::new(tokens);
             if let (Some(to), Some(from)) = (&told.pooled, &from.pooled) {
                 let mixed = to.iter().zip(from.iter()).map(|(a, b)| a * share + b * (1.0 - share));
@@ -116,12 +118,70 @@ impl Node for ConditioningSetArea {
     type Output = Conditioning;
 
     fn run(self, _: &mut Context) -> Result<Conditioning> {
-        let area = Area { height: self.height / 8, width: self.width / 8, y: self.y / 8, x: self.x / 8 };
+        let area =
+            Area { height: self.height / 8, width: self.width / 8, y: self.y / 8, x: self.x / 8 };
         Ok(self.conditioning.map(|e| {
             e.region = Some(Region::Area(area));
             e.strength = self.strength as f32;
             e.set_area_to_bounds = false;
         }))
+    }
+}
+
+/// Holds a conditioning to a rectangle of the picture, in parts of its size.
+#[derive(Inputs)]
+pub struct ConditioningSetAreaPercentage {
+    /// What to hold.
+    pub conditioning: Conditioning,
+    /// A part of the picture's width.
+    #[widget(number(1.0).range(0.0..=1.0).step(0.01))]
+    pub width: f64,
+    /// A part of the picture's height.
+    #[widget(number(1.0).range(0.0..=1.0).step(0.01))]
+    pub height: f64,
+    /// From the left, as a part of the width.
+    #[widget(number(0.0).range(0.0..=1.0).step(0.01))]
+    pub x: f64,
+    /// From the top, as a part of the height.
+    #[widget(number(0.0).range(0.0..=1.0).step(0.01))]
+    pub y: f64,
+    /// How much it counts beside others.
+    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+    pub strength: f64,
+}
+
+impl Node for ConditioningSetAreaPercentage {
+    const CATEGORY: &str = "conditioning";
+    const TITLE: &str = "Conditioning (Set Area with Percentage)";
+    type Output = Conditioning;
+
+    fn run(self, _: &mut Context) -> Result<Conditioning> {
+        let Self { height, width, y, x, .. } = self;
+        Ok(self.conditioning.map(|e| {
+            e.region = Some(Region::Percent { height, width, y, x });
+            e.strength = self.strength as f32;
+            e.set_area_to_bounds = false;
+        }))
+    }
+}
+
+/// How much a conditioning counts beside others where they overlap.
+#[derive(Inputs)]
+pub struct ConditioningSetAreaStrength {
+    /// The conditioning.
+    pub conditioning: Conditioning,
+    /// How much it counts.
+    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+    pub strength: f64,
+}
+
+impl Node for ConditioningSetAreaStrength {
+    const CATEGORY: &str = "conditioning";
+    const TITLE: &str = "ConditioningSetAreaStrength";
+    type Output = Conditioning;
+
+    fn run(self, _: &mut Context) -> Result<Conditioning> {
+        Ok(self.conditioning.map(|e| e.strength = self.strength as f32))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Pictures: resized, put together, turned into masks.
 
-use crate::{Image, Mask, resize};
+use crate::{Image, Mask, composite::opaque, resize};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use ndarray::{Array3, Array4, Axis, concatenate, s};
+use ndarray::{Array4, Axis, concatenate};
 use std::sync::Arc;
 
 const METHODS: [&str; 5] = resize::IMAGE_METHODS;
@@ -102,57 +102,6 @@ impl Node for ImageBatch {
         let second = resize::resize(&self.image2.0, "bilinear", h, w, "center")?;
         let both = [opaque(&self.image1.0, channels), opaque(&second, channels)];
         Ok(Image(Arc::new(concatenate![Axis(0), both[0], both[1]])))
-    }
-}
-
-/// The picture with this many channels, the new ones 1.
-fn opaque(x: &Array4<f32>, channels: usize) -> Array4<f32> {
-    let (n, h, w, _) = x.dim();
-    Array4::from_shape_fn((n, h, w, channels), |(b, y, x_at, c)| x.get([b, y, x_at, c]).copied().unwrap_or(1.0))
-}
-
-/// Lays a picture over another, through a mask.
-#[derive(Inputs)]
-pub struct ImageCompositeMasked {
-    /// What lies below.
-    pub destination: Image,
-    /// What is laid over it.
-    pub source: Image,
-    /// Pixels from the left.
-    #[widget(number(0).range(0..=16384).step(1))]
-    pub x: usize,
-    /// Pixels from the top.
-    #[widget(number(0).range(0..=16384).step(1))]
-    pub y: usize,
-    /// Whether the source takes the size of the destination first.
-    #[widget(toggle(false))]
-    pub resize_source: bool,
-    /// 1 where the source shows; all of it without a mask.
-    pub mask: Option<Mask>,
-}
-
-impl Node for ImageCompositeMasked {
-    const CATEGORY: &str = "image";
-    const TITLE: &str = "ImageCompositeMasked";
-    type Output = Image;
-
-    fn run(self, _: &mut Context) -> Result<Image> {
-        let (batch, h, w, c) = self.destination.0.dim();
-        let mut source = (*self.source.0).clone();
-        if self.resize_source {
-            source = resize::resize(&source, "bilinear", h, w, "disabled")?;
-        }
-        let (entries, sh, sw, _) = source.dim();
-        let source = opaque(&source, c.max(source.dim().3));
-        let mask = self.mask.map_or_else(|| Array3::ones((1, sh, sw)), |m| sampling::mask::resize(&m.0, sh, sw));
-        let mut image = (*self.destination.0).clone();
-        let (x, y) = (self.x.min(w), self.y.min(h));
-        for ((b, py, px, ch), out) in image.slice_mut(s![.., y..(y + sh).min(h), x..(x + sw).min(w), ..]).indexed_iter_mut() {
-            let m = mask[[b % mask.dim().0, py, px]];
-            *out = m * source[[b % entries, py, px, ch]] + (1.0 - m) * *out;
-        }
-        debug_assert_eq!(image.dim().0, batch);
-        Ok(Image(Arc::new(image)))
     }
 }
 

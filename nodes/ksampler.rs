@@ -1,11 +1,11 @@
 //! KSampler: from noise to a latent, guided by two conditionings.
 
-use crate::{Conditioning, Latent, Mask, Model, Options, Told, resize::resize_latent};
+use crate::{Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, resize::resize_latent};
 use anyhow::Result;
 use graph::{Context, Event, Inputs, Node};
-use models::{Concat, Question, UnetSize};
-use ndarray::{Array4, Axis, concatenate, s};
-use sampling::{Call, KSample, LatentInput, ModelSampling, Network, Prediction, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use models::{Asked, Concat, LookedAt, Mode, Question, UnetSize};
+use ndarray::{Array3, Array4, Axis, concatenate, s};
+use sampling::{Call, KSample, LatentFormat, LatentInput, Network, Patch, Run, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
 use std::time::{Duration, Instant};
 use tensor::Device;
 
@@ -15,11 +15,11 @@ const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 /// Channels of the latents that Stable Diffusion 1.x denoises.
 const CHANNELS: usize = 4;
 
-fn samplers() -> impl Iterator<Item = &'static str> {
+pub(crate) fn samplers() -> impl Iterator<Item = &'static str> {
     SAMPLERS.iter().map(|s| s.name)
 }
 
-fn schedulers() -> impl Iterator<Item = &'static str> {
+pub(crate) fn schedulers() -> impl Iterator<Item = &'static str> {
     SCHEDULERS.iter().map(|s| s.name)
 }
 
@@ -61,12 +61,13 @@ impl Node for KSampler {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         let settings = KSample {
-            cfg: self.cfg,
             seed: self.seed,
             denoise: self.denoise,
             ..settings(ctx, &self.sampler_name, &self.scheduler, self.steps)?
         };
-        sample(ctx, &self.model, &settings, [&self.positive, &self.negative], &self.latent_image)
+        let run = settings.run(&self.model.sampling)?;
+        let guider = Guider::cfg(self.model, self.cfg, self.positive, self.negative);
+        Ok(sample(ctx, &guider, &run, &self.latent_image)?.0)
     }
 }
 
@@ -117,7 +118,6 @@ impl Node for KSamplerAdvanced {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         let settings = KSample {
-            cfg: self.cfg,
             seed: self.noise_seed,
             start_at_step: Some(self.start_at_step),
             end_at_step: Some(self.end_at_step),
@@ -125,7 +125,9 @@ impl Node for KSamplerAdvanced {
             disable_noise: self.add_noise == "disable",
             ..settings(ctx, &self.sampler_name, &self.scheduler, self.steps)?
         };
-        sample(ctx, &self.model, &settings, [&self.positive, &self.negative], &self.latent_image)
+        let run = settings.run(&self.model.sampling)?;
+        let guider = Guider::cfg(self.model, self.cfg, self.positive, self.negative);
+        Ok(sample(ctx, &guider, &run, &self.latent_image)?.0)
     }
 }
 
@@ -135,26 +137,24 @@ fn settings(ctx: &Context, sampler: &str, scheduler: &str, steps: usize) -> Resu
     Ok(KSample { sampler_noise: options.sampler_noise, ..plain })
 }
 
-fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditioning; 2], latent: &Latent) -> Result<Latent> {
+/// Samples a latent: what the run ends with, and its last guess of the clean latent.
+pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Latent) -> Result<(Latent, Latent)> {
     let device = ctx.services.get::<Device>();
-    let channels = latent.samples.dim().1;
-    anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
-    let scale = model.family.latent_scale;
+    let model = &guider.model;
+    check_channels(latent)?;
     let mut network = Guided {
         device: &device,
         model,
-        latent: latent.samples.mapv(|x| x * scale),
+        perturbed: false,
+        looked_at: Vec::new(),
+        latent: model.latent.enter(&latent.samples),
         mask: latent.noise_mask.clone(),
         stop: ctx.stop,
     };
-    let input = LatentInput {
-        samples: &latent.samples,
-        scale,
-        noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
-        batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
-    };
-    let sampling = ModelSampling::stable_diffusion(Prediction::Eps);
-    let conds = [conds[0].0.as_slice(), conds[1].0.as_slice()];
+    let conds = controlnet::shared_controls(&guider.conds);
+    let conds = conds.iter().map(|cond| cond.0.as_slice()).collect();
+    let differential = model.differential;
+    let rule = sampling::Guider { rule: guider.rule, conds, patches: &model.guidance, differential };
     let mut shown = None;
     let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
         if shown.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PREVIEWS) {
@@ -163,8 +163,25 @@ fn sample(ctx: &mut Context, model: &Model, settings: &KSample, conds: [&Conditi
         }
         ctx.step(step + 1, total)
     };
-    let samples = sampling::ksample(settings, &sampling, &mut network, conds, &input, &mut progress)?;
-    Ok(latent.with(samples))
+    let input = input(latent, model.latent);
+    let sampled = sampling::sample(run, &model.sampling, &mut network, &rule, &input, &mut progress)?;
+    Ok((latent.with(sampled.samples), latent.with(sampled.denoised)))
+}
+
+/// A latent as the samplers take it.
+pub(crate) fn input(latent: &Latent, format: LatentFormat) -> LatentInput<'_> {
+    LatentInput {
+        samples: &latent.samples,
+        format,
+        noise_mask: latent.noise_mask.as_ref().map(|m| &*m.0),
+        batch_index: latent.batch_index.as_ref().map(|b| b.as_slice()),
+    }
+}
+
+fn check_channels(latent: &Latent) -> Result<()> {
+    let channels = latent.samples.dim().1;
+    anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
+    Ok(())
 }
 
 /// The first picture of a batch, a pixel for each of the latent's.
@@ -178,6 +195,9 @@ fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
 struct Guided<'a> {
     device: &'a Device,
     model: &'a Model,
+    perturbed: bool,
+    /// By the address of the condition, what the middle of the network looked at in the last question.
+    looked_at: Vec<(usize, Array3<f32>)>,
     /// Scaled.
     latent: Array4<f32>,
     mask: Option<Mask>,
@@ -187,11 +207,10 @@ struct Guided<'a> {
 impl Network for Guided<'_> {
     type Cond = Told;
 
-    fn predict(&mut self, x: &sampling::Latent, _: f32, timestep: f32, calls: &[Call<Told>]) -> Result<sampling::Latent> {
+    fn predict(&mut self, x: &sampling::Latent, sigma: f32, timestep: f32, calls: &[Call<Told>]) -> Result<sampling::Latent> {
         if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(graph::Interrupted.into());
         }
-        let x = self.with_concat(x, calls)?;
         let (batch, _, height, width) = x.dim();
         let rows = batch / calls.len();
         let tokens = calls.iter().map(|c| c.cond.tokens.dim().1).fold(1, lcm);
@@ -201,26 +220,74 @@ impl Network for Guided<'_> {
             .flat_map(|cond| std::iter::repeat_n(&cond.tokens, tokens / cond.tokens.dim().1))
             .flat_map(|t| t.iter().copied())
             .collect();
+        let (timesteps, size) = (vec![timestep; batch], UnetSize { batch, height, width, tokens });
+        let bare = x.as_standard_layout();
+        let asked =
+            Asked { x: bare.as_slice().expect("just laid out"), timesteps: &timesteps, context: &context, size };
+        let residuals = match &calls[0].cond.control {
+            Some(control) => {
+                let (calls, sampling) = (calls.len(), &*self.model.sampling);
+                control.residuals(self.device, &controlnet::Question { asked, calls, sigma, sampling })?
+            }
+            None => None,
+        };
+        let x = self.with_concat(x, calls)?;
         let x = x.as_standard_layout();
         let question = Question {
             x: x.as_slice().expect("just laid out"),
-            timesteps: &vec![timestep; batch],
+            timesteps: &timesteps,
             context: &context,
-            size: UnetSize { batch, height, width, tokens },
+            size,
+            control: residuals.as_ref(),
+            mode: self.mode(sigma),
         };
-        let y = self.model.unet.predict(self.device, &question)?;
-        let channels = y.len() / (batch * height * width);
-        Ok(Array4::from_shape_vec((batch, channels, height, width), y)?)
+        let answer = self.model.unet.predict(self.device, &question)?;
+        self.looked_at.clear();
+        if let Some(LookedAt { weights, height, width }) = answer.looked_at {
+            let weights = Array3::from_shape_vec((batch, height, width), weights)?;
+            let parts = weights.axis_chunks_iter(Axis(0), rows).map(|part| part.to_owned());
+            self.looked_at = calls.iter().map(|call| address(call.cond)).zip(parts).collect();
+        }
+        let channels = answer.noise.len() / (batch * height * width);
+        Ok(Array4::from_shape_vec((batch, channels, height, width), answer.noise)?)
+    }
+
+    fn perturb(&mut self, on: bool) {
+        self.perturbed = on;
+    }
+
+    fn looked_at(&self, cond: &Told) -> Option<Array3<f32>> {
+        let (_, weights) = self.looked_at.iter().find(|(of, _)| *of == address(cond))?;
+        Some(weights.clone())
     }
 
     /// Token lists of different lengths are repeated to a common one, up to four times.
     fn can_batch(&self, a: &Told, b: &Told) -> bool {
+        if a.control != b.control {
+            return false;
+        }
         let (a, b) = (a.tokens.dim().1, b.tokens.dim().1);
         lcm(a, b) / a.min(b) <= 4
     }
 }
 
+fn address(cond: &Told) -> usize {
+    std::ptr::from_ref(cond) as usize
+}
+
 impl Guided<'_> {
+    fn mode(&self, sigma: f32) -> Mode {
+        let model = self.model;
+        let shrunk = model.shrink.is_some_and(|(start, end)| {
+            let [start, end] = [start, end].map(|p| model.sampling.percent_to_sigma(p));
+            (end..=start).contains(&f64::from(sigma))
+        });
+        let looks = model.guidance.iter().any(|patch| matches!(patch, Patch::SelfAttention { .. }));
+        // What a smaller picture looks at is at other places.
+        let watched = looks && !self.perturbed && !shrunk;
+        Mode { perturbed: self.perturbed, watched, shrunk }
+    }
+
     /// Adds the channels that inpainting and instruction models read beside the noise.
     fn with_concat(&self, x: &Array4<f32>, calls: &[Call<Told>]) -> Result<Array4<f32>> {
         if self.model.concat() == Concat::Nothing {
@@ -246,8 +313,7 @@ impl Guided<'_> {
         if self.model.concat() == Concat::Instruct {
             return Ok(spread_to(given.unwrap_or_else(|| Array4::zeros((1, 4, h, w))), rows));
         }
-        let scale = self.model.family.latent_scale;
-        let picture = given.map_or_else(|| self.latent.clone(), |x| x.mapv(|x| x * scale));
+        let picture = given.map_or_else(|| self.latent.clone(), |x| self.model.latent.enter(&x));
         let mask = match (&cond.concat_mask, &self.mask) {
             (Some(mask), _) => fitted(&(*mask.0).clone().insert_axis(Axis(1)))?,
             (None, Some(mask)) => sampling::mask::for_latent(&mask.0, [rows, 1, h, w]),

@@ -1,12 +1,18 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
 mod resize;
+mod tiles;
 mod values;
 
 use graph::Field as _;
 
+pub use controlnet::ControlNet;
 pub use sampling::SamplerNoise;
-pub use values::{Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump};
+pub use upscale_model::UpscaleModel;
+pub use values::{
+    Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump, dump_slot,
+};
+pub use values::{Guider, Noise, Sampler, Sigmas};
 
 /// What the program decides for all nodes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,8 +21,17 @@ pub struct Options {
     pub sampler_noise: SamplerNoise,
 }
 
+/// What a file says of how it was made, given the graph that makes it: stands in it under [`Stamp::KEY`],
+/// beside `prompt` and `workflow`. Programs need not provide it.
+pub struct Stamp(pub Box<dyn Fn(&graph::Json) -> graph::Json + Send + Sync>);
+
+impl Stamp {
+    pub const KEY: &str = "weft";
+}
+
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] = &[Model::TYPE, Clip::TYPE, Vae::TYPE];
+pub const NETWORKS: &[&str] =
+    &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE, UpscaleModel::TYPE, Guider::TYPE];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -28,17 +43,63 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, VAELoader;
+    loaders: CheckpointLoaderSimple, UNETLoader, CLIPLoader, VAELoader;
+    lora: LoraLoader, LoraLoaderModelOnly;
+    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
+        CLIPMergeAdd, CLIPMergeSubtract;
+    save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
+    controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
+        ControlNetApplyAdvanced;
+    upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
-        ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
+        ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
+    sampler_custom: SamplerCustom, SamplerCustomAdvanced;
+    guiders: CFGGuider, DualCFGGuider, BasicGuider, PerpNegGuider;
+    noise: RandomNoise, DisableNoise, AddNoise;
+    samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
+        SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+    schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
+        VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
+    sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
+        SamplingPercentToSigma, ManualSigmas;
+    model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    patches: FreeU, FreeU_V2, HyperTile, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
+        DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,
+        UNetTemporalAttentionMultiply, CLIPAttentionMultiply;
+    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
-        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, LatentUpscale, LatentUpscaleBy;
-    latent: LatentFromBatch, RepeatLatentBatch, LatentComposite;
-    load_image: LoadImage, LoadImageMask;
+        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;
+    vae_tiled: VAEDecodeTiled, VAEEncodeTiled;
+    latent: LatentFromBatch, RepeatLatentBatch, LatentComposite, LatentCompositeMasked;
+    latent_math: LatentAdd, LatentSubtract, LatentMultiply, LatentBlend, LatentInterpolate, LatentBatch,
+        LatentConcat, LatentCut, LatentBatchSeedBehavior;
+    transform: ImageRotate, ImageFlip, ImageCrop, LatentRotate, LatentFlip, LatentCrop, CropMask;
+    latent_file: SaveLatent, LoadLatent;
+    load_image: LoadImage, LoadImageOutput, LoadImageMask;
     save_image: SaveImage, PreviewImage;
-    image: ImageScale, ImageScaleBy, ImageInvert, ImageBatch, ImageCompositeMasked, MaskToImage, ImageToMask;
+    save_file: SaveAnimatedPNG, SaveAnimatedWEBP;
+    image: ImageScale, ImageScaleBy, ImageInvert, ImageBatch, MaskToImage, ImageToMask;
+    image_fit: ImageScaleToTotalPixels, ImageScaleToMaxDimension, ResizeAndPadImage;
+    image_batch: EmptyImage, RepeatImageBatch, ImageFromBatch, GetImageSize, ImageAddNoise;
+    image_channels: ImageRGBToYUV, ImageYUVToRGB;
+    image_stitch: ImageStitch;
+    image_blend: ImageBlend;
+    image_filter: ImageBlur, ImageSharpen, Morphology;
+    image_quantize: ImageQuantize;
+    canny: Canny;
+    composite: ImageCompositeMasked;
+    alpha: SplitImageWithAlpha, JoinImageWithAlpha, PorterDuffImageComposite;
     image_pad_for_outpaint: ImagePadForOutpaint;
-    mask: InvertMask, SolidMask, GrowMask, FeatherMask;
+    mask: InvertMask, MaskPreview, SolidMask, GrowMask, FeatherMask;
+    rebatch: RebatchImages, RebatchLatents;
+    mask_math: MaskComposite, ThresholdMask, ImageColorToMask;
+    primitives: PrimitiveString, PrimitiveStringMultiline, PrimitiveInt, PrimitiveFloat, PrimitiveBoolean,
+        PreviewAny;
+    strings: StringConcatenate, StringSubstring, StringLength, CaseConverter, StringTrim, StringReplace,
+        StringContains, StringCompare;
+    regex: RegexMatch, RegexExtract, RegexReplace;
+    logic: ComfySwitchNode;
 }

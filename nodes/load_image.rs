@@ -3,7 +3,10 @@
 use crate::{Image, Mask};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use graph::{Context, File, Inputs, Node};
-use image::{AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, codecs::gif::GifDecoder};
+use image::{
+    AnimationDecoder, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+    codecs::gif::GifDecoder,
+};
 use ndarray::{Array3, Array4};
 use std::{io::Cursor, path::Path, sync::Arc};
 
@@ -27,20 +30,44 @@ impl Node for LoadImage {
     type Output = (Image, Mask);
 
     fn run(self, ctx: &mut Context) -> Result<(Image, Mask)> {
-        let frames = frames(ctx, &self.image)?;
-        let (w, h) = (frames[0].width() as usize, frames[0].height() as usize);
-        let same: Vec<_> = frames.iter().filter(|f| (f.width() as usize, f.height() as usize) == (w, h)).collect();
-        let mut pixels = Vec::with_capacity(same.len() * h * w * 3);
-        same.iter().for_each(|f| pixels.extend(f.to_rgb32f().into_raw()));
-        let image = Array4::from_shape_vec((same.len(), h, w, 3), pixels)?;
-        let mask = if frames[0].color().has_alpha() {
-            let alpha = |f: &&DynamicImage| f.to_rgba32f().pixels().map(|p| 1.0 - p.0[3]).collect::<Vec<f32>>();
-            Array3::from_shape_vec((same.len(), h, w), same.iter().flat_map(alpha).collect())?
-        } else {
-            Array3::zeros((1, 64, 64))
-        };
-        Ok((Image(Arc::new(image)), Mask(Arc::new(mask))))
+        pictures(&frames(ctx, "input", &self.image)?)
     }
+}
+
+/// Loads a picture that was written before. Its transparency becomes the mask.
+#[derive(Inputs)]
+pub struct LoadImageOutput {
+    /// A file in the output folder.
+    #[widget(file("output").with("image_upload", true).with("image_folder", "output"))]
+    pub image: String,
+}
+
+impl Node for LoadImageOutput {
+    const CATEGORY: &str = "image";
+    const TITLE: &str = "Load Image (from Outputs)";
+    type Output = (Image, Mask);
+
+    fn run(self, ctx: &mut Context) -> Result<(Image, Mask)> {
+        pictures(&frames(ctx, "output", &self.image)?)
+    }
+}
+
+/// Frames as a batch, and what is transparent in them.
+fn pictures(frames: &[DynamicImage]) -> Result<(Image, Mask)> {
+    let (w, h) = (frames[0].width() as usize, frames[0].height() as usize);
+    let same: Vec<_> =
+        frames.iter().filter(|f| (f.width() as usize, f.height() as usize) == (w, h)).collect();
+    let mut pixels = Vec::with_capacity(same.len() * h * w * 3);
+    same.iter().for_each(|f| pixels.extend(f.to_rgb32f().into_raw()));
+    let image = Array4::from_shape_vec((same.len(), h, w, 3), pixels)?;
+    let mask = if frames[0].color().has_alpha() {
+        let alpha =
+            |f: &&DynamicImage| f.to_rgba32f().pixels().map(|p| 1.0 - p.0[3]).collect::<Vec<f32>>();
+        Array3::from_shape_vec((same.len(), h, w), same.iter().flat_map(alpha).collect())?
+    } else {
+        Array3::zeros((1, 64, 64))
+    };
+    Ok((Image(Arc::new(image)), Mask(Arc::new(mask))))
 }
 
 /// Loads one channel of a picture as a mask.
@@ -60,11 +87,12 @@ impl Node for LoadImageMask {
     type Output = Mask;
 
     fn run(self, ctx: &mut Context) -> Result<Mask> {
-        let frame = frames(ctx, &self.image)?.swap_remove(0);
+        let frame = frames(ctx, "input", &self.image)?.swap_remove(0);
         if self.channel == "alpha" && !frame.color().has_alpha() {
             return Ok(Mask(Arc::new(Array3::zeros((1, 64, 64)))));
         }
-        let channel = ["red", "green", "blue", "alpha"].iter().position(|c| *c == self.channel).unwrap_or(3);
+        let channel =
+            ["red", "green", "blue", "alpha"].iter().position(|c| *c == self.channel).unwrap_or(3);
         let value = |p: &image::Rgba<f32>| if channel == 3 { 1.0 - p.0[3] } else { p.0[channel] };
         let (w, h) = (frame.width() as usize, frame.height() as usize);
         let values = frame.to_rgba32f().pixels().map(value).collect();
@@ -72,9 +100,9 @@ impl Node for LoadImageMask {
     }
 }
 
-/// The frames of a picture in the input folder, turned as its camera says.
-fn frames(ctx: &Context, name: &str) -> Result<Vec<DynamicImage>> {
-    let bytes = match ctx.host.find("input", name)? {
+/// The frames of a picture in a folder, turned as its camera says.
+fn frames(ctx: &Context, folder: &str, name: &str) -> Result<Vec<DynamicImage>> {
+    let bytes = match ctx.host.find(folder, name)? {
         File::Path(path) => read(&path).with_context(|| path.display().to_string())?,
         File::Builtin(parts) => parts.concat(),
     };
@@ -83,7 +111,10 @@ fn frames(ctx: &Context, name: &str) -> Result<Vec<DynamicImage>> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     let bytes = std::fs::metadata(path)?.len();
-    ensure!(bytes <= MAX_BYTES, "{bytes} bytes are too many for a picture; at most {MAX_BYTES} are read");
+    ensure!(
+        bytes <= MAX_BYTES,
+        "{bytes} bytes are too many for a picture; at most {MAX_BYTES} are read"
+    );
     Ok(std::fs::read(path)?)
 }
 
@@ -93,11 +124,15 @@ fn decode(bytes: &[u8]) -> Result<Vec<DynamicImage>> {
     // 16 bits in each of four channels.
     limits.max_alloc = Some(8 * MAX_PIXELS);
     reader.limits(limits);
-    let format = reader.format().context("not a picture that Weft reads (PNG, JPEG, WebP, GIF, BMP)")?;
+    let format =
+        reader.format().context("not a picture that Weft reads (PNG, JPEG, WebP, GIF, BMP)")?;
     let mut decoder = reader.into_decoder().map_err(said_once)?;
     let (w, h) = decoder.dimensions();
     let pixels = u64::from(w) * u64::from(h);
-    ensure!(pixels <= MAX_PIXELS, "{w}x{h} is too large: {pixels} pixels, at most {MAX_PIXELS} are loaded");
+    ensure!(
+        pixels <= MAX_PIXELS,
+        "{w}x{h} is too large: {pixels} pixels, at most {MAX_PIXELS} are loaded"
+    );
     ensure!(pixels > 0, "the picture is empty");
     ensure!(format != ImageFormat::Jpeg || has_end(bytes), "the file is damaged: it has no end");
     if format == ImageFormat::Gif {
@@ -119,7 +154,10 @@ fn has_end(jpeg: &[u8]) -> bool {
 fn gif_frames(bytes: &[u8], most: u64) -> Result<Vec<DynamicImage>> {
     let mut frames = vec![];
     for frame in GifDecoder::new(Cursor::new(bytes)).map_err(said_once)?.into_frames() {
-        ensure!((frames.len() as u64) < most, "more than {most} frames of this size are too many to load");
+        ensure!(
+            (frames.len() as u64) < most,
+            "more than {most} frames of this size are too many to load"
+        );
         frames.push(frame.map_err(said_once)?.into_buffer().into());
     }
     ensure!(!frames.is_empty(), "the picture is empty");

@@ -3,6 +3,8 @@
 use crate::{Clip, Model, Vae};
 use anyhow::Result;
 use graph::{Context, File, Inputs, Node};
+use models::{Family, Preview, Taesd, Unet};
+use sampling::{LatentFormat, ModelSampling, Prediction};
 use tensor::Weights;
 
 /// Opens weights by name in one of the models folders.
@@ -37,15 +39,90 @@ impl Node for CheckpointLoaderSimple {
         let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
         let loaded = models::Checkpoint::load(&weights)?;
         note_unused(ctx, &weights);
-        let model = Model { unet: loaded.unet, family: loaded.family, preview: loaded.preview };
+        let model = model(loaded.unet, loaded.family, loaded.preview);
         Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
+    }
+}
+
+/// A model as it comes from a file.
+fn model(unet: Unet, family: &'static Family, preview: Preview) -> Model {
+    Model {
+        unet,
+        family,
+        preview,
+        latent: LatentFormat::scaled(family.latent_scale),
+        sampling: ModelSampling::stable_diffusion(Prediction::Eps).into(),
+        guidance: Vec::new(),
+        shrink: None,
+        differential: None,
+        perp_neg: None,
+    }
+}
+
+/// Loads the network that denoises from a file of its own.
+#[derive(Inputs)]
+pub struct UNETLoader {
+    /// A file in models/diffusion_models.
+    #[widget(file("diffusion_models"))]
+    pub unet_name: String,
+    /// How numbers are kept; the small kinds are kept as the default is.
+    #[widget(one_of(["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]))]
+    pub weight_dtype: String,
+}
+
+impl Node for UNETLoader {
+    const CATEGORY: &str = "advanced/loaders";
+    const TITLE: &str = "Load Diffusion Model";
+    type Output = Model;
+
+    fn run(self, ctx: &mut Context) -> Result<Model> {
+        let weights = weights(ctx, "diffusion_models", &self.unet_name)?;
+        let (unet, family) = models::load_unet(&weights)?;
+        note_unused(ctx, &weights);
+        if self.weight_dtype != "default" {
+            ctx.note(format!("{} is not rounded: the numbers stay as in the file", self.weight_dtype));
+        }
+        Ok(model(unet, family, Preview::load(&weights)?))
+    }
+}
+
+/// Loads a text encoder from a file of its own.
+#[derive(Inputs)]
+pub struct CLIPLoader {
+    /// A file in models/text_encoders.
+    #[widget(file("text_encoders"))]
+    pub clip_name: String,
+    /// The family of models that it is for.
+    #[widget(one_of([
+        "stable_diffusion", "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos", "lumina2",
+        "wan", "hidream", "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image",
+    ]))]
+    pub r#type: String,
+    /// What computes; here it is always what computes everything.
+    #[widget(one_of(["default", "cpu"]))]
+    pub device: Option<String>,
+}
+
+impl Node for CLIPLoader {
+    const CATEGORY: &str = "advanced/loaders";
+    const TITLE: &str = "Load CLIP";
+    type Output = Clip;
+
+    fn run(self, ctx: &mut Context) -> Result<Clip> {
+        let kind = &self.r#type;
+        anyhow::ensure!(kind == "stable_diffusion", "text encoders for {kind} do not run yet; those for stable_diffusion do");
+        let weights = weights(ctx, "text_encoders", &self.clip_name)?;
+        let encoder = models::load_clip(&weights)?;
+        note_unused(ctx, &weights);
+        Ok(Clip { encoder, layer: -1 })
     }
 }
 
 /// Loads a VAE from a file of its own.
 #[derive(Inputs)]
 pub struct VAELoader {
-    /// A file in models/vae; pixel_space leaves pictures as they are.
+    /// A file in models/vae, or a pair of small files in models/vae_approx; pixel_space leaves pictures as
+    /// they are.
     #[widget(file("vae"))]
     pub vae_name: String,
 }
@@ -56,6 +133,9 @@ impl Node for VAELoader {
     type Output = Vae;
 
     fn run(self, ctx: &mut Context) -> Result<Vae> {
+        if let Some(tiny) = tiny(ctx, &self.vae_name)? {
+            return Ok(Vae::Tiny(tiny));
+        }
         let weights = weights(ctx, "vae", &self.vae_name)?;
         if weights.has("pixel_space_vae") {
             return Ok(Vae::PixelSpace);
@@ -65,4 +145,16 @@ impl Node for VAELoader {
         note_unused(ctx, &inside);
         Ok(Vae::Network(vae))
     }
+}
+
+/// The tiny autoencoder of this name, if its two files are there.
+pub(crate) fn tiny(ctx: &Context, name: &str) -> Result<Option<Taesd>> {
+    if !Taesd::names().any(|known| known == name) {
+        return Ok(None);
+    }
+    let files = ctx.host.list("vae_approx");
+    let file = |part: &str| files.iter().find(|f| f.starts_with(&format!("{name}_{part}.")));
+    let (Some(encoder), Some(decoder)) = (file("encoder"), file("decoder")) else { return Ok(None) };
+    let [encoder, decoder] = [encoder, decoder].map(|file| weights(ctx, "vae_approx", file));
+    Ok(Some(Taesd::load(name, encoder?, decoder?)?))
 }

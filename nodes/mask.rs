@@ -1,6 +1,6 @@
 //! Masks: made, turned round, grown, softened.
 
-use crate::Mask;
+use crate::{Image, Mask, save_image};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
 use ndarray::{Array3, Axis};
@@ -20,6 +20,27 @@ impl Node for InvertMask {
 
     fn run(self, _: &mut Context) -> Result<Mask> {
         Ok(Mask(Arc::new(self.mask.0.mapv(|x| 1.0 - x))))
+    }
+}
+
+/// Shows a mask as a grey picture, which is looked at once and then thrown away.
+#[derive(Inputs)]
+pub struct MaskPreview {
+    /// The mask.
+    pub mask: Mask,
+}
+
+impl Node for MaskPreview {
+    const CATEGORY: &str = "mask";
+    const TITLE: &str = "MaskPreview";
+    const OUTPUT_NODE: bool = true;
+    type Output = ();
+
+    fn run(self, ctx: &mut Context) -> Result<()> {
+        let (n, h, w) = self.mask.0.dim();
+        let grey = self.mask.0.view().insert_axis(Axis(3));
+        let picture = grey.broadcast((n, h, w, 3)).expect("one channel for all").to_owned();
+        save_image::save(ctx, &Image(Arc::new(picture)), "ComfyUI_temp", "temp")
     }
 }
 
@@ -71,7 +92,11 @@ impl Node for GrowMask {
         // Past the picture's own size nothing changes any more.
         for _ in 0..self.expand.unsigned_abs().min((h + w) as u64) {
             ctx.check()?;
-            mask = if self.expand < 0 { step(&mask, self.tapered_corners, f32::min) } else { step(&mask, self.tapered_corners, f32::max) };
+            mask = if self.expand < 0 {
+                step(&mask, self.tapered_corners, f32::min)
+            } else {
+                step(&mask, self.tapered_corners, f32::max)
+            };
         }
         Ok(Mask(Arc::new(mask)))
     }
@@ -85,7 +110,9 @@ fn step(mask: &Array3<f32>, tapered: bool, choose: fn(f32, f32) -> f32) -> Array
     Array3::from_shape_fn(mask.raw_dim(), |(b, y, x)| {
         let offsets = (-1..=1).flat_map(|dy| (-1..=1).map(move |dx| (dy, dx)));
         let counted = offsets.filter(|(dy, dx)| !tapered || dy * dx == 0);
-        counted.map(|(dy, dx): (i64, i64)| mask[[b, near(y, dy, h), near(x, dx, w)]]).fold(mask[[b, y, x]], choose)
+        counted
+            .map(|(dy, dx): (i64, i64)| mask[[b, near(y, dy, h), near(x, dx, w)]])
+            .fold(mask[[b, y, x]], choose)
     })
 }
 

@@ -62,6 +62,27 @@ pub fn resize_latent(
     Ok(y.permuted_axes([0, 3, 1, 2]).as_standard_layout().into_owned())
 }
 
+/// A method as the matrices that networks resample with; bislerp is none.
+pub fn resampler(method: &str) -> Result<models::Resampler> {
+    Ok(match method {
+        "nearest-exact" => |from, to| matrix(from, to, nearest),
+        "bilinear" => |from, to| matrix(from, to, bilinear),
+        "bicubic" => |from, to| matrix(from, to, bicubic),
+        "area" => |from, to| matrix(from, to, area),
+        _ => bail!("{method} cannot be done inside a network; bicubic and bilinear can"),
+    })
+}
+
+fn matrix(from: usize, to: usize, taps: fn(usize, usize, usize) -> Taps) -> Vec<f32> {
+    let mut matrix = vec![0.0; to * from];
+    for row in 0..to {
+        taps(row, from, to)
+            .into_iter()
+            .for_each(|(column, weight)| matrix[row * from + column] += weight);
+    }
+    matrix
+}
+
 /// Along one axis, each pixel turned from one neighbour's direction to the other's (Shoemake 1985),
 /// its length between theirs: colours of latents stay as strong as they were.
 fn slerp_along(x: &Array4<f32>, axis: usize, to: usize) -> Array4<f32> {

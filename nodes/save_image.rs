@@ -1,12 +1,12 @@
 //! Pictures to files, with the graph that made them inside.
 
-use crate::Image;
+use crate::{Image, Stamp};
 use anyhow::{Context as _, Result, ensure};
 use graph::{Context, Inputs, Node};
 use ndarray::ArrayView3;
 use serde_json::json;
 use std::{
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::{Component, Path, PathBuf},
 };
 
@@ -51,7 +51,7 @@ impl Node for PreviewImage {
     }
 }
 
-fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) -> Result<()> {
+pub(crate) fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) -> Result<()> {
     let (_, h, w, _) = images.0.dim();
     let prefix = placeholders(prefix, w, h);
     let (subfolder, stem) = inside(&prefix)?;
@@ -62,14 +62,16 @@ fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) -> Result<(
     let texts = texts(ctx);
     for (i, picture) in images.0.outer_iter().enumerate() {
         let stem = stem.replace("%batch_num%", &i.to_string());
-        let name = write_new(&folder, &stem, &mut number, &encode(&picture, &texts)?)?;
+        let bytes = encode(&picture, &texts)?;
+        let write = |part: &Path| Ok(std::fs::write(part, &bytes)?);
+        let name = write_new(&folder, &stem, "png", &mut number, &write)?;
         ctx.show("images", json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}));
     }
     Ok(())
 }
 
 /// The prefix as a folder and the beginning of a name, both inside the output folder.
-fn inside(prefix: &str) -> Result<(PathBuf, String)> {
+pub(crate) fn inside(prefix: &str) -> Result<(PathBuf, String)> {
     let path = PathBuf::from(prefix.replace('\\', "/"));
     let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
     ensure!(plain && !prefix.contains('\0'), "filename_prefix {prefix:?} leads out of the output folder");
@@ -78,7 +80,7 @@ fn inside(prefix: &str) -> Result<(PathBuf, String)> {
 }
 
 /// One more than the largest number of a file with this name; `%batch_num%` stands for any number.
-fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
+pub(crate) fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
     let (before, after) = stem.split_once("%batch_num%").unwrap_or((stem, ""));
     let number = |name: &str| -> Option<usize> {
         let rest = name.strip_prefix(before)?;
@@ -89,7 +91,7 @@ fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
     Ok(names.filter_map(|n| number(&n)).max().map_or(1, |n| n + 1))
 }
 
-fn placeholders(prefix: &str, width: usize, height: usize) -> String {
+pub(crate) fn placeholders(prefix: &str, width: usize, height: usize) -> String {
     let [year, month, day, hour, minute, second] = graph::local_now();
     let values = [
         ("%width%", width.to_string()),
@@ -104,22 +106,31 @@ fn placeholders(prefix: &str, width: usize, height: usize) -> String {
     values.iter().fold(prefix.to_owned(), |text, (name, value)| text.replace(name, value))
 }
 
-/// What the picture carries: the graph that ran, and the graph as the editor had it.
-fn texts(ctx: &Context) -> Vec<(String, String)> {
+/// What a file carries: the graph that ran, and the graph as the editor had it.
+pub(crate) fn texts(ctx: &Context) -> Vec<(String, String)> {
     let prompt = Some(("prompt", ctx.prompt)).filter(|(_, p)| !p.is_null());
     let extra = ctx.extra.iter().map(|(k, v)| (k.as_str(), v));
-    prompt.into_iter().chain(extra).map(|(k, v)| (k.to_owned(), graph::chunk_text(v))).collect()
+    let stamp = ctx.services.find::<Stamp>().map(|stamp| (stamp.0)(ctx.prompt));
+    let stamp = stamp.iter().map(|stamp| (Stamp::KEY, stamp));
+    let all = prompt.into_iter().chain(extra).chain(stamp);
+    all.map(|(k, v)| (k.to_owned(), graph::chunk_text(v))).collect()
 }
 
 /// Writes a file under the first free number from `number` on, which then becomes the next; gives its
-/// name. It is written beside its place, so that there is never half a picture, under a name that only
+/// name. It is written beside its place, so that there is never half a file, under a name that only
 /// one of several runs can take.
-fn write_new(folder: &Path, stem: &str, number: &mut usize, bytes: &[u8]) -> Result<String> {
+pub(crate) fn write_new(
+    folder: &Path,
+    stem: &str,
+    ending: &str,
+    number: &mut usize,
+    write: &dyn Fn(&Path) -> Result<()>,
+) -> Result<String> {
     loop {
-        let name = format!("{stem}_{number:05}_.png");
+        let name = format!("{stem}_{number:05}_.{ending}");
         *number += 1;
         let (path, part) = (folder.join(&name), folder.join(format!("{name}.part")));
-        let file = match std::fs::File::create_new(&part) {
+        match std::fs::File::create_new(&part) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
             file => file.with_context(|| path.display().to_string())?,
         };
@@ -127,14 +138,10 @@ fn write_new(folder: &Path, stem: &str, number: &mut usize, bytes: &[u8]) -> Res
             std::fs::remove_file(&part)?;
             continue;
         }
-        let written = write_all(file, bytes).and_then(|()| std::fs::rename(&part, &path));
+        let written = write(&part).and_then(|()| Ok(std::fs::rename(&part, &path)?));
         written.inspect_err(|_| drop(std::fs::remove_file(&part))).with_context(|| path.display().to_string())?;
         return Ok(name);
     }
-}
-
-fn write_all(mut file: std::fs::File, bytes: &[u8]) -> std::io::Result<()> {
-    file.write_all(bytes)
 }
 
 fn encode(picture: &ArrayView3<f32>, texts: &[(String, String)]) -> Result<Vec<u8>> {
@@ -170,7 +177,8 @@ mod tests {
     #[test]
     fn runs_that_write_at_the_same_time_take_different_numbers() {
         let folder = tempfile::tempdir().unwrap();
-        let run = || (0..50).for_each(|_| drop(write_new(folder.path(), "x", &mut 1, b"picture").unwrap()));
+        let write = |part: &Path| Ok(std::fs::write(part, b"picture")?);
+        let run = || (0..50).for_each(|_| drop(write_new(folder.path(), "x", "png", &mut 1, &write).unwrap()));
         std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
         let names = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
         let pictures = names.filter(|n| n.to_str().is_some_and(|n| n.ends_with(".png")));

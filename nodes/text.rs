@@ -35,12 +35,7 @@ impl Node for CLIPTextEncode {
         let device = ctx.services.get::<Device>();
         let encoded = encoder.encode(&device, &chunks, self.clip.layer)?;
         let tokens = Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
-        let told = Told {
-            tokens: Arc::new(tokens),
-            pooled: Some(Arc::new(encoded.pooled)),
-            concat_latent: None,
-            concat_mask: None,
-        };
+        let told = Told::new(tokens, encoded.pooled);
         Ok(Conditioning(Arc::new(vec![Cond::new(told)])))
     }
 }

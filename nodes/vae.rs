@@ -4,15 +4,16 @@ use crate::{Conditioning, Image, Latent, Mask, Vae, resize};
 use anyhow::{Result, ensure};
 use graph::{Context, Inputs, Node};
 use models::VaeSize;
-use ndarray::{Array3, Array4, s};
+use ndarray::{Array3, Array4, ArrayView4, Axis, s};
 use std::sync::Arc;
 use tensor::Device;
 
 impl Vae {
     /// How many pixels one latent pixel stands for in each direction.
-    fn scale(&self) -> usize {
+    pub fn scale(&self) -> usize {
         match self {
             Self::Network(vae) => vae.scale(),
+            Self::Tiny(vae) => vae.scale(),
             Self::PixelSpace => 1,
         }
     }
@@ -20,30 +21,47 @@ impl Vae {
     fn latent_channels(&self) -> usize {
         match self {
             Self::Network(vae) => vae.latent_channels,
+            Self::Tiny(vae) => vae.latent_channels,
             Self::PixelSpace => 3,
         }
     }
 
     /// Latents `[B, C, H, W]`, unscaled, to pictures `[B, 8 H, 8 W, 3]` of 0 to 1.
     pub fn decode(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
+        Ok(shown(self.decode_raw(ctx, latent)?))
+    }
+
+    /// As [`Vae::decode`], of about -1 to 1.
+    pub fn decode_raw(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = latent.dim();
-        ensure!(channels == self.latent_channels(), "the latent has {channels} channels, the VAE {}", self.latent_channels());
+        ensure!(
+            channels == self.latent_channels(),
+            "the latent has {channels} channels, the VAE {}",
+            self.latent_channels()
+        );
         let scale = self.scale();
         let mut pictures = Vec::with_capacity(batch * height * width * scale * scale * 3);
         // One at a time: the decoder needs more memory than anything else.
-        for one in latent.outer_iter() {
+        for one in latent.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            match self {
-                Self::Network(vae) => {
-                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
-                    let size = VaeSize { batch: 1, height, width };
-                    pictures.extend(vae.decode(&device, one.as_slice().expect("just laid out"), size)?);
-                }
-                Self::PixelSpace => pictures.extend(one.permuted_axes([1, 2, 0])),
+            pictures.extend(self.decode_one(&ctx.services.get::<Device>(), &one)?);
+        }
+        Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
+    }
+
+    /// One latent to a picture of about -1 to 1.
+    fn decode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+        let (_, _, height, width) = one.dim();
+        let size = VaeSize { batch: 1, height, width };
+        let numbers = one.as_standard_layout();
+        let numbers = numbers.as_slice().expect("just laid out");
+        match self {
+            Self::Network(vae) => vae.decode(device, numbers, size),
+            Self::Tiny(vae) => vae.decode(device, numbers, size),
+            Self::PixelSpace => {
+                Ok(one.view().permuted_axes([0, 2, 3, 1]).iter().copied().collect())
             }
         }
-        pictures.iter_mut().for_each(|x| *x = ((*x + 1.0) / 2.0).clamp(0.0, 1.0));
-        Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
     }
 
     /// Pictures of 0 to 1 to the mean of their latents; what is over a multiple of 8 is cut off evenly.
@@ -54,23 +72,34 @@ impl Vae {
         let (height, width) = (h / scale, w / scale);
         ensure!(height * width > 0, "the picture is smaller than {scale} pixels");
         let mut latents = Vec::new();
-        for one in pictures.outer_iter() {
+        for one in pictures.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            let one = one.slice(s![.., .., ..3]).mapv(|x| x * 2.0 - 1.0);
-            match self {
-                Self::Network(vae) => {
-                    let (device, one) = (ctx.services.get::<Device>(), one.as_standard_layout());
-                    let size = VaeSize { batch: 1, height, width };
-                    latents.extend(vae.encode(&device, one.as_slice().expect("just laid out"), size)?);
-                }
-                Self::PixelSpace => latents.extend(one.permuted_axes([2, 0, 1])),
-            }
+            latents.extend(self.encode_one(&ctx.services.get::<Device>(), &one)?);
         }
         Ok(Array4::from_shape_vec((batch, self.latent_channels(), height, width), latents)?)
     }
+
+    /// One picture of 0 to 1, of a size that the network can take, to its latent, channels first.
+    fn encode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+        let (_, h, w, _) = one.dim();
+        let one = one.slice(s![.., .., .., ..3]).mapv(|x| x * 2.0 - 1.0);
+        let size = VaeSize { batch: 1, height: h / self.scale(), width: w / self.scale() };
+        let numbers = one.as_standard_layout();
+        let numbers = numbers.as_slice().expect("just laid out");
+        match self {
+            Self::Network(vae) => vae.encode(device, numbers, size),
+            Self::Tiny(vae) => vae.encode(device, numbers, size),
+            Self::PixelSpace => Ok(one.permuted_axes([0, 3, 1, 2]).iter().copied().collect()),
+        }
+    }
 }
 
-fn cut_to_multiple(x: &Array4<f32>, of: usize) -> Array4<f32> {
+/// Pictures of -1 to 1 as people see them.
+pub fn shown(pictures: Array4<f32>) -> Array4<f32> {
+    pictures.mapv_into(|x| ((x + 1.0) / 2.0).clamp(0.0, 1.0))
+}
+
+pub fn cut_to_multiple(x: &Array4<f32>, of: usize) -> Array4<f32> {
     let (_, h, w, _) = x.dim();
     let (dy, dx) = (h % of / 2, w % of / 2);
     x.slice(s![.., dy..dy + h / of * of, dx..dx + w / of * of, ..]).to_owned()
@@ -135,7 +164,8 @@ impl Node for VAEEncodeForInpaint {
 
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         let (pixels, mask) = masked_pixels(&self.pixels, &self.mask, self.vae.scale());
-        let grown = if self.grow_mask_by == 0 { mask.clone() } else { grown(&mask, self.grow_mask_by) };
+        let grown =
+            if self.grow_mask_by == 0 { mask.clone() } else { grown(&mask, self.grow_mask_by) };
         let latent = Latent::new(self.vae.encode(ctx, &grey(&pixels, &mask))?);
         let noise_mask = Some(Mask(Arc::new(grown.mapv(f32::round_ties_even))));
         Ok(Latent { noise_mask, ..latent })
@@ -147,7 +177,8 @@ fn masked_pixels(pixels: &Image, mask: &Mask, scale: usize) -> (Array4<f32>, Arr
     let (_, h, w, _) = pixels.0.dim();
     let mask = sampling::mask::resize(&mask.0, h, w);
     let (dy, dx) = (h % scale / 2, w % scale / 2);
-    let mask = mask.slice(s![.., dy..dy + h / scale * scale, dx..dx + w / scale * scale]).to_owned();
+    let mask =
+        mask.slice(s![.., dy..dy + h / scale * scale, dx..dx + w / scale * scale]).to_owned();
     (cut_to_multiple(&pixels.0, scale), mask)
 }
 
@@ -166,7 +197,8 @@ fn grown(mask: &Array3<f32>, by: usize) -> Array3<f32> {
     let pad = (by - 1).div_ceil(2);
     Array3::from_shape_fn((n, h, w), |(b, y, x)| {
         let rows = y.saturating_sub(pad)..(y + by - pad).min(h);
-        let hit = rows.flat_map(|y| (x.saturating_sub(pad)..(x + by - pad).min(w)).map(move |x| (y, x)));
+        let hit =
+            rows.flat_map(|y| (x.saturating_sub(pad)..(x + by - pad).min(w)).map(move |x| (y, x)));
         hit.map(|(y, x)| mask[[b, y, x]].round_ties_even()).sum::<f32>().clamp(0.0, 1.0)
     })
 }
@@ -281,10 +313,40 @@ impl Node for EmptyLatentImage {
     type Output = Latent;
 
     fn run(self, _: &mut Context) -> Result<Latent> {
-        let shape = [self.batch_size, 4, self.height / 8, self.width / 8];
-        let numbers: usize = shape.iter().product();
-        ensure!(numbers <= MOST, "a latent of {shape:?} takes {} GB, too much", 4 * numbers / 1_000_000_000);
-        Ok(Latent::new(Array4::zeros(shape)))
+        empty([self.batch_size, 4, self.height / 8, self.width / 8])
+    }
+}
+
+fn empty(shape: [usize; 4]) -> Result<Latent> {
+    let numbers: usize = shape.iter().product();
+    ensure!(
+        numbers <= MOST,
+        "a latent of {shape:?} takes {} GB, too much",
+        4 * numbers / 1_000_000_000
+    );
+    Ok(Latent::new(Array4::zeros(shape)))
+}
+
+/// A latent of nothing for models whose latents have 16 channels: Stable Diffusion 3 and Flux.
+#[derive(Inputs)]
+pub struct EmptySD3LatentImage {
+    /// In pixels.
+    #[widget(number(1024).range(16..=16384).step(16))]
+    pub width: usize,
+    /// In pixels.
+    #[widget(number(1024).range(16..=16384).step(16))]
+    pub height: usize,
+    /// How many pictures at once.
+    #[widget(number(1).range(1..=4096))]
+    pub batch_size: usize,
+}
+
+impl Node for EmptySD3LatentImage {
+    const CATEGORY: &str = "latent/sd3";
+    type Output = Latent;
+
+    fn run(self, _: &mut Context) -> Result<Latent> {
+        empty([self.batch_size, 16, self.height / 8, self.width / 8])
     }
 }
 
@@ -321,9 +383,16 @@ impl Node for LatentUpscale {
         }
         let (_, _, h, w) = self.samples.samples.dim();
         let at_least = |n: usize| if n == 0 { 0 } else { n.max(64) };
-        let (width, height) = resize::keep_aspect(at_least(self.width), at_least(self.height), w, h);
+        let (width, height) =
+            resize::keep_aspect(at_least(self.width), at_least(self.height), w, h);
         let (width, height) = (at_least(width) / 8, at_least(height) / 8);
-        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, height, width, &self.crop)?;
+        let samples = resize::resize_latent(
+            &self.samples.samples,
+            &self.upscale_method,
+            height,
+            width,
+            &self.crop,
+        )?;
         Ok(self.samples.with(samples))
     }
 }
@@ -349,7 +418,13 @@ impl Node for LatentUpscaleBy {
     fn run(self, _: &mut Context) -> Result<Latent> {
         let (_, _, h, w) = self.samples.samples.dim();
         let size = |n: usize| (n as f64 * self.scale_by).round_ties_even() as usize;
-        let samples = resize::resize_latent(&self.samples.samples, &self.upscale_method, size(h), size(w), "disabled")?;
+        let samples = resize::resize_latent(
+            &self.samples.samples,
+            &self.upscale_method,
+            size(h),
+            size(w),
+            "disabled",
+        )?;
         Ok(self.samples.with(samples))
     }
 }
@@ -360,7 +435,8 @@ mod tests {
 
     #[test]
     fn pixel_space_gives_pictures_back_at_their_size() -> Result<()> {
-        let picture = Array4::from_shape_fn((2, 5, 7, 3), |(n, y, x, c)| (n + y + 2 * x + c) as f32 / 32.0);
+        let picture =
+            Array4::from_shape_fn((2, 5, 7, 3), |(n, y, x, c)| (n + y + 2 * x + c) as f32 / 32.0);
         let [latent, back] = Context::bare(|ctx| {
             let latent = Vae::PixelSpace.encode(ctx, &picture)?;
             let back = Vae::PixelSpace.decode(ctx, &latent)?;

@@ -1,8 +1,13 @@
 //! What travels along links.
 
+use crate::{
+    controlnet::{Control, ControlNet},
+    upscale_model::UpscaleModel,
+};
 use graph::{Field, Value};
-use models::{Clip as TextEncoder, Concat, Family, Preview, Unet, Vae as Autoencoder};
+use models::{Clip as TextEncoder, Concat, Family, Preview, Taesd, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
+use sampling::{LatentFormat, ModelSampling, Patch, Rule};
 use std::sync::Arc;
 
 macro_rules! fields { ($($ty:ident = $name:literal, $bytes:expr;)*) => {$(
@@ -51,6 +56,11 @@ impl Latent {
     pub fn with(&self, samples: Array4<f32>) -> Self {
         Self { samples: Arc::new(samples), ..self.clone() }
     }
+    /// The place of each entry in the batch that it comes from.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let own = || (0..self.samples.dim().0).collect();
+        self.batch_index.as_ref().map_or_else(own, |places| places.to_vec())
+    }
 }
 
 /// What a network is told by one entry of a conditioning.
@@ -62,6 +72,23 @@ pub struct Told {
     /// A picture's latent to go with the noise, `[batch, 4, h, w]`, and its mask in pixels.
     pub concat_latent: Option<Arc<Array4<f32>>>,
     pub concat_mask: Option<Mask>,
+    pub control: Option<Control>,
+    /// Whether the control speaks to the other prompt too.
+    pub control_for_both: bool,
+}
+
+impl Told {
+    /// Nothing but a prompt.
+    pub fn new(tokens: Array3<f32>, pooled: Vec<f32>) -> Self {
+        Self {
+            tokens: Arc::new(tokens),
+            pooled: Some(Arc::new(pooled)),
+            concat_latent: None,
+            concat_mask: None,
+            control: None,
+            control_for_both: false,
+        }
+    }
 }
 
 /// Entries that are denoised each for itself, then mixed.
@@ -84,12 +111,61 @@ pub struct Model {
     pub unet: Unet,
     pub family: &'static Family,
     pub preview: Preview,
+    /// How latents lie for it.
+    pub latent: LatentFormat,
+    /// Its noise levels, and what it predicts.
+    pub sampling: Arc<ModelSampling>,
+    /// Changes to guidance.
+    pub guidance: Vec<Patch>,
+    /// Parts (0..=1) of the run between which pictures are made smaller inside the network.
+    pub shrink: Option<(f64, f64)>,
+    /// How strongly a mask says when each place is sampled, in place of whether.
+    pub differential: Option<f32>,
+    /// An empty prompt that guidance is to measure from, and how much a negative counts then.
+    pub perp_neg: Option<(Conditioning, f64)>,
 }
 
 impl Model {
     pub fn concat(&self) -> Concat {
         self.family.concat
     }
+
+    /// The same with one more change to guidance.
+    #[must_use]
+    pub(crate) fn guided(mut self, patch: Patch) -> Self {
+        self.guidance.push(patch);
+        self
+    }
+}
+
+/// The noise levels that a run visits, which fall as a rule.
+#[derive(Clone, Debug)]
+pub struct Sigmas(pub Arc<Vec<f32>>);
+
+impl Sigmas {
+    pub fn new(sigmas: Vec<f32>) -> Self {
+        Self(Arc::new(sigmas))
+    }
+}
+
+/// How one noise level leads to the next: a row of the sampler table, with its options.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampler(pub sampling::Sampler);
+
+/// What a run starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct Noise {
+    pub seed: u64,
+    /// No noise at all; the seed is still the sampler's.
+    pub disabled: bool,
+}
+
+/// A model, and what it is told: as many conditionings as the rule wants, in its order.
+#[derive(Clone)]
+pub struct Guider {
+    pub model: Model,
+    pub rule: Rule,
+    pub conds: Vec<Conditioning>,
 }
 
 /// A text encoder, and the layer it is read at.
@@ -104,6 +180,7 @@ pub struct Clip {
 #[derive(Clone)]
 pub enum Vae {
     Network(Autoencoder),
+    Tiny(Taesd),
     /// A latent is its picture, channels first and of -1 to 1.
     PixelSpace,
 }
@@ -116,10 +193,26 @@ fields! {
     Model = "MODEL", |_| 0;
     Clip = "CLIP", |_| 0;
     Vae = "VAE", |_| 0;
+    ControlNet = "CONTROL_NET", |_| 0;
+    UpscaleModel = "UPSCALE_MODEL", |_| 0;
+    Sigmas = "SIGMAS", |s| 4 * s.0.len();
+    Sampler = "SAMPLER", |_| 0;
+    Noise = "NOISE", |_| 0;
+    Guider = "GUIDER", |_| 0;
 }
 
 /// A tensor taken out of a value: its path into the value, its shape, its numbers.
 pub type Dumped = (String, Vec<usize>, Vec<f32>);
+
+/// The tensors in what an output gives, their names begun with that of the output.
+pub fn dump_slot(output: &str, values: &[Value]) -> Vec<Dumped> {
+    let named = |(i, value): (usize, &Value)| {
+        let of = if values.len() == 1 { output.to_owned() } else { format!("{output}[{i}]") };
+        let dumped = dump(value).into_iter();
+        dumped.map(move |(part, shape, x)| (format!("{of}{part}"), shape, x)).collect::<Vec<_>>()
+    };
+    values.iter().enumerate().flat_map(named).collect()
+}
 
 /// The tensors in a value, under the names that `weft run --dump` and the goldens use.
 pub fn dump(value: &Value) -> Vec<Dumped> {
@@ -130,6 +223,9 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
     }
     if let Ok(mask) = value.get::<Mask>() {
         return flat("", mask.0.shape(), mask.0.iter().copied().collect());
+    }
+    if let Ok(sigmas) = value.get::<Sigmas>() {
+        return flat("", &[sigmas.0.len()], sigmas.0.to_vec());
     }
     if let Ok(latent) = value.get::<Latent>() {
         let mut out =

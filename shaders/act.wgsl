@@ -8,6 +8,9 @@ fn act(kind: u32, x: f32) -> f32 {
         case 1u: { return x / (1.0 + exp(clamp(-x, -FAR, FAR))); }
         case 2u: { return gelu(x); }
         case 3u: { return x / (1.0 + exp(clamp(-1.702 * x, -FAR, FAR))); }
+        case 4u: { return max(x, 0.0); }
+        case 5u: { return max(x, 0.2 * x); }
+        case 6u: { return 1.0 - 2.0 / (1.0 + exp(clamp(2.0 * x, -FAR, FAR))); }
         default: { return x; }
     }
 }

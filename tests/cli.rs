@@ -1,6 +1,6 @@
 //! The command line as people use it.
 
-use crate::common::{root, text, weft, weft_ok};
+use crate::common::{root, text, weft, weft_fails, weft_ok};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -83,6 +83,92 @@ fn a_picture_carries_its_graph_and_runs_again() {
     let again = weft_ok(folder.path(), &["run", first.to_str().unwrap()]);
     let pixels = |p: &Path| image::open(p).unwrap().to_rgb8().into_raw();
     assert_eq!(pixels(&first), pixels(&folder.path().join(again.trim())));
+}
+
+#[test]
+fn a_picture_says_how_it_was_made_and_is_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = graph("text_to_image.json");
+    let args = ["run", graph.as_str(), "--set", "KSampler.steps=2", "--device", "cpu"];
+    let picture = weft_ok(folder.path(), &args);
+    let bytes = std::fs::read(folder.path().join(picture.trim())).unwrap();
+    let document = graph::read(&bytes).unwrap();
+    let record = document.record().unwrap();
+    assert_eq!((&record["device"], &record["precision"]), (&"CPU".into(), &"f32".into()));
+    let files = record["files"].as_object().unwrap();
+    let hash = files["checkpoints/weft-tiny.safetensors"].as_str().unwrap();
+    assert!(hash.len() == 32 && files.len() == 1, "{files:?}");
+
+    let said = weft_ok(folder.path(), &["verify", picture.trim()]);
+    assert_eq!(said, "computing on CPU\nthe same picture, to the last bit\n");
+    assert_eq!(std::fs::read_dir(folder.path().join("output")).unwrap().count(), 1);
+
+    // A pixel is painted over; the texts stay.
+    let mut pixels = image::load_from_memory(&bytes).unwrap().to_rgb8();
+    pixels.put_pixel(3, 4, image::Rgb([1, 2, 3]));
+    let mut forged = Vec::new();
+    let mut png = png::Encoder::new(&mut forged, pixels.width(), pixels.height());
+    png.set_color(png::ColorType::Rgb);
+    png.add_text_chunk(
+        "prompt".into(),
+        serde_json::to_string(&document.to_api(&graph::Contract::default()).unwrap()).unwrap(),
+    )
+    .unwrap();
+    png.write_header().unwrap().write_image_data(&pixels).unwrap();
+    std::fs::write(folder.path().join("forged.png"), forged).unwrap();
+    let error = weft_fails(folder.path(), &["verify", "forged.png", "--device", "cpu"]);
+    assert!(error.contains("another picture: 0.0"), "{error}");
+}
+
+#[test]
+fn every_node_says_why_it_runs_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = graph("text_to_image.json");
+    let args =
+        ["run", &graph, "--repeat", "2", "--json", "--explain-cache", "--set", "KSampler.steps=1"];
+    let printed = weft_ok(folder.path(), &args);
+    let events = events(&printed);
+    let whys: Vec<&Value> = events.iter().filter(|e| e["event"] == "why").collect();
+    let (first, second) = whys.split_at(7);
+    assert!(first.iter().all(|e| e["runs"] == true && e["why"] == "it did not run before"));
+    let runs: Vec<&str> =
+        second.iter().filter(|e| e["runs"] == true).map(|e| e["why"].as_str().unwrap()).collect();
+    assert!(runs[0].starts_with("seed changed from "), "{runs:?}");
+    assert!(runs[1].starts_with("seed of KSampler changed from ") && runs.len() == 3, "{runs:?}");
+    assert_eq!(second.len(), 7);
+}
+
+#[test]
+fn caches_are_chosen_by_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = graph("text_to_image.json");
+    let started = |cache: &str| {
+        let args = [
+            "run",
+            &graph,
+            "--repeat",
+            "2",
+            "--json",
+            "--cache",
+            cache,
+            "--set",
+            "KSampler.steps=1",
+        ];
+        events(&weft_ok(folder.path(), &args)).iter().filter(|e| e["event"] == "started").count()
+    };
+    assert_eq!(started("none"), 14, "nothing is kept");
+    assert_eq!(started("classic"), 10, "sampler, decoder, file again");
+    assert_eq!(started("lru=100"), 10);
+    assert!(
+        weft_fails_to_parse(folder.path(), &["run", &graph, "--cache", "some"]).contains("lru=N")
+    );
+}
+
+/// As `weft_fails`, of arguments that make no sense.
+fn weft_fails_to_parse(folder: &Path, args: &[&str]) -> String {
+    let out = weft(folder, args);
+    assert_eq!(out.status.code(), Some(2));
+    text(&out.stderr)
 }
 
 #[test]

@@ -29,6 +29,16 @@ fn every_default_is_in_range() {
     }
 }
 
+/// What a widget holds at first if its options do not say.
+fn implied(key: &str, ty: &str) -> Option<Json> {
+    match (key, ty) {
+        ("default", "INT" | "FLOAT") => Some(0.into()),
+        ("default", "STRING") => Some("".into()),
+        ("default", "BOOLEAN") | ("multiline", _) => Some(false.into()),
+        _ => None,
+    }
+}
+
 /// What differs between an input and the reference's `[type, options]`.
 fn differs(input: &Input, reference: &Json) -> Option<String> {
     let (ty, options) = (&reference[0], &reference[1]);
@@ -42,27 +52,33 @@ fn differs(input: &Input, reference: &Json) -> Option<String> {
         "step",
         "round",
         "multiline",
+        "dynamicPrompts",
+        "display",
         "control_after_generate",
         "image_upload",
     ] {
-        let (ours, theirs) = (input.options.get(key), options.get(key));
-        let same = match (ours.and_then(Json::as_f64), theirs.and_then(Json::as_f64)) {
-            (Some(a), Some(b)) => a == b,
-            _ => ours == theirs,
-        };
+        let option = |options: &Json| options.get(key).cloned().or_else(|| implied(key, input.ty));
+        let (ours, theirs) = (option(&input.options.clone().into()), option(options));
+        let same =
+            match (ours.as_ref().and_then(Json::as_f64), theirs.as_ref().and_then(Json::as_f64)) {
+                (Some(a), Some(b)) => a == b,
+                _ => ours == theirs,
+            };
         if !same {
             return Some(format!("{key} is {ours:?}, not {theirs:?}"));
         }
     }
-    // Samplers that are not there yet are missing from the list; what is there stands in its order.
-    let (Some(graph::widget::Choices::Names(ours)), Some(theirs)) = (&input.choices, ty.as_array())
-    else {
+    let theirs = ty.as_array().or_else(|| options["options"].as_array());
+    let (Some(graph::widget::Choices::Names(ours)), Some(theirs)) = (&input.choices, theirs) else {
         return None;
     };
+    // A name that stands twice in the original's list stands once here.
+    let mut theirs = theirs.clone();
+    let mut seen = std::collections::HashSet::new();
+    theirs.retain(|name| seen.insert(name.to_string()));
     let places: Vec<Option<usize>> =
         ours.iter().map(|n| theirs.iter().position(|t| t == n)).collect();
-    let whole = input.name == "sampler_name" || ours.len() == theirs.len();
-    (!whole || places.contains(&None) || !places.is_sorted())
+    (ours.len() != theirs.len() || places.contains(&None) || !places.is_sorted())
         .then(|| format!("offers {ours:?}, not {theirs:?}"))
 }
 
@@ -104,6 +120,10 @@ fn compare(ty: &NodeType, reference: &Json) -> Vec<String> {
         if let Some(theirs) = reference[key].as_str().filter(|t| *t != ours) {
             wrong.push(format!("{}: {key} {ours:?}, not {theirs:?}", ty.name));
         }
+    }
+    let lists = reference["output_is_list"].as_array().into_iter().flatten();
+    if !lists.eq(ty.outputs.iter().map(|o| o.list).map(Json::Bool).collect::<Vec<_>>().iter()) {
+        wrong.push(format!("{}: output_is_list", ty.name));
     }
     if reference["output_node"] != Json::Bool(ty.output_node) {
         wrong.push(format!("{}: output_node", ty.name));

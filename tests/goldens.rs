@@ -4,6 +4,7 @@ use crate::common::{gpu, root, shared};
 use engine::{End, Engine, RunOptions, Targets};
 use graph::{Json, NodeType, Services};
 use safetensors::SafeTensors;
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -14,18 +15,36 @@ use std::{
 /// through its GroupNorms, so that sums in another order differ by more than in other networks.
 const TOLERANCES: &[(&str, f64)] = &[("inpaint", 2e-3), ("outpaint", 2e-3)];
 
-/// Why a graph cannot run here: a class or a name in a list that is not there yet.
+/// Cases in which we mean to differ from the original: it fails at Tucker's decomposition in a LoKr, says so
+/// in its log, and goes on without it.
+const DIFFERENT: &[&str] = &["t2_lokr_tucker"];
+
+/// Why a graph cannot run here: a class that is not there yet.
 fn not_there_yet(prompt: &Json, types: &[NodeType]) -> Option<String> {
-    prompt.as_object()?.values().find_map(|node| {
-        let class = node["class_type"].as_str()?;
-        let Some(ty) = types.iter().find(|ty| ty.name == class) else {
-            return Some(class.to_owned());
-        };
-        let sampler = node["inputs"]["sampler_name"].as_str()?;
-        let names = ty.input("sampler_name")?.choices.as_ref()?;
-        let graph::widget::Choices::Names(names) = names else { return None };
-        (!names.contains(&sampler)).then(|| sampler.to_owned())
-    })
+    let mut classes = prompt.as_object()?.values().filter_map(|node| node["class_type"].as_str());
+    classes.find(|class| types.iter().all(|ty| ty.name != *class)).map(str::to_owned)
+}
+
+/// The graph with every number that is outside of its widget's limits fed along a link, where no limits
+/// are checked: the original made some goldens past its own checks.
+fn past_limits(prompt: &Json, types: &[NodeType]) -> Json {
+    let mut graph = prompt.clone();
+    for (id, node) in prompt.as_object().into_iter().flatten() {
+        let ty = types.iter().find(|ty| Some(ty.name) == node["class_type"].as_str());
+        for input in ty.iter().flat_map(|ty| &ty.inputs).filter(|input| input.ty == "INT") {
+            let limit = |key: &str| input.options.get(key).and_then(Json::as_f64);
+            let outside = |n: f64| {
+                limit("min").is_some_and(|min| n < min) || limit("max").is_some_and(|max| n > max)
+            };
+            let value = &node["inputs"][input.name];
+            if value.as_f64().is_some_and(outside) {
+                let number = format!("{id}.{}", input.name);
+                graph[id]["inputs"][input.name] = json!([number, 0]);
+                graph[number] = json!({"class_type": "PrimitiveInt", "inputs": {"value": value}});
+            }
+        }
+    }
+    graph
 }
 
 /// The checkpoint that a graph names and nobody has.
@@ -56,10 +75,9 @@ fn compare(engine: &mut Engine, path: &Path, prompt: &Json, tolerance: f64) -> V
     }
     let mut given = BTreeMap::new();
     for id in targets {
-        for (slot, value) in outcome.values(id).unwrap_or_default().iter().enumerate() {
-            let named =
-                |(part, shape, x): nodes::Dumped| (format!("{id}.{slot}{part}"), (shape, x));
-            given.extend(nodes::dump(value).into_iter().map(named));
+        for (slot, values) in outcome.values(id).unwrap_or_default().iter().enumerate() {
+            let dumped = nodes::dump_slot(&format!("{id}.{slot}"), values);
+            given.extend(dumped.into_iter().map(|(name, shape, x)| (name, (shape, x))));
         }
     }
     let mut wrong = Vec::new();
@@ -159,9 +177,14 @@ fn check_on(
             eprintln!("SKIPPED: {name}: {why}");
             continue;
         }
+        if DIFFERENT.contains(&name.as_str()) {
+            eprintln!("SKIPPED: {name}: differs on purpose");
+            continue;
+        }
         ran += 1;
         let own = TOLERANCES.iter().find(|(n, _)| *n == name);
         let tolerance = own.map_or(tolerance, |(_, t)| t.max(tolerance));
+        let prompt = past_limits(&prompt, &types);
         let failures = compare(&mut engine, &path, &prompt, tolerance);
         wrong.extend((!failures.is_empty()).then(|| format!("{name}: {}", failures.join("; "))));
     }
@@ -183,12 +206,22 @@ fn trained_checkpoint_paints_as_in_the_original() {
 
 #[test]
 fn random_checkpoint_gives_the_numbers_of_the_original() {
-    check("goldens/random_tiny", None, 94);
+    check("goldens/random_tiny", None, 223);
+}
+
+#[test]
+fn loras_of_every_kind_give_the_numbers_of_the_original() {
+    check("goldens/families/lora_kinds", None, 35);
 }
 
 #[test]
 fn embeddings_in_prompts_give_the_numbers_of_the_original() {
     check("goldens/families/embeddings", None, 18);
+}
+
+#[test]
+fn adapters_give_the_numbers_of_the_original() {
+    check("goldens/families/control", None, 5);
 }
 
 #[test]
@@ -200,5 +233,5 @@ fn inpainting_model_gives_the_numbers_of_the_original() {
 #[test]
 fn instruction_model_gives_the_numbers_of_the_original() {
     let Some(made) = made_models() else { return };
-    check("goldens/families/sd1_ip2p", Some(made), 6);
+    check("goldens/families/sd1_ip2p", Some(made), 9);
 }

@@ -87,11 +87,15 @@ fn other_formats_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn what_does_not_run_yet_is_said_to_be_so() {
+fn what_a_file_is_for_is_said() {
     let Some(models) = shared("models") else { return };
     let cases = [
-        ("loras/tiny_lora", "LoRA for SD 1.x, belongs in models/loras", "does not run it yet"),
-        ("vae_approx/taesd_decoder", "TAESD decoder, 4 channels", "does not run it yet"),
+        ("loras/t2_sdxl_kohya", "LoRA for SDXL, belongs in models/loras", "does not run it yet"),
+        ("loras/tiny_lora", "LoRA for SD 1.x, belongs in models/loras", "LoraLoader"),
+        ("vae_approx/taesd_decoder", "TAESD decoder, 4 channels", "VAELoader"),
+        ("controlnet/tiny_controlnet", "ControlNet for SD 1.x", "ControlNetLoader"),
+        ("controlnet/t2_t2iadapter_sd1", "T2I-Adapter for SD 1.x", "ControlNetLoader"),
+        ("upscale_models/realesr-animevideov3", "SRVGG upscaler", "UpscaleModelLoader"),
         ("embeddings/t2_e1", "embedding", "embedding:NAME"),
     ];
     for (file, kind, runs) in cases {

@@ -9,6 +9,7 @@ mod contract;
 mod goldens;
 mod graphs;
 mod inspect;
+mod models;
 mod pictures;
 mod previews;
 mod tidy;

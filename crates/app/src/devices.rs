@@ -20,6 +20,15 @@ pub fn open(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
+/// The device of that name if it is here.
+pub fn named(name: &str) -> Option<Device> {
+    if name == Device::cpu().name() {
+        return Some(Device::cpu());
+    }
+    let adapter = Adapter::all().into_iter().find(|adapter| adapter.name() == name)?;
+    Device::gpu(&adapter, GpuOptions::default()).ok()
+}
+
 /// The adapter that `auto` takes.
 fn chosen(adapters: &[Adapter]) -> Option<&Adapter> {
     adapters.iter().find(|a| a.is_gpu() && a.unfit().is_none())

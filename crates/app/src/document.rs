@@ -1,9 +1,9 @@
 //! A graph from the command line: read, changed by `--set`, in API form.
 
 use anyhow::{Context as _, Result, bail};
-use graph::{Json, NodeType};
+use graph::{Input, Json, NodeType};
 use serde_json::Map;
-use std::{io::Read as _, path::Path};
+use std::{collections::BTreeSet, io::Read as _, path::Path};
 
 /// A graph in API form, and what else a picture made from it shall carry.
 pub struct Graph {
@@ -105,22 +105,39 @@ impl Graph {
         self.prompt.get(id).map_or_else(|| id.to_owned(), label)
     }
 
-    /// Raises every seed by `by`: what "run it again" means for a graph.
+    /// Raises every seed by `by`: what "run it again" means for a graph. Where a seed comes from another
+    /// node, such as PrimitiveInt, that one's number is raised.
     pub fn advance_seeds(&mut self, by: u64, types: &[NodeType]) {
-        for node in self.prompt.values_mut() {
+        let controlled = |node: &Json| -> Vec<&Input> {
             let ty = types.iter().find(|ty| Some(ty.name) == node["class_type"].as_str());
-            let Some(inputs) = node.get_mut("inputs").and_then(Json::as_object_mut) else {
-                continue;
-            };
-            for input in ty.iter().flat_map(|ty| &ty.inputs) {
-                let seed = input.options.contains_key("control_after_generate");
-                let value = inputs.get_mut(input.name).filter(|_| seed);
-                if let Some((value, old)) = value.and_then(|v| v.as_u64().map(|old| (v, old))) {
-                    *value = old.wrapping_add(by).into();
+            let inputs = ty.iter().flat_map(|ty| &ty.inputs);
+            inputs.filter(|i| i.options.contains_key("control_after_generate")).collect()
+        };
+        let mut seeds = BTreeSet::new();
+        for (id, node) in &self.prompt {
+            for input in controlled(node).into_iter().filter(|input| is_seed(input)) {
+                let from = node["inputs"][input.name][0].as_str();
+                let source = from.and_then(|from| self.prompt.get_key_value(from));
+                match source {
+                    None => drop(seeds.insert((id.clone(), input.name))),
+                    Some((from, source)) => {
+                        seeds.extend(controlled(source).iter().map(|i| (from.clone(), i.name)));
+                    }
                 }
             }
         }
+        for (id, name) in seeds {
+            let value = self.prompt[&id].get_mut("inputs").and_then(|inputs| inputs.get_mut(name));
+            if let Some((value, old)) = value.and_then(|v| v.as_u64().map(|old| (v, old))) {
+                *value = old.wrapping_add(by).into();
+            }
+        }
     }
+}
+
+/// Seeds go as far as 64 bits do; other numbers that front ends change after a run do not.
+fn is_seed(input: &Input) -> bool {
+    input.options.get("max").and_then(Json::as_u64) == Some(u64::MAX)
 }
 
 fn label(node: &Json) -> String {
@@ -130,4 +147,25 @@ fn label(node: &Json) -> String {
 
 fn list(ids: &[&String]) -> String {
     ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn seeds_go_up_wherever_they_come_from_and_other_numbers_stay() {
+        let primitive = |value| json!({"class_type": "PrimitiveInt", "inputs": {"value": value}});
+        let prompt = json!({
+            "1": primitive(64), "2": primitive(7),
+            "3": {"class_type": "KSampler", "inputs": {"seed": ["2", 0], "steps": ["1", 0]}},
+            "4": {"class_type": "KSampler", "inputs": {"seed": 5, "steps": 9}},
+        });
+        let mut graph = Graph { prompt: prompt.as_object().unwrap().clone(), extra: Map::new() };
+        graph.advance_seeds(1, &nodes::all());
+        let value = |id: &str, name: &str| graph.prompt[id]["inputs"][name].as_u64();
+        assert_eq!((value("1", "value"), value("2", "value")), (Some(64), Some(8)));
+        assert_eq!((value("4", "seed"), value("4", "steps")), (Some(6), Some(9)));
+    }
 }

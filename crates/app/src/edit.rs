@@ -1,6 +1,6 @@
 //! `weft edit`: the editor's window, and what it needs of the program.
 
-use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect};
+use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect, record};
 use anyhow::{Context as _, Result};
 use editor::{Setup, Weights};
 use graph::Services;
@@ -24,7 +24,8 @@ pub struct EditArgs {
 pub fn edit(args: EditArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(devices::open(args.device)?);
-    let homes = folders.clone();
+    let (homes, options) = (folders.clone(), nodes::Options::default());
+    let stamp = record::stamp(folders.clone(), &device, options);
     let setup = Setup {
         // They live as long as the program.
         types: Vec::leak(nodes::all()),
@@ -32,7 +33,7 @@ pub fn edit(args: EditArgs) -> Result<()> {
         folders: folders.all(),
         weights: Box::new(move |path| weights(&homes, path)),
         host: folders,
-        services: Services::default().with(device).with(Arc::new(nodes::Options::default())),
+        services: Services::default().with(device).with(Arc::new(options)).with(Arc::new(stamp)),
         state_dir: state_dir()?,
         open: args.graph,
     };

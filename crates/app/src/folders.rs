@@ -27,6 +27,7 @@ kinds! {
 
 const MODEL_FILES: &[&str] = &["safetensors", "sft"];
 const PICTURE_FILES: &[&str] = &["png", "jpg", "jpeg", "webp", "bmp", "gif"];
+const LATENT_FILES: &[&str] = &["latent"];
 
 /// How far below a folder its files are looked for.
 const MAX_DEPTH: usize = 8;
@@ -122,12 +123,31 @@ impl Folders {
 
     /// The directories searched for a folder name, and the file endings that count there.
     fn search(&self, folder: &str) -> Result<(&[PathBuf], &'static [&'static str])> {
-        if folder == "input" {
-            return Ok((std::slice::from_ref(&self.input), PICTURE_FILES));
+        let other = match folder {
+            "input" => Some((&self.input, PICTURE_FILES)),
+            "output" => Some((&self.output, PICTURE_FILES)),
+            "temp" => Some((&self.temp, PICTURE_FILES)),
+            "latents" => Some((&self.input, LATENT_FILES)),
+            _ => None,
+        };
+        if let Some((dir, endings)) = other {
+            return Ok((std::slice::from_ref(dir), endings));
         }
         let dirs = self.models.iter().find(|(name, _)| *name == folder);
         let (_, dirs) = dirs.with_context(|| format!("there is no folder named {folder}"))?;
         Ok((dirs, MODEL_FILES))
+    }
+
+    /// The decoder of a tiny autoencoder that a VAE loader may name, if both its files are there.
+    fn tiny(&self, name: &str) -> Option<PathBuf> {
+        let (dirs, endings) = self.search("vae_approx").ok()?;
+        let file = |part: &str| {
+            let names = endings.iter().map(|ending| format!("{name}_{part}.{ending}"));
+            let paths = names.flat_map(|name| dirs.iter().map(move |dir| dir.join(&name)));
+            paths.into_iter().find(|path| path.is_file())
+        };
+        models::Taesd::names().find(|known| *known == name)?;
+        file("encoder").and(file("decoder"))
     }
 
     fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
@@ -145,8 +165,8 @@ impl Host for Folders {
             builtin::folder(folder).iter().map(|b| b.name.to_owned()).collect();
         if let Ok((dirs, endings)) = self.search(folder) {
             for dir in dirs {
-                // Pictures are listed from the folder itself only, as in ComfyUI.
-                let depth = if folder == "input" { 1 } else { MAX_DEPTH };
+                // What is no model is listed from the folder itself only, as in ComfyUI.
+                let depth = if endings == MODEL_FILES { MAX_DEPTH } else { 1 };
                 walk(dir, "", depth, &mut |name| {
                     if has_ending(&name, endings) {
                         names.insert(name);
@@ -154,14 +174,24 @@ impl Host for Folders {
                 });
             }
         }
+        if folder == "vae" {
+            names.extend(
+                models::Taesd::names().filter(|n| self.tiny(n).is_some()).map(str::to_owned),
+            );
+        }
         names.into_iter().collect()
     }
 
     fn find(&self, folder: &str, name: &str) -> Result<File> {
+        let (folder, name) = annotated(folder, name);
         let (dirs, endings) = self.search(folder)?;
         let relative = relative(name)?;
         anyhow::ensure!(!has_ending(name, PICKLE_ENDINGS), "{name}: {PICKLE_REFUSED}");
         let found = dirs.iter().map(|dir| dir.join(&relative)).find(|path| path.is_file());
+        let tiny = || self.tiny(name).filter(|_| folder == "vae");
+        if let Some(path) = found.is_none().then(tiny).flatten() {
+            return Ok(File::Path(path));
+        }
         if let Some(path) = found {
             anyhow::ensure!(
                 has_ending(name, endings),
@@ -190,6 +220,16 @@ impl Host for Folders {
             File::Path(path) => fingerprint(&path).with_context(|| path.display().to_string()),
         }
     }
+}
+
+/// Where a picture is named as `name [output]`, as ComfyUI names those of another folder.
+fn annotated<'n>(folder: &'n str, name: &'n str) -> (&'n str, &'n str) {
+    let other = || {
+        let (name, folder) = name.strip_suffix(']')?.rsplit_once(" [")?;
+        matches!(folder, "input" | "output" | "temp").then_some((folder, name))
+    };
+    let pictures = matches!(folder, "input" | "output");
+    if pictures { other().unwrap_or((folder, name)) } else { (folder, name) }
 }
 
 /// Files above this size are told apart by size, time and their first megabyte, not read whole.
@@ -320,6 +360,19 @@ mod tests {
         let missing = folders.find("checkpoints", "x.safetensors").unwrap_err().to_string();
         let searched = root.join("models/checkpoints").display().to_string();
         assert!(missing.contains("x.safetensors") && missing.contains(&searched), "{missing}");
+    }
+
+    #[test]
+    fn a_picture_of_another_folder_is_named_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("output")).unwrap();
+        std::fs::write(root.path().join("output/a.png"), "x").unwrap();
+        let folders = folders(root.path());
+        let found = folders.find("input", "a.png [output]").unwrap();
+        assert_eq!(found, File::Path(root.path().join("output/a.png")));
+        assert_eq!(folders.list("output"), ["a.png"]);
+        assert!(folders.find("input", "a.png [loras]").is_err());
+        assert!(folders.find("input", "../a.png [output]").is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::units::si;
 use anyhow::{Result, ensure};
-use models::{Checkpoint, Clip, Kind, Use, Vae};
+use models::{Checkpoint, ControlNet, Kind, Upscaler, Use, Vae};
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
 use tensor::{Weights, told};
 
@@ -58,7 +58,14 @@ fn what_for(runs: Use) -> String {
         }
         Use::Vae => "Weft runs it: VAELoader loads it".to_owned(),
         Use::Embedding => "Weft reads it where a prompt says embedding:NAME".to_owned(),
-        Use::Clip => "Weft knows the network; there is no node yet that loads it alone".to_owned(),
+        Use::Clip => "Weft runs it: CLIPLoader loads it".to_owned(),
+        Use::Unet => "Weft runs it: UNETLoader loads it".to_owned(),
+        Use::Control => "Weft runs it: ControlNetLoader loads it".to_owned(),
+        Use::Upscaler => "Weft runs it: UpscaleModelLoader loads it".to_owned(),
+        Use::Tiny => {
+            "Weft runs it: VAELoader loads it, with its pair in the same folder".to_owned()
+        }
+        Use::Lora => "Weft applies it: LoraLoader loads it".to_owned(),
         Use::NotYet => "Weft does not run it yet".to_owned(),
     }
 }
@@ -110,8 +117,12 @@ fn load(kind: &Kind, weights: &Weights) -> Option<Result<()>> {
     match kind.runs {
         Use::Whole(_) => Some(Checkpoint::load(weights).map(drop)),
         Use::Vae => Some(Vae::load(Vae::inside(weights)).map(drop)),
-        Use::Clip => Some(Clip::load(&weights.at("text_model"), None).map(drop)),
-        Use::Embedding | Use::NotYet => None,
+        Use::Clip => Some(models::load_clip(weights).map(drop)),
+        Use::Unet => Some(models::load_unet(weights).map(drop)),
+        Use::Control => Some(ControlNet::load(weights, None).map(drop)),
+        Use::Upscaler => Some(Upscaler::load(weights).map(drop)),
+        // Which tensors there must be depends on the pair, or on the model.
+        Use::Tiny | Use::Lora | Use::Embedding | Use::NotYet => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: the only crate that names both the nodes and the front ends.
 
+mod aside;
 mod bench;
 mod check;
 mod convert;
@@ -10,9 +11,11 @@ mod folders;
 mod inspect;
 mod menu;
 mod progress;
+mod record;
 mod rehearsal;
 mod run;
 mod units;
+mod verify;
 
 pub use folders::{FolderArgs, Folders};
 
@@ -34,6 +37,8 @@ enum Command {
     Edit(edit::EditArgs),
     /// Run a graph and write its pictures
     Run(run::RunArgs),
+    /// Run the graph in a picture again and compare
+    Verify(verify::VerifyArgs),
     /// Say everything that is wrong with a graph, and what running it would take
     Check(check::CheckArgs),
     /// Turn one JSON form of a graph into the other
@@ -75,6 +80,7 @@ pub fn main() -> ExitCode {
     let done = match command {
         Command::Edit(args) => edit::edit(args),
         Command::Run(args) => run::run(&args),
+        Command::Verify(args) => verify::verify(&args),
         Command::Check(args) => check::check(&args),
         Command::Convert(args) => convert::convert(&args),
         Command::Nodes(args) => menu::nodes(&args),

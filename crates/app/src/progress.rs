@@ -28,7 +28,16 @@ impl<'a> Progress<'a> {
             RunEvent::Started { id, .. } => self.nodes.set_message(self.graph.label(id)),
             RunEvent::Step { done, total, .. } => self.step(*done, *total),
             RunEvent::Note { id, text } => self.note(id, text),
-            RunEvent::Executed { .. } => self.executed(),
+            RunEvent::Executed { id, ui, .. } => {
+                for text in ui.get("text").and_then(|t| t.as_array()).into_iter().flatten() {
+                    self.say(&format!(
+                        "{} ({id}): {}",
+                        self.graph.label(id),
+                        text.as_str().unwrap_or_default()
+                    ));
+                }
+                self.executed();
+            }
             _ => {}
         }
     }
@@ -45,7 +54,11 @@ impl<'a> Progress<'a> {
     }
 
     fn note(&self, id: &str, text: &str) {
-        let line = format!("note: {} ({id}): {text}", self.graph.label(id));
+        self.say(&format!("note: {} ({id}): {text}", self.graph.label(id)));
+    }
+
+    /// A line above the bars.
+    pub fn say(&self, line: &str) {
         if self.all.is_hidden() { eprintln!("{line}") } else { drop(self.all.println(line)) }
     }
 

@@ -1,12 +1,13 @@
 //! A run in which nothing is computed and nothing is left on the disk: the same nodes, with a device
 //! that counts. What it meets, a run would meet.
 
-use crate::{Folders, document::Graph};
+use crate::{Folders, aside::Aside, document::Graph};
 use anyhow::Result;
-use engine::{Cache, End, Engine, Failure, Plan, RunEvent, RunOptions, Source, Step, Targets};
-use graph::{File, Host, Json, Services};
+use engine::{
+    Cache, End, Engine, Failure, Keep, Plan, RunEvent, RunOptions, Source, Step, Targets,
+};
+use graph::{Json, Services};
 use std::{
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +20,7 @@ use tensor::{Device, Ledger};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Nothing is run a second time but after a failure: there is little to remember.
-const CACHE_BYTES: usize = 64 << 20;
+const KEEP: Keep = Keep::Bytes(64 << 20);
 
 #[derive(Default)]
 pub struct Rehearsal {
@@ -46,10 +47,10 @@ impl Rehearsal {
         let services = Services::default()
             .with(Arc::new(Device::dry(&self.ledger)))
             .with(Arc::new(nodes::Options::default()));
-        let aside = Aside { folders, written: tempfile::tempdir()? };
+        let aside = Aside::new(folders)?;
         let types = nodes::all();
         let mut engine = Engine::new(&types, &aside, &services);
-        engine.cache = Cache::new(CACHE_BYTES);
+        engine.cache = Cache::new(KEEP);
         let prompt = Json::Object(graph.prompt.clone());
         let (start, stop) = (Instant::now(), AtomicBool::new(false));
         let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &stop };
@@ -110,25 +111,4 @@ fn reads(step: &Step) -> impl Iterator<Item = usize> {
         Source::Link { step, .. } => Some(*step),
         Source::Literal { .. } => None,
     })
-}
-
-/// The folders, but what is written goes where it is soon gone.
-struct Aside<'f> {
-    folders: &'f Folders,
-    written: tempfile::TempDir,
-}
-
-impl Host for Aside<'_> {
-    fn list(&self, folder: &str) -> Vec<String> {
-        self.folders.list(folder)
-    }
-    fn find(&self, folder: &str, name: &str) -> Result<File> {
-        self.folders.find(folder, name)
-    }
-    fn folder(&self, name: &str) -> Result<PathBuf> {
-        Ok(self.written.path().join(name))
-    }
-    fn fingerprint(&self, folder: &str, name: &str) -> Result<u64> {
-        self.folders.fingerprint(folder, name)
-    }
 }

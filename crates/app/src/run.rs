@@ -2,9 +2,10 @@
 
 use crate::{
     DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress,
+    record,
 };
 use anyhow::{Context as _, Result};
-use engine::{End, Engine, Outcome, RunEvent, RunOptions, Targets};
+use engine::{End, Engine, Keep, Outcome, RunEvent, RunOptions, Targets, why::Planned};
 use graph::{Host, Json, Services};
 use serde_json::json;
 use std::{
@@ -40,9 +41,27 @@ pub struct RunArgs {
     /// Nodes to run and to write out with --dump
     #[arg(long, value_name = "ID,ID", value_delimiter = ',', requires = "dump")]
     dump_nodes: Vec<String>,
+    /// Which results are kept for the next run of --repeat: none (each goes when its last reader has
+    /// run), classic (those of the graph), lru=N (those of N nodes, used last) [default: 2 GiB, used last]
+    #[arg(long, value_name = "WHICH", value_parser = keep)]
+    cache: Option<Keep>,
+    /// Says of each node why it runs, or that its result was kept
+    #[arg(long)]
+    explain_cache: bool,
     /// One JSON event a line on standard output
     #[arg(long)]
     json: bool,
+}
+
+fn keep(text: &str) -> Result<Keep> {
+    Ok(match text.split_once('=') {
+        None if text == "none" => Keep::Nothing,
+        None if text == "classic" => Keep::Graph,
+        Some(("lru", nodes)) => {
+            Keep::Nodes(nodes.parse().context("lru=N wants a number of nodes")?)
+        }
+        _ => anyhow::bail!("expected none, classic or lru=N"),
+    })
 }
 
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
@@ -71,18 +90,27 @@ pub fn run(args: &RunArgs) -> Result<()> {
         graph.set(assignment, &types)?;
     }
     let targets = args.dump_nodes.iter().map(|n| graph.find(n)).collect::<Result<Vec<_>>>()?;
-    let folders = Folders::new(&args.folders)?;
+    let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(devices::open(args.device)?);
     announce(&device, args.json)?;
-    let services =
-        Services::default().with(device).with(Arc::new(nodes::Options::from(args.sampler_noise)));
-    let mut engine = Engine::new(&types, &folders, &services);
-    let stop = stop_on_interrupt()?;
+    let options = nodes::Options::from(args.sampler_noise);
+    let stamp = record::stamp(folders.clone(), &device, options);
+    let services = Services::default().with(device).with(Arc::new(options)).with(Arc::new(stamp));
+    let mut engine = Engine::new(&types, &*folders, &services);
+    if let Some(keep) = args.cache {
+        engine.cache.set_keep(keep);
+    }
+    let mut turns = Turns {
+        stop: stop_on_interrupt()?,
+        before: None,
+        json: args.json,
+        explain: args.explain_cache,
+    };
     for turn in 0..args.repeat {
         if turn > 0 {
             graph.advance_seeds(1, &types);
         }
-        let outcome = run_once(&mut engine, &graph, &targets, &stop, args.json)?;
+        let outcome = turns.run(&mut engine, &graph, &targets)?;
         if !args.json {
             print_files(&outcome, &folders)?;
         }
@@ -115,34 +143,69 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn run_once(
-    engine: &mut Engine,
-    graph: &Graph,
-    targets: &[String],
-    stop: &AtomicBool,
+/// Runs of one graph, one after the other.
+struct Turns {
+    stop: Arc<AtomicBool>,
+    /// What ran last.
+    before: Option<Planned>,
     json: bool,
-) -> Result<Outcome> {
-    let prompt = Json::Object(graph.prompt.clone());
-    let names: Vec<&str> = targets.iter().map(String::as_str).collect();
-    let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
-    let plan = engine.plan(&prompt, wanted)?;
-    // A graph half of which cannot run is a mistake here, where nobody watches.
-    anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
-    let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop };
-    let mut progress = (!json).then(|| Progress::new(graph, plan.steps.len()));
-    let outcome = engine.run(&plan, &options, &mut |event| match &mut progress {
-        Some(progress) => progress.on(&event),
-        // Nobody reads any more: the run has no one to tell.
-        None if writeln!(std::io::stdout(), "{}", event_json(&event)).is_err() => {
-            stop.store(true, Ordering::Relaxed)
+    explain: bool,
+}
+
+impl Turns {
+    fn run(&mut self, engine: &mut Engine, graph: &Graph, targets: &[String]) -> Result<Outcome> {
+        let prompt = Json::Object(graph.prompt.clone());
+        let names: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
+        let plan = engine.plan(&prompt, wanted)?;
+        // A graph half of which cannot run is a mistake here, where nobody watches.
+        anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
+        let now = Planned::new(&graph.prompt, &plan);
+        let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &self.stop };
+        let mut progress = (!self.json).then(|| Progress::new(graph, plan.steps.len()));
+        let outcome = engine.run(&plan, &options, &mut |event| {
+            if self.explain {
+                self.explain(&event, &now, graph, progress.as_ref());
+            }
+            match &mut progress {
+                Some(progress) => progress.on(&event),
+                None => self.print(&event_json(&event)),
+            }
+        });
+        drop(progress);
+        self.before = Some(now);
+        match &outcome.end {
+            End::Completed => Ok(outcome),
+            End::Failed(failure) => Err(failure.clone().into()),
+            End::Interrupted(_) => Err(graph::Interrupted.into()),
         }
-        None => {}
-    });
-    drop(progress);
-    match &outcome.end {
-        End::Completed => Ok(outcome),
-        End::Failed(failure) => Err(failure.clone().into()),
-        End::Interrupted(_) => Err(graph::Interrupted.into()),
+    }
+
+    /// Says which results were kept, and of a node that begins, why it runs.
+    fn explain(&self, event: &RunEvent, now: &Planned, graph: &Graph, progress: Option<&Progress>) {
+        let (ids, runs) = match event {
+            RunEvent::Cached { ids } => (ids.as_slice(), false),
+            RunEvent::Started { id, .. } => (std::slice::from_ref(id), true),
+            _ => return,
+        };
+        for id in ids {
+            let why = || now.why(self.before.as_ref(), id, |node| graph.label(node));
+            let why = if runs { why() } else { "nothing that it depends on has changed".into() };
+            match progress {
+                None => self.print(&json!({"event": "why", "node": id, "runs": runs, "why": why})),
+                Some(progress) => {
+                    let does = if runs { "runs" } else { "is kept" };
+                    progress.say(&format!("{} ({id}) {does}: {why}", graph.label(id)));
+                }
+            }
+        }
+    }
+
+    /// Prints a line of JSON. If nobody reads any more, the run has no one to tell.
+    fn print(&self, json: &Json) {
+        if writeln!(std::io::stdout(), "{json}").is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -183,17 +246,16 @@ fn print_files(outcome: &Outcome, folders: &Folders) -> Result<()> {
     Ok(())
 }
 
-/// Writes `DIR/ID.safetensors` for each target, under the names the goldens use: `ID.SLOT.samples`.
+/// Writes `DIR/ID.safetensors` for each target, under the names the goldens use: `ID.SLOT.samples`, and
+/// `ID.SLOT[i].samples` for the values of a list.
 fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for id in targets {
         let values = outcome.values(id).with_context(|| format!("node {id} has no result"))?;
-        let tensors = values.iter().enumerate().flat_map(|(slot, value)| {
-            let named = move |(path, shape, numbers): nodes::Dumped| {
-                (format!("{id}.{slot}{path}"), shape, numbers)
-            };
-            nodes::dump(value).into_iter().map(named)
-        });
+        let tensors = values
+            .iter()
+            .enumerate()
+            .flat_map(|(slot, values)| nodes::dump_slot(&format!("{id}.{slot}"), values));
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;
         let file = dir.join(format!("{name}.safetensors"));

@@ -3,17 +3,45 @@
 use crate::Key;
 use graph::{Json, Value};
 use serde_json::Map;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What a step left behind.
 pub struct Cached {
-    pub values: Vec<Value>,
+    /// By output: one value, or those of a list.
+    pub values: Vec<Vec<Value>>,
     /// What the node showed (ComfyUI's `ui`).
     pub ui: Map<String, Json>,
 }
 
-/// Results by key: a least-recently-used cache bounded by the bytes of its values. Pinned results
-/// are not evicted, so the bound gives way to what a running plan still needs.
+/// Which results are kept after their last reader has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Those used last, up to so many bytes together.
+    Bytes(usize),
+    /// Those of so many nodes, used last.
+    Nodes(usize),
+    /// Those of the graph that runs, all of them, and of no other.
+    Graph,
+    /// None.
+    Nothing,
+}
+
+impl Keep {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Nodes(_) | Self::Graph => usize::MAX,
+            Self::Nothing => 0,
+        }
+    }
+
+    fn nodes(self) -> usize {
+        if let Self::Nodes(nodes) = self { nodes } else { usize::MAX }
+    }
+}
+
+/// Results by key; the least recently used go first. Pinned results are not evicted, so bounds give
+/// way to what a running plan still needs.
 pub struct Cache {
     entries: HashMap<Key, Entry>,
     /// What may be evicted, by its time of last use.
@@ -21,7 +49,7 @@ pub struct Cache {
     /// How many readers a key still has in the running plan, whether it is here yet or not.
     pins: HashMap<Key, usize>,
     bytes: usize,
-    limit: usize,
+    keep: Keep,
     clock: u64,
 }
 
@@ -35,15 +63,15 @@ struct Entry {
 const ENTRY_BYTES: usize = 512;
 
 impl Cache {
-    /// An empty cache for values of `limit` bytes together.
+    /// An empty cache.
     #[must_use]
-    pub fn new(limit: usize) -> Self {
+    pub fn new(keep: Keep) -> Self {
         Self {
             entries: HashMap::new(),
             idle: BTreeMap::new(),
             pins: HashMap::new(),
             bytes: 0,
-            limit,
+            keep,
             clock: 0,
         }
     }
@@ -64,15 +92,25 @@ impl Cache {
         self.bytes
     }
 
-    /// Changes the bound and evicts down to it.
-    pub fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+    /// Changes what is kept and gives up the rest.
+    pub fn set_keep(&mut self, keep: Keep) {
+        self.keep = keep;
         self.shrink();
+    }
+
+    /// A graph is about to run whose results have these keys.
+    pub(crate) fn begin(&mut self, keys: impl Iterator<Item = Key>) {
+        if self.keep == Keep::Graph {
+            let keys: HashSet<Key> = keys.collect();
+            self.idle.retain(|_, key| keys.contains(key));
+            self.entries.retain(|key, _| keys.contains(key));
+            self.bytes = self.entries.values().map(|entry| entry.bytes).sum();
+        }
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
-        *self = Self::new(self.limit);
+        *self = Self::new(self.keep);
     }
 
     /// Marks a result as just used.
@@ -87,7 +125,7 @@ impl Cache {
     }
 
     pub(crate) fn insert(&mut self, key: Key, cached: Cached) {
-        let values: usize = cached.values.iter().map(|value| value.bytes).sum();
+        let values: usize = cached.values.iter().flatten().map(|value| value.bytes).sum();
         let bytes = ENTRY_BYTES + values + Json::Object(cached.ui.clone()).to_string().len();
         self.bytes += bytes;
         if let Some(old) = self.entries.insert(key, Entry { cached, bytes, used: 0 }) {
@@ -125,7 +163,9 @@ impl Cache {
     }
 
     fn shrink(&mut self) {
-        while self.bytes > self.limit
+        let over =
+            |this: &Self| this.bytes > this.keep.bytes() || this.entries.len() > this.keep.nodes();
+        while over(self)
             && let Some((_, key)) = self.idle.pop_first()
         {
             if let Some(entry) = self.entries.remove(&key) {
@@ -141,25 +181,25 @@ mod tests {
 
     fn put(cache: &mut Cache, key: Key, bytes: usize) {
         let value = Value::new("x".repeat(bytes));
-        cache.insert(key, Cached { values: vec![value], ui: Map::new() });
+        cache.insert(key, Cached { values: vec![vec![value]], ui: Map::new() });
     }
 
     #[test]
     fn the_least_recently_used_goes_first_and_the_bound_holds() {
-        let mut cache = Cache::new(3 * 2000);
+        let mut cache = Cache::new(Keep::Bytes(3 * 2000));
         for key in 0..3 {
             put(&mut cache, key, 1000);
         }
         cache.touch(0);
         put(&mut cache, 3, 1000);
         assert!(cache.bytes() <= 6000);
-        cache.set_limit(2 * 1600);
+        cache.set_keep(Keep::Bytes(2 * 1600));
         assert_eq!([0, 1, 2, 3].map(|key| cache.contains(key)), [true, false, false, true]);
     }
 
     #[test]
     fn pinned_results_outlive_the_bound_until_their_last_reader() {
-        let mut cache = Cache::new(100);
+        let mut cache = Cache::new(Keep::Bytes(100));
         cache.pin(7);
         cache.pin(7);
         put(&mut cache, 7, 1000);
@@ -171,8 +211,20 @@ mod tests {
     }
 
     #[test]
+    fn so_many_nodes_or_those_of_one_graph() {
+        let mut cache = Cache::new(Keep::Nodes(2));
+        (0..4).for_each(|key| put(&mut cache, key, 1000));
+        assert_eq!([0, 1, 2, 3].map(|key| cache.contains(key)), [false, false, true, true]);
+        cache.set_keep(Keep::Graph);
+        cache.begin([3, 4].into_iter());
+        assert_eq!([2, 3].map(|key| cache.contains(key)), [false, true]);
+        cache.set_keep(Keep::Nothing);
+        assert_eq!(cache.bytes(), 0);
+    }
+
+    #[test]
     fn replacing_a_result_counts_its_bytes_once() {
-        let mut cache = Cache::new(10_000);
+        let mut cache = Cache::new(Keep::Bytes(10_000));
         put(&mut cache, 1, 1000);
         let before = cache.bytes();
         put(&mut cache, 1, 1000);

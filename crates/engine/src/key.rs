@@ -34,6 +34,11 @@ impl KeyHasher {
         self.0.update(&fingerprint.to_le_bytes());
     }
 
+    /// Sets a node apart from others that are fed the same.
+    pub fn node(&mut self, id: &str) {
+        self.part(b'i', id);
+    }
+
     /// Makes the key like no other, before or after: NaN equals nothing.
     pub fn never_equal(&mut self) {
         static COUNT: AtomicU64 = AtomicU64::new(0);

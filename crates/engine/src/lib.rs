@@ -16,9 +16,10 @@ mod reject;
 mod run;
 #[cfg(test)]
 mod testing;
+pub mod why;
 mod wiring;
 
-pub use cache::{Cache, Cached};
+pub use cache::{Cache, Cached, Keep};
 pub use key::Key;
 pub use nearest::nearest;
 pub use plan::{Plan, Source, Step, Targets, Types};

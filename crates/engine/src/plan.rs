@@ -237,17 +237,21 @@ fn check_node(
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(upstream.then(|| Checked { key: key(ty, given, &inputs, checked), inputs }))
+    Ok(upstream.then(|| Checked { key: key(node.id, ty, given, &inputs, checked), inputs }))
 }
 
 /// Inputs that the class does not have count too, as in ComfyUI; a link among them only as such.
 fn key(
+    id: &str,
     ty: &NodeType,
     given: &Map<String, Json>,
     inputs: &[(&'static str, Given)],
     checked: &[Option<Checked>],
 ) -> Key {
     let mut hasher = KeyHasher::new(ty.name);
+    if !ty.idempotent {
+        hasher.node(id);
+    }
     for (name, source) in inputs {
         match source {
             Given::Literal { json, nan, content, .. } => {

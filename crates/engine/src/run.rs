@@ -1,15 +1,16 @@
 //! Runs a plan: steps whose results are not cached, in order, until done, failed or stopped.
 
 use crate::{
-    Cache, Cached, Plan, Rejection, Source, Step, Targets, Types,
+    Cache, Cached, Keep, Plan, Rejection, Source, Step, Targets, Types,
     panics::caught,
     reject::{brief, named},
 };
+use agenda::Agenda;
 use anyhow::Result;
-use graph::{Args, Context, Event, Host, Interrupted, Json, NodeType, Services, Value};
+use graph::{Args, Context, Event, Expansion, Host, Interrupted, Json, NodeType, Services, Value};
 use serde_json::Map;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     sync::{
         Arc,
@@ -26,8 +27,8 @@ pub struct Engine<'a> {
     services: &'a Services,
 }
 
-/// The bound of an engine's cache unless it is set: 2 GiB of values.
-const CACHE_BYTES: usize = 2 << 30;
+/// What an engine's cache keeps unless it is told: 2 GiB of values.
+const KEEP: Keep = Keep::Bytes(2 << 30);
 
 /// What a run is told beside its plan.
 pub struct RunOptions<'r> {
@@ -106,13 +107,14 @@ pub struct Outcome {
     pub end: End,
     /// By node id: every node that has a result.
     pub reports: HashMap<String, Report>,
-    values: HashMap<String, Vec<Value>>,
+    values: HashMap<String, Vec<Vec<Value>>>,
 }
 
 impl Outcome {
-    /// The outputs of a node that was a target of the plan, if it came to have any.
+    /// The outputs of a node that was a target of the plan, if it came to have any; each has one value
+    /// or, after lists, several.
     #[must_use]
-    pub fn values(&self, id: &str) -> Option<&[Value]> {
+    pub fn values(&self, id: &str) -> Option<&[Vec<Value>]> {
         self.values.get(id).map(Vec::as_slice)
     }
 }
@@ -120,7 +122,7 @@ impl Outcome {
 impl<'a> Engine<'a> {
     #[must_use]
     pub fn new(types: &'a [NodeType], host: &'a dyn Host, services: &'a Services) -> Self {
-        Self { cache: Cache::new(CACHE_BYTES), types: Types::new(types), host, services }
+        Self { cache: Cache::new(KEEP), types: Types::new(types), host, services }
     }
 
     /// Checks and orders a graph in API form.
@@ -136,16 +138,19 @@ impl<'a> Engine<'a> {
         options: &RunOptions,
         events: &mut dyn FnMut(RunEvent),
     ) -> Outcome {
-        let due = self.due(plan);
-        self.pin(plan, &due);
-        let cached = plan.steps.iter().zip(&due).filter(|(_, due)| !**due);
-        events(RunEvent::Cached { ids: cached.map(|(step, _)| step.id.clone()).collect() });
-        let keys = plan.steps.iter().zip(&due).filter(|(_, due)| **due).map(|(step, _)| step.key);
-        let total = keys.collect::<HashSet<_>>().len();
+        self.cache.begin(plan.steps.iter().map(|step| step.key));
+        let agenda = Agenda::new(plan, &self.cache);
+        self.pin(plan, &agenda.due);
+        for target in &plan.targets {
+            self.cache.pin(plan.steps[*target].key);
+        }
+        plan.steps.iter().for_each(|step| self.cache.touch(step.key));
+        let cached = agenda.open.difference(&agenda.due);
+        events(RunEvent::Cached { ids: cached.map(|i| plan.steps[*i].id.clone()).collect() });
 
-        let mut run = Run { engine: self, plan, options, events, index: 0, total };
+        let mut run = Run { engine: self, plan, options, events, index: 0, agenda, depth: 0 };
         let mut reports = HashMap::new();
-        let end = run.steps(&due, &mut reports);
+        let end = run.steps(&mut reports);
         let values = plan.targets.iter().filter_map(|target| {
             let step = &plan.steps[*target];
             Some((step.id.clone(), self.cache.get(step.key)?.values.clone()))
@@ -155,32 +160,13 @@ impl<'a> Engine<'a> {
         Outcome { end, reports, values }
     }
 
-    /// By step: whether it must run. What only cached steps read must not.
-    fn due(&self, plan: &Plan) -> Vec<bool> {
-        let mut due = vec![false; plan.steps.len()];
-        for target in &plan.targets {
-            due[*target] = true;
-        }
-        for i in (0..due.len()).rev() {
-            due[i] &= !self.cache.contains(plan.steps[i].key);
-            if due[i] {
-                plan.steps[i].reads().for_each(|from| due[from] = true);
-            }
-        }
-        due
-    }
-
-    /// Holds what will be read, and the targets' results, which the outcome gives.
-    fn pin(&mut self, plan: &Plan, due: &[bool]) {
-        for step in plan.steps.iter().zip(due).filter(|(_, due)| **due).map(|(step, _)| step) {
+    /// Holds what these steps make and read.
+    fn pin(&mut self, plan: &Plan, due: &BTreeSet<usize>) {
+        for step in due.iter().map(|i| &plan.steps[*i]) {
             // Its own result stays until a step of the same key later in the plan has seen it.
             self.cache.pin(step.key);
             step.reads().for_each(|from| self.cache.pin(plan.steps[from].key));
         }
-        for target in &plan.targets {
-            self.cache.pin(plan.steps[*target].key);
-        }
-        plan.steps.iter().for_each(|step| self.cache.touch(step.key));
     }
 }
 
@@ -191,39 +177,68 @@ struct Run<'r, 'a, 'o> {
     options: &'r RunOptions<'o>,
     events: &'r mut dyn FnMut(RunEvent),
     index: usize,
-    total: usize,
+    agenda: Agenda,
+    /// How many nodes around this one have had others run in their place.
+    depth: usize,
 }
 
 impl Run<'_, '_, '_> {
-    fn steps(&mut self, due: &[bool], reports: &mut HashMap<String, Report>) -> End {
-        for (step, due) in self.plan.steps.iter().zip(due) {
+    fn steps(&mut self, reports: &mut HashMap<String, Report>) -> End {
+        while let Some(i) = self.agenda.next() {
+            let step = &self.plan.steps[i];
             if self.options.stop.load(Ordering::Relaxed) {
                 return self.interrupted(step);
             }
-            let seconds = if *due && !self.engine.cache.contains(step.key) {
-                match self.step(step) {
-                    Ok(seconds) => Some(seconds),
+            let due = self.agenda.due.contains(&i);
+            let seconds = if due && !self.engine.cache.contains(step.key) {
+                match self.step(i) {
+                    Ok(Some(seconds)) => Some(seconds),
+                    Ok(None) => continue,
                     Err(error) if is_interrupted(&error) => return self.interrupted(step),
                     Err(error) => return self.failed(step, &error),
                 }
             } else {
                 None
             };
+            self.agenda.done(i);
             self.report(step, seconds, reports);
-            if *due {
+            if due {
                 self.release(step);
             }
         }
         End::Completed
     }
 
-    /// Runs one node and keeps its result; gives the seconds it took.
-    fn step(&mut self, step: &Step) -> Result<f64> {
-        let (id, total) = (step.id.clone(), self.total);
-        (self.events)(RunEvent::Started { id, index: self.index, total });
+    /// Runs one node and keeps its result; gives the seconds it took. `None`: it waits for a lazy input.
+    fn step(&mut self, i: usize) -> Result<Option<f64>> {
+        let step = &self.plan.steps[i];
+        let calls = self.calls(step)?;
+        if self.waits(i, &calls)? {
+            return Ok(None);
+        }
+        let (index, total) = (self.index, self.agenda.total);
+        (self.events)(RunEvent::Started { id: step.id.clone(), index, total });
         self.index += 1;
         let start = Instant::now();
-        let mut args = self.args(step)?;
+        let (mut values, mut ui) = (vec![Vec::new(); step.node.outputs.len()], Map::new());
+        for (i, args) in calls.into_iter().enumerate() {
+            let (mut given, expansion) = self.call(step, args, &mut ui)?;
+            if let Some(expansion) = expansion {
+                given = self.expand(step, i, &expansion, &mut ui)?;
+            }
+            values.iter_mut().zip(given).for_each(|(all, more)| all.extend(more));
+        }
+        self.engine.cache.insert(step.key, Cached { values, ui });
+        Ok(Some(start.elapsed().as_secs_f64()))
+    }
+
+    /// Calls the node once. What it shows is added to `ui`.
+    fn call(
+        &mut self,
+        step: &Step,
+        args: Args,
+        ui: &mut Map<String, Json>,
+    ) -> Result<(Vec<Vec<Value>>, Option<Expansion>)> {
         let mut ctx = Context {
             host: self.engine.host,
             services: self.engine.services,
@@ -231,35 +246,79 @@ impl Run<'_, '_, '_> {
             extra: self.options.extra,
             stop: self.options.stop,
             events: &mut |event| (self.events)(RunEvent::of(&step.id, event)),
-            ui: Map::new(),
+            ui: std::mem::take(ui),
+            expansion: None,
         };
-        let values = caught(|| (step.node.run)(&mut args, &mut ctx))?;
-        let ui = ctx.ui;
-        anyhow::ensure!(
-            values.len() == step.node.outputs.len(),
-            "gave {} outputs and declares {}",
-            values.len(),
-            step.node.outputs.len()
-        );
-        self.engine.cache.insert(step.key, Cached { values, ui });
-        Ok(start.elapsed().as_secs_f64())
-    }
-
-    fn args(&self, step: &Step) -> Result<Args> {
-        let mut args = Args::default();
-        for (name, source) in &step.inputs {
-            args.0.insert(name, self.value(source)?.clone());
+        ctx.check()?;
+        if let Some(blocker) = args.blocker() {
+            if let Some(reason) = blocker.reason() {
+                ctx.note(format!("does not run: {reason}"));
+            }
+            *ui = ctx.ui;
+            return Ok((vec![vec![blocker.clone()]; step.node.outputs.len()], None));
         }
-        Ok(args)
+        let values = caught(|| (step.node.run)(args, &mut ctx))?;
+        *ui = ctx.ui;
+        Ok((values, ctx.expansion))
     }
 
-    fn value<'s>(&'s self, source: &'s Source) -> Result<&'s Value> {
+    /// Puts the step off if it needs lazy inputs that are not there, and takes these on.
+    fn waits(&mut self, i: usize, calls: &[Args]) -> Result<bool> {
+        let step = &self.plan.steps[i];
+        if !step.node.inputs.iter().any(|input| input.lazy) {
+            return Ok(false);
+        }
+        let mut needed = HashSet::new();
+        for args in calls {
+            needed.extend(caught(|| (step.node.needs)(args.clone()))?);
+        }
+        let absent = step.inputs.iter().filter_map(|(name, source)| match source {
+            Source::Link { step, .. } if needed.contains(name) => Some(*step),
+            _ => None,
+        });
+        let cache = &self.engine.cache;
+        let absent: Vec<usize> =
+            absent.filter(|from| !cache.contains(self.plan.steps[*from].key)).collect();
+        if absent.is_empty() {
+            return Ok(false);
+        }
+        let new = self.agenda.add(self.plan, cache, &absent);
+        self.agenda.open.insert(i);
+        self.engine.pin(self.plan, &new);
+        Ok(true)
+    }
+
+    /// What each call of the node is given. It is called once for each value of the longest list that it
+    /// reads, shorter ones repeating their last; never for an empty list. A node that takes lists whole
+    /// is called once.
+    fn calls(&self, step: &Step) -> Result<Vec<Args>> {
+        let mut inputs = Vec::new();
+        for (name, source) in &step.inputs {
+            let lazy = step.node.input(name).is_some_and(|input| input.lazy);
+            match self.values(source) {
+                Err(_) if lazy => {}
+                values => inputs.push((*name, values?)),
+            }
+        }
+        if step.node.takes_lists() {
+            return Ok(vec![Args(inputs.into_iter().collect())]);
+        }
+        let lengths = || inputs.iter().map(|(_, values)| values.len());
+        let calls = if lengths().any(|n| n == 0) { 0 } else { lengths().max().unwrap_or(1) };
+        let nth = |values: &Vec<Value>, i: usize| vec![values[i.min(values.len() - 1)].clone()];
+        let call = |i| Args(inputs.iter().map(|(name, values)| (*name, nth(values, i))).collect());
+        Ok((0..calls).map(call).collect())
+    }
+
+    fn values(&self, source: &Source) -> Result<Vec<Value>> {
         match source {
-            Source::Literal { value, .. } => Ok(value),
+            Source::Literal { value, .. } => Ok(vec![value.clone()]),
             Source::Link { step, output } => {
                 let from = &self.plan.steps[*step];
-                let value = self.engine.cache.get(from.key).and_then(|c| c.values.get(*output));
-                value.ok_or_else(|| anyhow::anyhow!("node {} left no output {output}", from.id))
+                let values = self.engine.cache.get(from.key).and_then(|c| c.values.get(*output));
+                values
+                    .cloned()
+                    .ok_or_else(|| anyhow::anyhow!("node {} left no output {output}", from.id))
             }
         }
     }
@@ -290,9 +349,11 @@ impl Run<'_, '_, '_> {
         let input = |(name, source): &(&str, Source)| {
             let text = match source {
                 Source::Literal { json, .. } => brief(json),
-                Source::Link { .. } => {
-                    self.value(source).map_or_else(|e| e.to_string(), |value| format!("{value:?}"))
-                }
+                Source::Link { .. } => match self.values(source).as_deref() {
+                    Ok([value]) => format!("{value:?}"),
+                    Ok(values) => format!("a list of {} values", values.len()),
+                    Err(error) => error.to_string(),
+                },
             };
             ((*name).to_owned(), text)
         };
@@ -333,5 +394,9 @@ fn is_interrupted(error: &anyhow::Error) -> bool {
     error.is::<Interrupted>() || error.chain().any(|cause| cause.is::<Interrupted>())
 }
 
+mod agenda;
+mod expand;
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod tests;

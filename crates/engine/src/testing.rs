@@ -2,7 +2,10 @@
 
 use crate::{Engine, Outcome, Plan, Rejection, RunEvent, RunOptions, Targets, Types};
 use anyhow::Result;
-use graph::{Context, Field, File, Host, Inputs, Json, Node, NodeType, Services};
+use graph::{
+    Context, Expansion, Field, File, Gate, Host, Inputs, Json, Lazy, List, Node, NodeType,
+    Services, Value,
+};
 use serde_json::{Map, json};
 use std::{
     collections::BTreeMap,
@@ -129,6 +132,130 @@ impl Node for Length {
     }
 }
 
+/// Gives the numbers up to one, as a list.
+#[derive(Inputs)]
+pub struct Count {
+    /// How many.
+    #[widget(number(0))]
+    to: u64,
+}
+
+impl Node for Count {
+    const CATEGORY: &str = "math";
+    type Output = List<u64>;
+    fn run(self, _: &mut Context) -> Result<List<u64>> {
+        Ok(List((0..self.to).collect()))
+    }
+}
+
+/// The sum of a list.
+#[derive(Inputs)]
+pub struct Sum {
+    /// The list.
+    #[widget(number(0))]
+    values: List<u64>,
+    /// Added once.
+    #[widget(number(0))]
+    more: u64,
+}
+
+impl Node for Sum {
+    const CATEGORY: &str = "math";
+    type Output = u64;
+    fn run(self, _: &mut Context) -> Result<u64> {
+        Ok(self.values.0.iter().sum::<u64>() + self.more)
+    }
+}
+
+/// Gives on one of two values and never asks for the other.
+#[derive(Inputs)]
+pub struct Pick {
+    /// Which.
+    #[widget(toggle(false))]
+    second: bool,
+    /// The first.
+    a: Lazy<Value>,
+    /// The second.
+    b: Lazy<Value>,
+}
+
+impl Node for Pick {
+    const CATEGORY: &str = "math";
+    type Output = Value;
+    fn needs(&self) -> Vec<&'static str> {
+        vec![if self.second { "b" } else { "a" }]
+    }
+    fn run(self, _: &mut Context) -> Result<Value> {
+        if self.second { self.b } else { self.a }.get()
+    }
+}
+
+/// Gives a number on if it is large enough, else stops what follows.
+#[derive(Inputs)]
+pub struct AtLeast {
+    /// The number.
+    #[widget(number(0))]
+    value: u64,
+    /// What is large enough.
+    #[widget(number(0))]
+    least: u64,
+}
+
+impl Node for AtLeast {
+    const CATEGORY: &str = "math";
+    type Output = Gate<u64>;
+    fn run(self, _: &mut Context) -> Result<Gate<u64>> {
+        let reason = || format!("{} is less than {}", self.value, self.least);
+        Ok(if self.value < self.least {
+            Gate::Shut(Some(reason()))
+        } else {
+            Gate::Open(self.value)
+        })
+    }
+}
+
+/// `times` times a number, by adding in nodes of its own.
+#[derive(Inputs)]
+pub struct Times {
+    /// The number.
+    #[widget(number(0))]
+    value: u64,
+    /// How often.
+    #[widget(number(0))]
+    times: u64,
+}
+
+impl Node for Times {
+    const CATEGORY: &str = "math";
+    type Output = u64;
+    fn run(self, ctx: &mut Context) -> Result<u64> {
+        if self.times == 0 {
+            return Ok(0);
+        }
+        let graph = json!({
+            "rest": node("Times", json!({"value": self.value, "times": self.times - 1})),
+            "sum": node("Add", json!({"a": ["rest", 0], "b": self.value})),
+            "show": node("Save", json!({"value": ["sum", 0]})),
+        });
+        let graph = graph.as_object().unwrap().clone();
+        ctx.expansion = Some(Expansion { graph, outputs: vec![("sum".to_owned(), 0)] });
+        Ok(0)
+    }
+}
+
+/// A new number each time.
+#[derive(Inputs)]
+pub struct Fresh {}
+
+impl Node for Fresh {
+    const CATEGORY: &str = "math";
+    const IDEMPOTENT: bool = false;
+    type Output = f64;
+    fn run(self, _: &mut Context) -> Result<f64> {
+        Ok(0.5)
+    }
+}
+
 macro_rules! sockets { ($($name:ident $ty:literal),*) => {$(
     #[derive(Clone)]
     pub struct $name;
@@ -226,6 +353,12 @@ pub fn node_types() -> Vec<NodeType> {
         NodeType::of::<Read>(),
         NodeType::of::<Blob>(),
         NodeType::of::<Length>(),
+        NodeType::of::<Count>(),
+        NodeType::of::<Sum>(),
+        NodeType::of::<Pick>(),
+        NodeType::of::<AtLeast>(),
+        NodeType::of::<Times>(),
+        NodeType::of::<Fresh>(),
         NodeType::of::<SaveImage>(),
         NodeType::of::<EmptyLatentImage>(),
         NodeType::of::<CheckpointLoaderSimple>(),

@@ -44,9 +44,12 @@ impl Services {
     /// The service of that type; a panic if the program forgot to provide it.
     #[track_caller]
     pub fn get<T: Any + Send + Sync>(&self) -> Arc<T> {
-        let service = self.0.get(&TypeId::of::<T>()).cloned();
-        let service = service.and_then(|s| s.downcast().ok());
+        let service = self.find();
         service.unwrap_or_else(|| panic!("no service {}", std::any::type_name::<T>()))
+    }
+    /// The service of that type, where programs need not provide one.
+    pub fn find<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.get(&TypeId::of::<T>())?.clone().downcast().ok()
     }
 }
 
@@ -73,6 +76,17 @@ pub struct Context<'a> {
     pub events: &'a mut dyn FnMut(Event),
     /// What the node shows, as in ComfyUI's `ui`: `{"images": [{filename, subfolder, type}]}`.
     pub ui: serde_json::Map<String, Json>,
+    /// Nodes that shall run in this one's place.
+    pub expansion: Option<Expansion>,
+}
+
+/// A graph in API form that a node has run in its place. Links in it name its own nodes, or those of
+/// the graph around it.
+#[derive(Clone, Debug, Default)]
+pub struct Expansion {
+    pub graph: serde_json::Map<String, Json>,
+    /// The node and the output in it that each output of the node is taken from.
+    pub outputs: Vec<(String, usize)>,
 }
 
 impl Context<'_> {
@@ -109,6 +123,7 @@ impl Context<'_> {
             stop: &AtomicBool::new(false),
             events: &mut |_| {},
             ui: serde_json::Map::new(),
+            expansion: None,
         })
     }
 }

@@ -138,11 +138,21 @@ impl Class {
             multiline: on("multiline"),
             dynamic: on("dynamicPrompts"),
             forced: on("forceInput"),
-            default: options.get("default").cloned().unwrap_or(Json::Null),
+            default: options.get("default").cloned().unwrap_or_else(|| empty(ty)),
             control: on("control_after_generate")
                 || ty == "INT" && matches!(name, "seed" | "noise_seed"),
             upload: on("image_upload") || on("video_upload") || on("file_upload"),
         });
+    }
+}
+
+/// What front ends begin with where a class does not say.
+fn empty(ty: &str) -> Json {
+    match ty {
+        "INT" | "FLOAT" => 0.into(),
+        "STRING" => "".into(),
+        "BOOLEAN" => false.into(),
+        _ => Json::Null,
     }
 }
 

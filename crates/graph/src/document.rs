@@ -14,6 +14,7 @@ use std::{borrow::Cow, fmt};
 pub struct Document {
     ui: Option<Json>,
     api: Option<Map<String, Json>>,
+    record: Option<Json>,
 }
 
 /// Recognises UI JSON, API JSON, and a PNG or WebP that carries either.
@@ -41,7 +42,7 @@ fn text(bytes: &[u8]) -> Result<Cow<'_, str>> {
 impl Document {
     fn from_json(Keyed(map): Keyed) -> Result<Self> {
         if map.get("nodes").is_some_and(Json::is_array) {
-            return Ok(Self { ui: Some(map.into()), api: None });
+            return Ok(Self { ui: Some(map.into()), ..Self::default() });
         }
         // What was posted to a server has the graph one level down.
         let inner =
@@ -52,12 +53,17 @@ impl Document {
                 "not a graph: {id:?} is not a node (a UI-form graph has `nodes`, an API-form graph maps ids to nodes)"
             );
         }
-        Ok(Self { ui: None, api: Some(api.clone()) })
+        Ok(Self { api: Some(api.clone()), ..Self::default() })
     }
 
     /// The UI form, if the document has it.
     pub fn workflow(&self) -> Option<Json> {
         self.ui.clone()
+    }
+
+    /// What Weft wrote into a picture about how it was made.
+    pub fn record(&self) -> Option<&Json> {
+        self.record.as_ref()
     }
 
     /// Whether the API form would have to be made from the UI form.
@@ -175,6 +181,10 @@ fn without_nan(text: &str) -> String {
 fn from_picture(kind: &'static str, texts: pictures::Texts) -> Result<Document> {
     let (mut document, mut error) = (Document::default(), None);
     for (key, text) in texts {
+        if key == "weft" {
+            document.record = serde_json::from_str(&text).ok();
+            continue;
+        }
         let part = parse(&text).and_then(Document::from_json);
         match part.with_context(|| format!("the text `{key}` of this {kind}")) {
             Ok(part) => {
@@ -185,8 +195,8 @@ fn from_picture(kind: &'static str, texts: pictures::Texts) -> Result<Document> 
         }
     }
     match (&document, error) {
-        (Document { ui: None, api: None }, Some(error)) => Err(error),
-        (Document { ui: None, api: None }, None) => Err(NoGraph(kind).into()),
+        (Document { ui: None, api: None, .. }, Some(error)) => Err(error),
+        (Document { ui: None, api: None, .. }, None) => Err(NoGraph(kind).into()),
         _ => Ok(document),
     }
 }

@@ -45,13 +45,13 @@ mod workflow;
 mod tests;
 
 pub use clock::local_now;
-pub use context::{Context, Event, File, Host, Interrupted, Services};
+pub use context::{Context, Event, Expansion, File, Host, Interrupted, Services};
 pub use contract::{Class, Contract, WidgetSpec};
 pub use document::{Document, NoGraph, read};
 pub use node::{Input, Inputs, Node, NodeType, Output, Outputs};
 pub use node_derive::Inputs;
 pub use pictures::{chunk_text, encode_png};
-pub use value::{Args, Field, Value};
+pub use value::{Args, Field, Gate, Lazy, List, Value};
 pub use widget::Widget;
 pub use widget_values::{WidgetPlace, widget_places};
 pub use workflow::{fill_defaults, fits};

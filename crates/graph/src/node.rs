@@ -1,7 +1,7 @@
 //! Nodes and their types.
 
 use crate::{
-    Args, Context, Field, Host, Json, Result, Value,
+    Args, Context, Field, Gate, Host, Json, List, Result, Value,
     value::Take,
     widget::{Choices, Widget},
 };
@@ -17,7 +17,14 @@ pub trait Node: Inputs + 'static {
     const OUTPUT_NAMES: &'static [&'static str] = &[];
     /// Whether the node is a reason to run a graph, as `SaveImage` is.
     const OUTPUT_NODE: bool = false;
+    /// Whether two nodes that are fed the same give the same, so that one of them need not run.
+    const IDEMPOTENT: bool = true;
     type Output: Outputs;
+    /// The [`Lazy`](crate::Lazy) inputs that the node cannot do without, seen from what has come so far.
+    /// It is asked again when they have come, until it wants nothing more.
+    fn needs(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
     fn run(self, ctx: &mut Context) -> Result<Self::Output>;
 }
 
@@ -36,6 +43,10 @@ pub struct Input {
     /// The socket's type; for drop-down lists `COMBO`.
     pub ty: &'static str,
     pub optional: bool,
+    /// Whether the node takes all values of a list at once.
+    pub list: bool,
+    /// Whether what feeds it runs only if the node asks for it.
+    pub lazy: bool,
     /// `default`, `min`, `max`, `step`, ... by their names in ComfyUI's `object_info`.
     pub options: Map<String, Json>,
     pub choices: Option<Choices>,
@@ -56,7 +67,8 @@ impl Input {
             None => (Map::new(), None, None),
         };
         let ty = if choices.is_some() { "COMBO" } else { T::Field::TYPE };
-        Self { name, doc, ty, optional: T::OPTIONAL, options, choices, read }
+        let (optional, list, lazy) = (T::OPTIONAL, T::LIST, T::LAZY);
+        Self { name, doc, ty, optional, list, lazy, options, choices, read }
     }
 
     /// What the drop-down list offers now; `None` if the input is no list.
@@ -85,6 +97,9 @@ impl Input {
         if !self.doc.is_empty() {
             options.insert("tooltip".into(), self.doc.into());
         }
+        if self.lazy {
+            options.insert("lazy".into(), true.into());
+        }
         match self.names(host) {
             Some(names) => json!([names, options]),
             None => json!([self.ty, options]),
@@ -97,36 +112,74 @@ impl Input {
 pub struct Output {
     pub name: &'static str,
     pub ty: &'static str,
+    /// Whether it gives a list, for each value of which what follows runs once.
+    pub list: bool,
 }
 
-/// Nothing, one value, or a tuple of them.
+/// What leaves a node by one output: a value, or a list of them.
+pub trait Slot {
+    /// The type, and whether it is a list.
+    fn socket() -> (&'static str, bool);
+    fn values(self) -> Vec<Value>;
+}
+
+impl<T: Field> Slot for T {
+    fn socket() -> (&'static str, bool) {
+        (T::TYPE, false)
+    }
+    fn values(self) -> Vec<Value> {
+        vec![self.into_value()]
+    }
+}
+
+impl<T: Field> Slot for List<T> {
+    fn socket() -> (&'static str, bool) {
+        (T::TYPE, true)
+    }
+    fn values(self) -> Vec<Value> {
+        self.0.into_iter().map(T::into_value).collect()
+    }
+}
+
+impl<T: Field> Slot for Gate<T> {
+    fn socket() -> (&'static str, bool) {
+        (T::TYPE, false)
+    }
+    fn values(self) -> Vec<Value> {
+        vec![self.value(T::into_value)]
+    }
+}
+
+/// Nothing, one slot, or a tuple of them.
 pub trait Outputs {
-    fn types() -> Vec<&'static str>;
-    fn into_values(self) -> Vec<Value>;
+    /// The type of each slot, and whether it is a list.
+    fn sockets() -> Vec<(&'static str, bool)>;
+    /// The values of each slot.
+    fn into_values(self) -> Vec<Vec<Value>>;
 }
 
 impl Outputs for () {
-    fn types() -> Vec<&'static str> {
+    fn sockets() -> Vec<(&'static str, bool)> {
         vec![]
     }
-    fn into_values(self) -> Vec<Value> {
+    fn into_values(self) -> Vec<Vec<Value>> {
         vec![]
     }
 }
 
-impl<A: Field> Outputs for A {
-    fn types() -> Vec<&'static str> {
-        vec![A::TYPE]
+impl<A: Slot> Outputs for A {
+    fn sockets() -> Vec<(&'static str, bool)> {
+        vec![A::socket()]
     }
-    fn into_values(self) -> Vec<Value> {
-        vec![Value::new(self)]
+    fn into_values(self) -> Vec<Vec<Value>> {
+        vec![self.values()]
     }
 }
 
 macro_rules! tuples { ($($($name:ident $index:tt),*;)*) => {$(
-    impl<$($name: Field),*> Outputs for ($($name,)*) {
-        fn types() -> Vec<&'static str> { vec![$($name::TYPE),*] }
-        fn into_values(self) -> Vec<Value> { vec![$(Value::new(self.$index)),*] }
+    impl<$($name: Slot),*> Outputs for ($($name,)*) {
+        fn sockets() -> Vec<(&'static str, bool)> { vec![$($name::socket()),*] }
+        fn into_values(self) -> Vec<Vec<Value>> { vec![$(self.$index.values()),*] }
     }
 )*}}
 tuples! {
@@ -142,26 +195,38 @@ pub struct NodeType {
     pub category: &'static str,
     pub doc: &'static str,
     pub output_node: bool,
+    pub idempotent: bool,
     /// Required ones and optional ones, each in the order of the file format.
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
-    pub run: fn(&mut Args, &mut Context) -> Result<Vec<Value>>,
+    pub run: fn(Args, &mut Context) -> Result<Vec<Vec<Value>>>,
+    pub needs: fn(Args) -> Result<Vec<&'static str>>,
 }
 
 impl NodeType {
     pub fn of<N: Node>() -> Self {
-        let types = N::Output::types();
-        let named = |(i, ty)| Output { name: N::OUTPUT_NAMES.get(i).copied().unwrap_or(ty), ty };
+        let sockets = N::Output::sockets();
+        let named = |(i, (ty, list))| {
+            let name = N::OUTPUT_NAMES.get(i).copied().unwrap_or(ty);
+            Output { name, ty, list }
+        };
         Self {
             name: N::NAME,
             title: if N::TITLE.is_empty() { spaced(N::NAME) } else { N::TITLE.to_owned() },
             category: N::CATEGORY,
             doc: N::DOC,
             output_node: N::OUTPUT_NODE,
+            idempotent: N::IDEMPOTENT,
             inputs: N::inputs(),
-            outputs: types.into_iter().enumerate().map(named).collect(),
-            run: |args, ctx| Ok(N::take(args)?.run(ctx)?.into_values()),
+            outputs: sockets.into_iter().enumerate().map(named).collect(),
+            run: |mut args, ctx| Ok(N::take(&mut args)?.run(ctx)?.into_values()),
+            needs: |mut args| Ok(N::take(&mut args)?.needs()),
         }
+    }
+
+    /// Whether it takes lists whole, and so runs once whatever their lengths.
+    pub fn takes_lists(&self) -> bool {
+        self.inputs.iter().any(|input| input.list)
     }
 
     pub fn input(&self, name: &str) -> Option<&Input> {
@@ -185,7 +250,7 @@ impl NodeType {
             "input": input,
             "input_order": order,
             "output": self.outputs.iter().map(|o| o.ty).collect::<Vec<_>>(),
-            "output_is_list": vec![false; self.outputs.len()],
+            "output_is_list": self.outputs.iter().map(|o| o.list).collect::<Vec<_>>(),
             "output_name": self.outputs.iter().map(|o| o.name).collect::<Vec<_>>(),
             "name": self.name,
             "display_name": self.title,

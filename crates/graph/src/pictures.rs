@@ -94,7 +94,7 @@ fn png_texts(info: &png::Info) -> Result<Texts> {
 }
 
 fn wanted(keyword: &str) -> bool {
-    matches!(keyword, "prompt" | "workflow")
+    matches!(keyword, "prompt" | "workflow" | "weft")
 }
 
 /// Latin-1 text that some programs fill with UTF-8.

@@ -26,6 +26,12 @@ impl<T: Field> Widget<T> {
     fn new(read: fn(&Json) -> Result<Value>) -> Self {
         Self { options: Map::new(), choices: None, read, _type: PhantomData }
     }
+    /// Gives no value to begin with: front ends take an empty one, a graph in API form has to have one.
+    #[must_use]
+    pub fn unset(mut self) -> Self {
+        self.options.remove("default");
+        self
+    }
     /// Any other option of ComfyUI's `object_info`, by its name there.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
@@ -56,6 +62,11 @@ pub fn text(default: &str) -> Widget<String> {
 /// A box of text for prompts: several lines, `{a|b}` choices resolved by front ends.
 pub fn prompt() -> Widget<String> {
     strings().with("multiline", true).with("dynamicPrompts", true)
+}
+
+/// A box of several lines.
+pub fn lines() -> Widget<String> {
+    strings().with("multiline", true)
 }
 
 /// A drop-down list of fixed names.
@@ -127,7 +138,16 @@ pub trait Number: Field + Copy + Into<Json> {
 }
 
 macro_rules! integers { ($($ty:ty),*) => {$(
-    impl Field for $ty { const TYPE: &'static str = "INT"; }
+    impl Field for $ty {
+        const TYPE: &'static str = "INT";
+        fn from_value(value: &Value) -> Result<Self> {
+            let Some(number) = whole(value) else { return value.get::<Self>().copied() };
+            let limits = (<$ty>::MIN, <$ty>::MAX);
+            number.try_into().map_err(|_| {
+                anyhow::anyhow!("{number} is not between {} and {}", limits.0, limits.1)
+            })
+        }
+    }
     impl Number for $ty {
         const RANGE: &'static str = "a whole number";
         fn read(json: &Json) -> Option<Self> {
@@ -146,8 +166,20 @@ macro_rules! integers { ($($ty:ty),*) => {$(
 )*}}
 integers!(u32, u64, i32, i64, usize);
 
+/// A number of any of the types that nodes have, cut to a whole one as Python's `int` does.
+pub fn whole(value: &Value) -> Option<i128> {
+    macro_rules! any { ($($ty:ty),*) => {
+        None$(.or_else(|| value.get::<$ty>().ok().map(|n| *n as i128)))*
+    }}
+    any!(u32, u64, i32, i64, usize, f64, bool)
+}
+
 impl Field for f64 {
     const TYPE: &'static str = "FLOAT";
+    fn from_value(value: &Value) -> Result<Self> {
+        let own = value.get::<Self>();
+        own.copied().or_else(|error| whole(value).map(|n| n as f64).ok_or(error))
+    }
 }
 impl Number for f64 {
     const RANGE: &'static str = "a number";

@@ -12,7 +12,7 @@ use tensor::{Device, Program, Result, Tape, Tensor, Weight, Weights};
 #[derive(Clone)]
 pub struct Clip {
     /// At `...text_model.`
-    weights: Weights,
+    pub(crate) weights: Weights,
     heads: usize,
     pub channels: usize,
     layers: usize,
@@ -66,6 +66,14 @@ impl Clip {
         Ok(this)
     }
 
+    /// The same network with other weights of the same shapes.
+    pub(crate) fn reweighted(&self, weights: Weights) -> Result<Self> {
+        let token_embedding = weights.get("embeddings.token_embedding.weight")?;
+        let position_embedding = weights.get("embeddings.position_embedding.weight")?;
+        let networks = Networks::default();
+        Ok(Self { weights, token_embedding, position_embedding, networks, ..self.clone() })
+    }
+
     /// Encodes a prompt with its weights. `layer` counts from the end: -1 is the last, -2 the one
     /// before ("clip skip 2"). Weights move a token away from what the empty prompt has there:
     /// `z = (z - z_empty) weight + z_empty`.
@@ -102,6 +110,11 @@ impl Clip {
     /// What encoding one chunk takes, without running it.
     pub fn program(&self) -> Result<Program> {
         Ok(self.record(1, self.layers)?.folded())
+    }
+
+    /// Of each layer's attention.
+    pub fn heads(&self) -> usize {
+        self.heads
     }
 
     /// Gives the memory of the compiled networks back.

@@ -48,8 +48,18 @@ pub enum Use {
     Vae,
     /// Reads it where a prompt says `embedding:NAME`.
     Embedding,
-    /// Knows the network, and has no node that loads it from a file of its own.
+    /// Runs it: for CLIPLoader.
     Clip,
+    /// Runs it: for UNETLoader.
+    Unet,
+    /// Runs it: for ControlNetLoader.
+    Control,
+    /// Runs it: for UpscaleModelLoader.
+    Upscaler,
+    /// Runs it, one of a pair: for VAELoader.
+    Tiny,
+    /// Applies it to a model of its family: for LoraLoader.
+    Lora,
     /// Recognises it.
     NotYet,
 }
@@ -111,17 +121,17 @@ kinds! {
         "Chroma diffusion model": [Key("*distilled_guidance_layer.norms.0.scale")] => NotYet;
         "Flux dev diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight"), Key("*guidance_in.in_layer.weight")] => NotYet;
         "Flux schnell diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight")] => NotYet;
-        "UNet without text encoder": [Key(CONV_IN)] => NotYet;
+        "UNet without text encoder": [Key(CONV_IN)] => Use::Unet;
     }
     "controlnet" {
         "ControlNet for SDXL": [Key("*input_hint_block.0.weight"), Key("*label_emb.0.0.weight")] => NotYet;
         "ControlNet for SD 2.x": [Key("*input_hint_block.0.weight"), Size("*.attn2.to_k.weight", 1, 1024)] => NotYet;
-        "ControlNet for SD 1.x": [Key("*input_hint_block.0.weight")] => NotYet;
+        "ControlNet for SD 1.x": [Key("*input_hint_block.0.weight")] => Use::Control;
         "ControlNet (diffusers layout) for SDXL": [Key("controlnet_cond_embedding.*"), Key("add_embedding.*")] => NotYet;
-        "ControlNet (diffusers layout)": [Key("controlnet_cond_embedding.*")] => NotYet;
+        "ControlNet (diffusers layout)": [Key("controlnet_cond_embedding.*")] => Use::Control;
         "T2I-Adapter for SDXL": [Key("*body.0.block1.weight"), Size("*conv_in.weight", 1, 768)] => NotYet;
         "T2I-Adapter for SDXL (one channel)": [Key("*body.0.block1.weight"), Size("*conv_in.weight", 1, 256)] => NotYet;
-        "T2I-Adapter for SD 1.x": [Key("*body.0.block1.weight"), Key("*conv_in.weight")] => NotYet;
+        "T2I-Adapter for SD 1.x": [Key("*body.0.block1.weight"), Key("*conv_in.weight")] => Use::Control;
     }
     "loras" {
         "LoRA for Flux": [Key("*double_blocks*lora*")] => NotYet;
@@ -132,14 +142,14 @@ kinds! {
         "LoRA for SDXL (UNet alone, diffusers layout)": [Key("unet.*transformer_blocks.1.*")] => NotYet;
         "LoRA for SD 2.x": [Size("lora_unet_*attn2_to_k.lora_down.weight", 1, 1024)] => NotYet;
         // The highest resolution of SDXL has no attention.
-        "LoRA for SD 1.x": [Key("*down_blocks_0_attentions_0_*")] => NotYet;
-        "LoRA for SD 1.x (diffusers layout)": [Key("unet.down_blocks.0.attentions.0.*")] => NotYet;
-        "LoRA for SD 1.x (original layout)": [Key("lora_unet_input_blocks_1_1_*")] => NotYet;
-        "LoRA for SD 1.x (original layout, dotted)": [Key("diffusion_model.input_blocks.1.1.*")] => NotYet;
-        "LoRA": [Key("lora_*")] => NotYet;
-        "LoRA (LyCORIS)": [Key("lycoris_*")] => NotYet;
-        "LoRA (diffusers layout)": [Key("*.lora_A.weight")] => NotYet;
-        "LoRA (generic layout)": [Key("*.lora_up.weight")] => NotYet;
+        "LoRA for SD 1.x": [Key("*down_blocks_0_attentions_0_*")] => Use::Lora;
+        "LoRA for SD 1.x (diffusers layout)": [Key("unet.down_blocks.0.attentions.0.*")] => Use::Lora;
+        "LoRA for SD 1.x (original layout)": [Key("lora_unet_input_blocks_1_1_*")] => Use::Lora;
+        "LoRA for SD 1.x (original layout, dotted)": [Key("diffusion_model.input_blocks.1.1.*")] => Use::Lora;
+        "LoRA": [Key("lora_*")] => Use::Lora;
+        "LoRA (LyCORIS)": [Key("lycoris_*")] => Use::Lora;
+        "LoRA (diffusers layout)": [Key("*.lora_A.weight")] => Use::Lora;
+        "LoRA (generic layout)": [Key("*.lora_up.weight")] => Use::Lora;
     }
     "vae" {
         "VAE (diffusers layout)": [Key("decoder.up_blocks.0.*"), Key("decoder.conv_in.weight")] => NotYet;
@@ -148,10 +158,10 @@ kinds! {
         "VAE out of a checkpoint": [Size("first_stage_model.decoder.conv_in.weight", 1, 4)] => Use::Vae;
     }
     "vae_approx" {
-        "TAESD encoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("0.weight", 1, 3), Size("14.weight", 0, 4)] => NotYet;
-        "TAESD encoder, 16 channels, for SD 3 and Flux": [Size("0.weight", 1, 3), Size("14.weight", 0, 16)] => NotYet;
-        "TAESD decoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("1.weight", 1, 4), Size("19.weight", 0, 3)] => NotYet;
-        "TAESD decoder, 16 channels, for SD 3 and Flux": [Size("1.weight", 1, 16), Size("19.weight", 0, 3)] => NotYet;
+        "TAESD encoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("0.weight", 1, 3), Size("14.weight", 0, 4)] => Use::Tiny;
+        "TAESD encoder, 16 channels, for SD 3 and Flux": [Size("0.weight", 1, 3), Size("14.weight", 0, 16)] => Use::Tiny;
+        "TAESD decoder, 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("1.weight", 1, 4), Size("19.weight", 0, 3)] => Use::Tiny;
+        "TAESD decoder, 16 channels, for SD 3 and Flux": [Size("1.weight", 1, 16), Size("19.weight", 0, 3)] => Use::Tiny;
     }
     "text_encoders" {
         "CLIP-L text encoder": [Size("text_model.embeddings.token_embedding.weight", 1, 768)] => Use::Clip;
@@ -170,10 +180,10 @@ kinds! {
         "textual-inversion embedding (A1111)": [Key("string_to_param.*")] => Use::Embedding;
     }
     "upscale_models" {
-        "RRDB upscaler (ESRGAN, old layout)": [Key("model.1.sub.0.RDB1.*")] => NotYet;
-        "RRDB upscaler (ESRGAN, first layout)": [Key("RRDB_trunk.0.RDB1.*")] => NotYet;
-        "RRDB upscaler (ESRGAN)": [Key("conv_first.weight"), Key("body.0.rdb1.*")] => NotYet;
-        "SRVGG upscaler (Real-ESRGAN compact)": [Size("body.0.weight", 1, 3), Key("body.2.weight")] => NotYet;
+        "RRDB upscaler (ESRGAN, old layout)": [Key("model.1.sub.0.RDB1.*")] => Use::Upscaler;
+        "RRDB upscaler (ESRGAN, first layout)": [Key("RRDB_trunk.0.RDB1.*")] => Use::Upscaler;
+        "RRDB upscaler (ESRGAN)": [Key("conv_first.weight"), Key("body.0.rdb1.*")] => Use::Upscaler;
+        "SRVGG upscaler (Real-ESRGAN compact)": [Size("body.0.weight", 1, 3), Key("body.2.weight")] => Use::Upscaler;
     }
 }
 
@@ -236,10 +246,9 @@ impl Checkpoint {
                 weights.file()
             );
         };
-        let heads = weights.metadata().get("clip.num_attention_heads").and_then(|h| h.parse().ok());
-        let heads = heads.filter(|h: &usize| *h > 0);
         let unet = Unet::load(weights.at("model.diffusion_model"), family.unet_heads);
-        let clip = Clip::load(&weights.at("cond_stage_model.transformer.text_model"), heads);
+        let clip =
+            Clip::load(&weights.at("cond_stage_model.transformer.text_model"), heads(weights));
         let vae = Vae::load(weights.at("first_stage_model"));
         let preview = Preview::load(weights);
         let errors =
@@ -248,6 +257,43 @@ impl Checkpoint {
         ensure!(errors.len() < 2, "{}", errors.join("\n  "));
         Ok(Self { family, unet: unet?, clip: clip?, vae: vae?, preview: preview? })
     }
+}
+
+/// A UNet from a file of its own, under its names in checkpoints or without their beginning.
+pub fn load_unet(file: &Weights) -> Result<(Unet, &'static Family)> {
+    let inside = ["model.diffusion_model", "model", "diffusion_model"];
+    let inside = inside.iter().find(|place| file.has(&format!("{place}.input_blocks")));
+    let weights = inside.map_or_else(|| file.clone(), |place| file.at(place));
+    let reads = weights.shape("input_blocks.0.0.weight").and_then(|shape| shape.get(1).copied());
+    let family = [(4, &PLAIN), (9, &INPAINT), (8, &INSTRUCT)].into_iter();
+    let family =
+        family.filter(|_| !weights.has("label_emb")).find(|(channels, _)| Some(*channels) == reads);
+    let Some((_, family)) = family else {
+        let kind = identify(file).map_or("of no kind that Weft knows", |k| k.name);
+        bail!(
+            "{}: this is no UNet of Stable Diffusion 1.x ({kind}); others do not run yet",
+            file.file()
+        );
+    };
+    Ok((Unet::load(weights, family.unet_heads)?, family))
+}
+
+/// CLIP's text encoder from a file of its own.
+pub fn load_clip(file: &Weights) -> Result<Clip> {
+    let places =
+        ["text_model", "cond_stage_model.transformer.text_model", "clip_l.transformer.text_model"];
+    let place = places.iter().find(|place| file.has(place));
+    let Some(place) = place else {
+        let kind = identify(file).map_or("of no kind that Weft knows", |k| k.name);
+        bail!("{}: this is no CLIP text encoder ({kind}); others do not run yet", file.file());
+    };
+    Clip::load(&file.at(place), heads(file))
+}
+
+/// Of the text encoder, where the file says it.
+fn heads(file: &Weights) -> Option<usize> {
+    let heads = file.metadata().get("clip.num_attention_heads")?.parse().ok()?;
+    (heads > 0).then_some(heads)
 }
 
 #[cfg(test)]

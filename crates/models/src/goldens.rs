@@ -1,6 +1,6 @@
 //! The networks against numbers made by the original, on the checkpoint `tiny_sd15` of random weights.
 
-use crate::{Checkpoint, Clip, Question, Unet, UnetSize, Vae, VaeSize, prompt};
+use crate::{Checkpoint, Clip, Mode, Question, Unet, UnetSize, Vae, VaeSize, prompt};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use tensor::{Device, Weights};
@@ -24,7 +24,7 @@ fn read(file: &SafeTensors, key: &str) -> (Vec<usize>, Vec<f32>) {
 
 /// Largest difference at most 1e-3 of the standard deviation: the project's promise.
 #[track_caller]
-fn assert_close(name: &str, got: &[f32], expected: &[f32]) {
+pub(crate) fn assert_close(name: &str, got: &[f32], expected: &[f32]) {
     assert_eq!(got.len(), expected.len(), "{name}");
     let n = expected.len() as f64;
     let mean = expected.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
@@ -55,8 +55,15 @@ fn unet_predicts_what_the_original_predicts() {
         let ((shape, x), (_, t), (tokens, context)) = (get("x"), get("t"), get("context"));
         let size =
             UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: tokens[1] };
-        let question = Question { x: &x, timesteps: &t, context: &context, size };
-        assert_close(case, &unet.predict(&device, &question).unwrap(), &get("eps").1);
+        let question = Question {
+            x: &x,
+            timesteps: &t,
+            context: &context,
+            size,
+            control: None,
+            mode: Mode::default(),
+        };
+        assert_close(case, &unet.predict(&device, &question).unwrap().noise, &get("eps").1);
     }
 }
 
@@ -143,8 +150,15 @@ fn models_with_more_input_channels_give_the_numbers_of_the_original() {
         let (_, context) = read(&file, "unet.context");
         let (_, t) = read(&file, "unet.timesteps");
         let size = UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: 77 };
-        let question = Question { x: &x, timesteps: &t, context: &context, size };
-        let eps = model.unet.predict(&device, &question).unwrap();
+        let question = Question {
+            x: &x,
+            timesteps: &t,
+            context: &context,
+            size,
+            control: None,
+            mode: Mode::default(),
+        };
+        let eps = model.unet.predict(&device, &question).unwrap().noise;
         assert_close(family, &eps, &read(&file, "unet.out").1);
 
         let (shape, latent) = read(&file, "vae.latent");

@@ -29,6 +29,27 @@ pub fn conv2d(x: &Tensor, w: &Weights, conv: Conv) -> Tensor {
     x.conv2d(&weight, Some(&w.shaped("bias", &[channels])), conv)
 }
 
+/// A kernel of 1x1 or 3x3, as the file has it.
+pub fn conv(x: &Tensor, w: &Weights) -> Result<Tensor> {
+    match w.shape("weight") {
+        Some([_, _, 1, 1]) => Ok(linear(x, w)),
+        Some([_, _, 3, 3]) | None => Ok(conv2d(x, w, Conv::same(3))),
+        Some(_) => anyhow::bail!(w.wrong("weight", "a kernel of 1x1 or 3x3")),
+    }
+}
+
+/// A picture resampled along its height (1) or width (2): `matrix` has a row for each new place and a
+/// column for each old one.
+pub fn along(x: &Tensor, axis: usize, matrix: &[f32]) -> Result<Tensor> {
+    let from = x.dim(axis);
+    let shape = [matrix.len() / from, from];
+    let weights =
+        Weights::made("resampling", vec![("matrix".into(), shape.into(), matrix.into())])?;
+    // The axis becomes the last one for the product, and goes back.
+    let order: [usize; 4] = if axis == 1 { [0, 3, 2, 1] } else { [0, 1, 3, 2] };
+    Ok(x.permute(&order).linear(&weights.get("matrix")?, None).permute(&order))
+}
+
 /// How many channels the layer makes: as its bias says, or else its weight. Where both are missing,
 /// as many as it reads: the most likely, to go on with.
 fn outputs(x: &Tensor, w: &Weights) -> usize {

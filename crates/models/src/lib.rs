@@ -1,20 +1,34 @@
 //! Networks as in their papers, recorded with `tensor`; which of them a file holds; the tokenizer.
 
 mod clip;
+mod control;
+mod diffusers;
 mod families;
 #[cfg(test)]
 mod goldens;
 mod layers;
+mod lora;
+mod merge;
 mod networks;
 mod preview;
 pub mod prompt;
 mod signs;
+mod taesd;
 mod tokenizer;
+mod tweaks;
 mod unet;
+mod upscale;
 mod vae;
 
 pub use clip::{Clip, Encoded};
-pub use families::{Checkpoint, Concat, Family, KINDS, Kind, Use, identify, unused};
+pub use control::{Asked, ControlNet, Hint, Residuals};
+pub use families::{
+    Checkpoint, Concat, Family, KINDS, Kind, Use, identify, load_clip, load_unet, unused,
+};
+pub use merge::Shares;
 pub use preview::Preview;
-pub use unet::{Question, Size as UnetSize, Unet};
+pub use taesd::Taesd;
+pub use tweaks::{FreeU, HyperTile, Resampler, Shrink, Tweaks};
+pub use unet::{Answer, LookedAt, Mode, Question, Size as UnetSize, Unet};
+pub use upscale::Upscaler;
 pub use vae::{Size as VaeSize, Vae};

@@ -2,27 +2,33 @@
 //! and Nichol 2021): which blocks there are, and their sizes, are read from the checkpoint's keys.
 
 use crate::{
+    control::{Controlled, Residuals},
     layers::{
         add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
     },
     networks::Networks,
+    tweaks::{HyperTile, Tweaks, cut, joined, nearest, resampled},
 };
-use std::fmt::Display;
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Display,
+};
 use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
 
 /// A noise predictor. Cheap to clone.
 #[derive(Clone)]
 pub struct Unet {
     /// At `model.diffusion_model.`
-    weights: Weights,
+    pub(crate) weights: Weights,
     heads: usize,
     pub in_channels: usize,
     model_channels: usize,
     pub context_channels: usize,
-    networks: Networks<Size>,
+    tweaks: Tweaks,
+    networks: Networks<(Size, Controlled, Mode)>,
 }
 
-/// What a recording depends on.
+/// How large a question is: part of what a recording depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     pub batch: usize,
@@ -48,6 +54,33 @@ pub struct Question<'a> {
     /// `[B, tokens, context_channels]`
     pub context: &'a [f32],
     pub size: Size,
+    pub control: Option<&'a Residuals>,
+    pub mode: Mode,
+}
+
+/// What is different in one question than in another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mode {
+    /// In the middle every place attends to itself only.
+    pub perturbed: bool,
+    /// The answer tells what the middle looked at.
+    pub watched: bool,
+    /// The picture is made smaller inside, as the tweaks say.
+    pub shrunk: bool,
+}
+
+/// What a UNet says.
+pub struct Answer {
+    /// `[B, 4, H, W]`: the noise, or the velocity, as the model was trained.
+    pub noise: Vec<f32>,
+    pub looked_at: Option<LookedAt>,
+}
+
+/// How much each place in the middle was looked at by all places, 1 on average: `[B, height, width]`.
+pub struct LookedAt {
+    pub weights: Vec<f32>,
+    pub height: usize,
+    pub width: usize,
 }
 
 /// Those of the latents of every family with this network.
@@ -67,90 +100,207 @@ impl Unet {
             in_channels: conv_in.shape()[1],
             model_channels: conv_in.shape()[0],
             context_channels: weights.ranked(&to_k, 2)?.shape()[1],
+            tweaks: Tweaks::default(),
             networks: Networks::default(),
             weights,
         };
         // Every key is asked for once, so that a file with holes is refused before anything runs.
-        let recorded = this.record(Size { batch: 1, height: 8, width: 8, tokens: 77 });
+        let size = Size { batch: 1, height: 8, width: 8, tokens: 77 };
+        let recorded = this.record(size, Controlled::default(), Mode::default());
         this.weights.verdict(recorded)?;
         Ok(this)
     }
 
-    /// Predicts `[B, 4, H, W]`: the noise, or the velocity, as the model was trained.
-    pub fn predict(&self, device: &Device, question: &Question) -> Result<Vec<f32>> {
+    /// The same network with other weights of the same shapes.
+    pub(crate) fn reweighted(&self, weights: Weights) -> Self {
+        Self { weights, networks: Networks::default(), ..self.clone() }
+    }
+
+    /// The same network, computing another way.
+    #[must_use]
+    pub fn tweaked(&self, change: impl FnOnce(&mut Tweaks)) -> Self {
+        let mut tweaked = self.reweighted(self.weights.clone());
+        change(&mut tweaked.tweaks);
+        tweaked
+    }
+
+    /// Predicts what is to be taken away, for every row of a batch.
+    pub fn predict(&self, device: &Device, question: &Question) -> Result<Answer> {
         let Size { batch, height, width, .. } = question.size;
         let plane = height * width;
         let x = channels_last(question.x, [batch, self.in_channels, plane]);
         let time: Vec<f32> = question.timesteps.iter().flat_map(|t| self.sinusoid(*t)).collect();
-        let program = || self.record(question.size);
-        let y =
-            self.networks.run(device, question.size, program, &[&x, &time, question.context])?;
+        let mut inputs = vec![x.as_slice(), &time, question.context];
+        let mut controlled = Controlled::default();
+        if let Some(residuals) = question.control {
+            let blocks = count(&self.weights, "input_blocks");
+            controlled = residuals.places(blocks);
+            inputs.extend(residuals.given(blocks));
+        }
+        let mode = question.mode;
+        let program = || self.record(question.size, controlled, mode);
+        let y = self.networks.run(device, (question.size, controlled, mode), program, &inputs)?;
         let channels = y[0].len() / (batch * plane);
-        Ok(channels_first(&y[0], [batch, channels, plane]))
+        let looked_at = mode.watched.then(|| self.looked_at(&y[1], &y[2], question.size));
+        Ok(Answer { noise: channels_first(&y[0], [batch, channels, plane]), looked_at })
+    }
+
+    /// From the queries and keys of the middle.
+    fn looked_at(&self, q: &[f32], k: &[f32], size: Size) -> LookedAt {
+        let keys = self.weights.keys();
+        let is_halving =
+            |key: &&&str| key.starts_with("input_blocks.") && key.ends_with(".0.op.weight");
+        let halvings = keys.iter().filter(is_halving).count();
+        let halved = |n: usize| (0..halvings).fold(n, |n, _| n.div_ceil(2));
+        let (height, width) = (halved(size.height), halved(size.width));
+        let entry = q.len() / size.batch;
+        let entries = q.chunks_exact(entry).zip(k.chunks_exact(entry));
+        let looked = |(q, k)| looked_at(q, k, height * width, self.heads);
+        LookedAt { weights: entries.flat_map(looked).collect(), height, width }
     }
 
     /// What one call takes, without running it.
     pub fn program(&self, size: Size) -> Result<Program> {
-        Ok(self.record(size)?.folded())
+        Ok(self.record(size, Controlled::default(), Mode::default())?.folded())
     }
 
-    /// Vaswani et al. 2017, section 3.5: cosines, then sines, of falling frequency.
-    fn sinusoid(&self, t: f32) -> Vec<f32> {
-        let half = self.model_channels / 2;
-        let frequency = |i: usize| (-(10_000f32.ln()) * i as f32 / half as f32).exp();
-        let angles = (0..half).map(|i| t * frequency(i));
-        angles.clone().map(f32::cos).chain(angles.map(f32::sin)).collect()
+    /// The timestep as the network reads it.
+    pub(crate) fn sinusoid(&self, t: f32) -> Vec<f32> {
+        sinusoid(t, self.model_channels)
     }
 
-    fn record(&self, size: Size) -> Result<Program> {
+    fn record(&self, size: Size, controlled: Controlled, mode: Mode) -> Result<Program> {
         let w = &self.weights;
         let tape = Tape::named(format!("UNet {size}"));
         let x = tape.input("x", &[size.batch, size.height, size.width, self.in_channels]);
         let time = tape.input("time", &[size.batch, self.model_channels]);
         let context = tape.input("context", &[size.batch, size.tokens, self.context_channels]);
-        // Every ResBlock begins with the SiLU of the embedding: done once for all.
-        let emb = linear(&time, &w.at("time_embed.0")).silu();
-        let emb = linear(&emb, &w.at("time_embed.2")).silu();
-        let blocks = Blocks { heads: self.heads, emb, context };
+        let mut blocks = Blocks::new(self.heads, &time, context, w);
+        blocks.mode = mode;
+        blocks.tiles = self.tweaks.tiles.map(|tiles| (tiles, [size.height, size.width]));
+        let shrink = self.tweaks.shrink.filter(|_| mode.shrunk);
+        let control = |h: &Tensor, name: &str, on: bool| {
+            if on { h.add(&tape.input(name, h.shape())) } else { h.clone() }
+        };
 
-        let mut h = conv2d(&x, &w.at("input_blocks.0.0"), Conv::same(3));
-        let mut skips = vec![h.clone()];
-        for i in 1..count(w, "input_blocks") {
-            h = blocks.input(&h, &w.at("input_blocks").at(i))?;
-            skips.push(h.clone());
+        let mut h = x;
+        let mut skips = Vec::new();
+        for i in 0..count(w, "input_blocks") {
+            let here = shrink.filter(|shrink| shrink.block == i);
+            h = blocks.input(&h, w, i)?;
+            h = control(&h, "control of an input", controlled.input & 1 << i != 0);
+            h = here.filter(|s| !s.after_skip).map_or(Ok(h.clone()), |s| s.smaller(&h))?;
+            skips.push(control(&h, "control of a skip", controlled.skips & 1 << i != 0));
+            h = here.filter(|s| s.after_skip).map_or(Ok(h.clone()), |s| s.smaller(&h))?;
         }
-        h = blocks.res(&h, &w.at("middle_block.0"))?;
-        h = blocks.spatial_transformer(&h, &w.at("middle_block.1"))?;
-        h = blocks.res(&h, &w.at("middle_block.2"))?;
+        h = blocks.middle(&h, &w.at("middle_block"))?;
+        h = control(&h, "control of the middle", controlled.middle);
         for i in 0..count(w, "output_blocks") {
             let w = w.at("output_blocks").at(i);
-            let skip = skips.pop().filter(|skip| skip.shape()[..3] == h.shape()[..3]);
-            let skip = skip
+            let skip = skips.pop();
+            let mut skip = skip
                 .ok_or_else(|| anyhow::anyhow!("{} reads what no input block makes", w.place()))?;
+            if let Some(freeu) = &self.tweaks.freeu {
+                [h, skip] = freeu.apply(&h, &skip, self.model_channels)?;
+            }
+            if let Some(shrink) = shrink.filter(|_| h.dim(1) != skip.dim(1)) {
+                h = resampled(&h, [skip.dim(1), skip.dim(2)], shrink.up)?;
+            }
+            anyhow::ensure!(
+                skip.shape()[..3] == h.shape()[..3],
+                "{} reads what no input block makes",
+                w.place()
+            );
             h = blocks.output(&h.concat(&[&skip], 3), &w, skips.last())?;
         }
         h = group_norm(&h, &w.at("out.0"), 1e-5)?.silu();
         h = conv2d(&h, &w.at("out.2"), Conv::same(3));
         expect_shape(&h, &[size.batch, size.height, size.width, OUT_CHANNELS], w)?;
-        Ok(tape.finish(&[&h]))
+        let watched = blocks.watched.take();
+        let outputs: Vec<&Tensor> = std::iter::once(&h).chain(watched.iter().flatten()).collect();
+        Ok(tape.finish(&outputs))
     }
 }
 
+/// The sum over all queries of each key's share, as the mean of the heads.
+fn looked_at(q: &[f32], k: &[f32], tokens: usize, heads: usize) -> Vec<f32> {
+    let channels = q.len() / tokens;
+    let d = channels / heads;
+    let scale = 1.0 / (d as f32).sqrt();
+    let mut looked = vec![0.0; tokens];
+    for head in (0..heads).map(|head| head * d..(head + 1) * d) {
+        for q in q.chunks_exact(channels) {
+            let dot = |k: &[f32]| {
+                q[head.clone()].iter().zip(&k[head.clone()]).map(|(a, b)| a * b).sum::<f32>()
+                    * scale
+            };
+            let scores: Vec<f32> = k.chunks_exact(channels).map(dot).collect();
+            let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let shares: Vec<f32> = scores.iter().map(|score| (score - most).exp()).collect();
+            let total = shares.iter().sum::<f32>() * heads as f32;
+            looked.iter_mut().zip(shares).for_each(|(looked, share)| *looked += share / total);
+        }
+    }
+    looked
+}
+
+/// Vaswani et al. 2017, section 3.5: cosines, then sines, of falling frequency.
+pub(crate) fn sinusoid(t: f32, channels: usize) -> Vec<f32> {
+    let half = channels / 2;
+    let frequency = |i: usize| (-(10_000f32.ln()) * i as f32 / half as f32).exp();
+    let angles = (0..half).map(|i| t * frequency(i));
+    angles.clone().map(f32::cos).chain(angles.map(f32::sin)).collect()
+}
+
 /// What all blocks of a UNet share.
-struct Blocks {
+pub(crate) struct Blocks {
     heads: usize,
     /// `[B, 4 model_channels]`
     emb: Tensor,
     context: Tensor,
+    mode: Mode,
+    /// With the height and width of the latent.
+    tiles: Option<(HyperTile, [usize; 2])>,
+    /// How many blocks have been tiled.
+    tiled: Cell<usize>,
+    /// Queries and keys of the middle, if they are wanted.
+    watched: RefCell<Option<[Tensor; 2]>>,
 }
 
 impl Blocks {
-    fn input(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+    /// `time` as sinusoids; every block begins with the SiLU of its embedding: done once for all.
+    pub fn new(heads: usize, time: &Tensor, context: Tensor, w: &Weights) -> Self {
+        let emb = linear(time, &w.at("time_embed.0")).silu();
+        let emb = linear(&emb, &w.at("time_embed.2")).silu();
+        let (mode, tiles) = (Mode::default(), None);
+        Self {
+            heads,
+            emb,
+            context,
+            mode,
+            tiles,
+            tiled: Cell::default(),
+            watched: RefCell::default(),
+        }
+    }
+
+    /// Input block `i` of the network at `w`; the first is a convolution alone.
+    pub fn input(&self, x: &Tensor, w: &Weights, i: usize) -> Result<Tensor> {
+        let w = &w.at("input_blocks").at(i);
         if w.has("0.op") {
             return Ok(conv2d(x, &w.at("0.op"), DOWN));
         }
+        if i == 0 {
+            return Ok(conv2d(x, &w.at(0), Conv::same(3)));
+        }
         let h = self.res(x, &w.at(0))?;
         if w.has("1") { self.spatial_transformer(&h, &w.at(1)) } else { Ok(h) }
+    }
+
+    pub fn middle(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        let h = self.res(x, &w.at(0))?;
+        let h = self.transformers(&h, &w.at(1), true)?;
+        self.res(&h, &w.at(2))
     }
 
     /// `next` is the skip that the following block will read: upsampling must give its size.
@@ -182,22 +332,30 @@ impl Blocks {
     /// Transformer blocks over the pixels as tokens. `proj_in` and `proj_out` are stored as matrices
     /// or as 1x1 kernels; with channels last both are the same product.
     fn spatial_transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+        self.transformers(x, w, false)
+    }
+
+    fn transformers(&self, x: &Tensor, w: &Weights, middle: bool) -> Result<Tensor> {
         let &[b, height, width, c] = x.shape() else {
             unreachable!("a picture has four dimensions")
         };
         let h = group_norm(x, &w.at("norm"), 1e-6)?.reshape(&[b, height * width, c]);
         let mut h = linear(&h, &w.at("proj_in"));
         for i in 0..count(w, "transformer_blocks") {
-            h = self.transformer(&h, &w.at("transformer_blocks").at(i))?;
+            h = self.transformer(
+                &h,
+                &w.at("transformer_blocks").at(i),
+                Place { middle, size: [height, width] },
+            )?;
         }
         let h = linear(&h, &w.at("proj_out"));
         add(x, &h.reshape(&[b, height, width, h.channels()]), w)
     }
 
     /// Attention to itself, attention to the text, and a gated MLP, each added to its input.
-    fn transformer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
+    fn transformer(&self, x: &Tensor, w: &Weights, place: Place) -> Result<Tensor> {
         let h = layer_norm(x, &w.at("norm1"));
-        let x = add(x, &self.attention(&h, &h, &w.at("attn1"))?, w)?;
+        let x = add(x, &self.self_attention(&h, &w.at("attn1"), place)?, w)?;
         let h = layer_norm(&x, &w.at("norm2"));
         let x = add(&x, &self.attention(&h, &self.context, &w.at("attn2"))?, w)?;
         let h = layer_norm(&x, &w.at("norm3"));
@@ -209,6 +367,25 @@ impl Blocks {
         add(&x, &linear(&h.geglu(), &w.at("ff.net.2")), w)
     }
 
+    fn self_attention(&self, x: &Tensor, w: &Weights, place: Place) -> Result<Tensor> {
+        if place.middle && self.mode.perturbed {
+            return Ok(linear(&project(x, &w.at("to_v")), &w.at("to_out.0")));
+        }
+        if place.middle && self.mode.watched && self.watched.borrow().is_none() {
+            *self.watched.borrow_mut() = Some(["to_q", "to_k"].map(|name| project(x, &w.at(name))));
+        }
+        let tiles = self.tiles.map_or([1, 1], |(tiles, whole)| {
+            let halvings = (whole[0] as f64 / place.size[0] as f64).log2().round() as usize;
+            self.tiled.set(self.tiled.get() + 1);
+            tiles.tiles(halvings, place.size, self.tiled.get())
+        });
+        if tiles == [1, 1] {
+            return self.attention(x, x, w);
+        }
+        let parts = cut(x, place.size, tiles);
+        Ok(joined(&self.attention(&parts, &parts, w)?, place.size, tiles))
+    }
+
     fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {
         let q = project(x, &w.at("to_q"));
         let (k, v) = (project(context, &w.at("to_k")), project(context, &w.at("to_v")));
@@ -216,10 +393,23 @@ impl Blocks {
     }
 }
 
-/// Nearest neighbour to twice the size, or to the size of `like`, which may be one pixel less.
+/// Where a transformer block is.
+#[derive(Clone, Copy)]
+struct Place {
+    middle: bool,
+    /// Height and width.
+    size: [usize; 2],
+}
+
+/// Nearest neighbour to twice the size, or to the size of `like`, which is mostly that or a pixel less.
 fn upsample_to(x: &Tensor, like: Option<&Tensor>) -> Tensor {
     let up = x.upsample2x();
     let Some(like) = like else { return up };
+    let near =
+        |axis: usize| up.dim(axis).abs_diff(like.dim(axis)) < 2 && like.dim(axis) <= up.dim(axis);
+    if !near(1) || !near(2) {
+        return resampled(x, [like.dim(1), like.dim(2)], nearest).unwrap_or(up);
+    }
     let cut = |t: Tensor, axis: usize| {
         if t.dim(axis) <= like.dim(axis) { t } else { t.slice(axis, 0, like.dim(axis)) }
     };

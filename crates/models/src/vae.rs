@@ -12,7 +12,7 @@ use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
 #[derive(Clone)]
 pub struct Vae {
     /// At `first_stage_model.`, or the top of a file that holds nothing else.
-    weights: Weights,
+    pub(crate) weights: Weights,
     pub latent_channels: usize,
     decoders: Networks<Size>,
     encoders: Networks<Size>,

@@ -3,12 +3,13 @@
 //! The derive only moves tokens. A doc comment becomes the tooltip, the field's
 //! name and type become the socket, and `#[widget(EXPR)]` is spliced in as an
 //! ordinary Rust expression: what a widget can do is decided in `graph::widget`.
+//! The struct's name is the node's class, unless `#[class("...")]` gives one that Rust cannot.
 
 use proc_macro::TokenStream;
 use quote::quote;
 use syn::{Attribute, Data, DeriveInput, Expr, Fields, Lit, Meta, spanned::Spanned};
 
-#[proc_macro_derive(Inputs, attributes(widget))]
+#[proc_macro_derive(Inputs, attributes(class, widget))]
 pub fn derive_inputs(item: TokenStream) -> TokenStream {
     let item = syn::parse_macro_input!(item as DeriveInput);
     expand(&item).unwrap_or_else(syn::Error::into_compile_error).into()
@@ -38,7 +39,12 @@ fn expand(item: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
         takes.push(quote!(#ident: args.take(#name)?));
     }
 
-    let (ident, name, doc) = (&item.ident, item.ident.to_string(), doc(&item.attrs));
+    let class = item.attrs.iter().find(|attr| attr.path().is_ident("class"));
+    let name = match class {
+        Some(attr) => attr.parse_args::<syn::LitStr>()?.value(),
+        None => item.ident.to_string(),
+    };
+    let (ident, doc) = (&item.ident, doc(&item.attrs));
     Ok(quote! {
         impl ::graph::Inputs for #ident {
             const NAME: &'static str = #name;

@@ -1,8 +1,18 @@
 //! Guidance: from what a network predicts under several conditions to one denoised latent.
 
+mod patches;
+mod rules;
+mod weaker;
+
+use crate::samplers::Guess;
 use crate::{Latent, ModelSampling, mask};
 use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4, Axis, Slice, Zip, concatenate};
+
+pub use patches::Patch;
+use patches::{Patched, Sides};
+pub use rules::Rule;
+use rules::{extrapolate, perp_neg};
 
 /// Part of a latent, in latent units (pixels / 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,18 +97,52 @@ pub trait Network {
 
     /// Whether two conditions may share a batch; their latents have the same shape.
     fn can_batch(&self, a: &Self::Cond, b: &Self::Cond) -> bool;
+
+    /// From now on, or no longer, answers as if every place in the middle of the network saw itself
+    /// only: with a picture whose parts do not go together.
+    fn perturb(&mut self, _: bool) {}
+
+    /// How much the places in the middle of the network were looked at by all others, in the last
+    /// question under this condition: `[n, height, width]`, 1 on average. `None` from a network
+    /// that does not tell.
+    fn looked_at(&self, _: &Self::Cond) -> Option<Array3<f32>> {
+        None
+    }
 }
 
-/// A positive and a negative conditioning, made ready for latents of one size.
+/// What guides a run.
+pub struct Guider<'a, C> {
+    pub rule: Rule,
+    /// As many as the rule wants, in its order. One that is empty is zero everywhere.
+    pub conds: Vec<&'a [Cond<C>]>,
+    /// Changes to the rule that the model brings along.
+    pub patches: &'a [Patch],
+    /// Lets a mask say for each place from which part of the run on it is sampled, this strongly
+    /// (Levin and Fried 2023, "Differential Diffusion").
+    pub differential: Option<f32>,
+}
+
+impl<'a, C> Guider<'a, C> {
+    /// Of a positive and a negative.
+    pub fn cfg(cfg: f64, conds: [&'a [Cond<C>]; 2]) -> Self {
+        Self { rule: Rule::Cfg(cfg), conds: conds.to_vec(), patches: &[], differential: None }
+    }
+}
+
+/// A guider, made ready for latents of one size.
 pub struct Guidance<'a, C> {
     entries: Vec<Entry<'a, C>>,
-    cfg: f64,
+    rule: Rule,
+    patches: Patched,
+    /// How many conditionings there are, and whether the last of them is asked.
+    sides: usize,
+    asks_last: bool,
 }
 
 /// A condition whose place and time are resolved.
 struct Entry<'a, C> {
     cond: &'a C,
-    /// 0 positive, 1 negative.
+    /// The number of its conditioning within the guider.
     side: usize,
     shape: EntryShape,
 }
@@ -114,53 +158,104 @@ struct EntryShape {
 }
 
 impl<'a, C> Guidance<'a, C> {
-    /// For latents of `height` x `width`. With a `cfg` of 1 the negative is never asked.
+    /// For latents of `height` x `width`. `wants_uncond` has the negative asked even where the
+    /// rule can do without.
     pub fn new(
         model: &ModelSampling,
-        [positive, negative]: [&'a [Cond<C>]; 2],
-        cfg: f64,
+        guider: &Guider<'a, C>,
+        wants_uncond: bool,
         (height, width): (usize, usize),
     ) -> Result<Self> {
-        let ready = |side: usize, conds: &'a [Cond<C>]| -> Result<Vec<Entry<'a, C>>> {
+        let ready = |(side, conds): (usize, &&'a [Cond<C>])| -> Result<Vec<Entry<'a, C>>> {
             let shape = |cond| EntryShape::new(model, cond, height, width);
             let entry =
                 |cond: &'a Cond<C>| Ok(Entry { cond: &cond.payload, side, shape: shape(cond)? });
             conds.iter().map(entry).collect()
         };
-        let (mut positive, mut negative) = (ready(0, positive)?, ready(1, negative)?);
-        mirror_areas(&positive, &mut negative);
-        mirror_areas(&negative, &mut positive);
-        if (cfg - 1.0).abs() <= 1e-9 * cfg.abs().max(1.0) {
-            negative.clear();
+        let wanted = guider.rule.sides();
+        ensure!(guider.conds.len() == wanted, "this rule of guidance wants {wanted} conditionings");
+        let mut sides = guider.conds.iter().enumerate().map(ready).collect::<Result<Vec<_>>>()?;
+        for from in 0..sides.len() {
+            for onto in (0..sides.len()).filter(|onto| *onto != from) {
+                let mirrored = mirror_areas(&sides[from], &sides[onto], onto);
+                sides[onto].extend(mirrored);
+            }
         }
-        positive.append(&mut negative);
-        Ok(Self { entries: positive, cfg })
+        let wants_uncond = wants_uncond || guider.patches.iter().any(|patch| patch.wants_uncond());
+        for idle in guider.rule.idle_sides().iter().filter(|_| !wants_uncond) {
+            sides[*idle].clear();
+        }
+        Ok(Self {
+            sides: sides.len(),
+            asks_last: sides.last().is_some_and(|side| !side.is_empty()),
+            entries: sides.into_iter().flatten().collect(),
+            rule: guider.rule,
+            patches: Patched::new(guider.patches),
+        })
     }
 
-    /// uncond + (cond - uncond) cfg (Ho and Salimans 2022).
+    /// The guided guess, and the negative's own.
     pub fn denoise<N: Network<Cond = C>>(
-        &self,
+        &mut self,
         network: &mut N,
         model: &ModelSampling,
         x: &Latent,
         sigma: f32,
-    ) -> Result<Latent> {
-        let [cond, uncond] = self.denoise_sides(network, model, x, sigma)?;
-        let cfg = self.cfg as f32;
-        Ok(Zip::from(&cond).and(&uncond).map_collect(|cond, uncond| uncond + (cond - uncond) * cfg))
+    ) -> Result<Guess> {
+        let ask = weaker::Ask { model, x, sigma };
+        let sides = self.denoise_sides(network, model, x, sigma, None)?;
+        let weaker: Vec<Patch> = self.patches.of_weaker_networks().collect();
+        let positive = (!weaker.is_empty()).then(|| sides[0].clone());
+        let mut guess = self.guide(sides, x, sigma);
+        for (patch, positive) in weaker.iter().zip(positive.iter().cycle()) {
+            guess.denoised += &self.away_from(patch, network, &ask, [positive, &guess.uncond])?;
+        }
+        Ok(guess)
     }
 
-    /// The positive's and the negative's own denoised latents; zeros where no entry holds.
+    /// What the rule makes of each conditioning's own denoised latent.
+    fn guide(&mut self, sides: Vec<Latent>, x: &Latent, sigma: f32) -> Guess {
+        let mut sides = sides.into_iter();
+        let mut next = || sides.next().expect("as many as the rule wants");
+        let (first, second) = (next(), next());
+        let pair = |cfg, cond, uncond| Sides { x, sigma, cfg: cfg as f32, cond, uncond };
+        let (denoised, pair) = match self.rule {
+            Rule::Cfg(cfg) => {
+                return self.patches.guide(pair(cfg, first, second), self.asks_last);
+            }
+            Rule::DualCfg { conds, middle_negative } => {
+                let away = (first - &second) * conds as f32;
+                let pair = pair(middle_negative, second, next());
+                (self.patches.combine(&pair) + away, pair)
+            }
+            Rule::NestedCfg { conds, middle_negative } => {
+                let pair = pair(conds, first, second);
+                let both = self.patches.combine(&pair);
+                (extrapolate(&next(), &both, middle_negative as f32), pair)
+            }
+            Rule::PerpNeg { cfg, neg_scale } => {
+                let all = perp_neg(&first, &second, &next(), cfg as f32, neg_scale as f32);
+                let pair = pair(cfg, first, second);
+                (self.patches.finish(all, &pair), pair)
+            }
+        };
+        Guess { denoised, uncond: pair.uncond }
+    }
+
+    /// Each conditioning's own denoised latent, or that of only one; zeros where no entry holds.
     fn denoise_sides<N: Network<Cond = C>>(
         &self,
         network: &mut N,
         model: &ModelSampling,
         x: &Latent,
         sigma: f32,
-    ) -> Result<[Latent; 2]> {
-        let mut sums = [(); 2].map(|()| WeightedSum::new(x.raw_dim()));
-        let mut waiting: Vec<&Entry<C>> =
-            self.entries.iter().filter(|entry| entry.shape.holds_at(sigma)).collect();
+        only: Option<usize>,
+    ) -> Result<Vec<Latent>> {
+        let mut sums: Vec<_> = (0..self.sides).map(|_| WeightedSum::new(x.raw_dim())).collect();
+        let asked = |entry: &&Entry<C>| {
+            entry.shape.holds_at(sigma) && only.is_none_or(|side| entry.side == side)
+        };
+        let mut waiting: Vec<&Entry<C>> = self.entries.iter().filter(asked).collect();
         while let Some(first) = waiting.first().copied() {
             let shares = |entry: &Entry<C>| {
                 entry.shape.crop_of(x).dim() == first.shape.crop_of(x).dim()
@@ -176,7 +271,7 @@ impl<'a, C> Guidance<'a, C> {
                 sums[entry.side].add(entry.shape.area, &denoised, &weights);
             }
         }
-        Ok(sums.map(WeightedSum::mean))
+        Ok(sums.into_iter().map(WeightedSum::mean).collect())
     }
 }
 
@@ -290,19 +385,26 @@ impl Region {
     }
 }
 
-/// Gives every area of one side an entry with the same place on the other, so that both are asked
+/// An entry on the side `onto` for every area of another side that it lacks, so that all are asked
 /// about the same crop. The words are those of the smallest entry that the area lies in.
-fn mirror_areas<'a, C>(from: &[Entry<'a, C>], onto: &mut Vec<Entry<'a, C>>) {
+fn mirror_areas<'a, C>(
+    from: &[Entry<'a, C>],
+    onto: &[Entry<'a, C>],
+    side: usize,
+) -> Vec<Entry<'a, C>> {
+    let mut mirrored: Vec<Entry<'a, C>> = Vec::new();
     for entry in from {
         let Some(area) = entry.shape.area else { continue };
         let around = |other: &&Entry<C>| other.shape.area.is_none_or(|other| area.is_inside(other));
         let size = |other: &&Entry<C>| other.shape.area.map_or(usize::MAX, |a| a.height * a.width);
-        let Some(smallest) = onto.iter().filter(around).min_by_key(size) else { continue };
+        let all = onto.iter().chain(&mirrored);
+        let Some(smallest) = all.filter(around).min_by_key(size) else { continue };
         if smallest.shape.area != Some(area) {
-            let (cond, side) = (smallest.cond, smallest.side);
-            onto.push(Entry { cond, side, shape: entry.shape.clone() });
+            let cond = smallest.cond;
+            mirrored.push(Entry { cond, side, shape: entry.shape.clone() });
         }
     }
+    mirrored
 }
 
 /// The smallest area, of at least 8 x 8, that holds all of a mask.

@@ -11,19 +11,23 @@ mod beta;
 mod brownian;
 pub mod guidance;
 pub mod ksample;
+mod latent_format;
 pub mod mask;
 mod model_sampling;
 pub mod noise;
+mod sample;
 pub mod samplers;
 pub mod schedules;
 #[cfg(test)]
 mod testing;
 
 pub use brownian::BrownianTree;
-pub use guidance::{Area, Call, Cond, Network, Region};
-pub use ksample::{KSample, LatentInput, SamplerNoise, ksample};
+pub use guidance::{Area, Call, Cond, Guider, Network, Patch, Region, Rule};
+pub use ksample::KSample;
+pub use latent_format::LatentFormat;
 pub use model_sampling::{ModelSampling, Prediction};
-pub use samplers::{SAMPLERS, Sampler};
+pub use sample::{LatentInput, Run, Sampled, SamplerNoise, sample};
+pub use samplers::{Method, SAMPLERS, Sampler};
 pub use schedules::{SCHEDULERS, Scheduler};
 
 /// `[batch, channels, height / 8, width / 8]`

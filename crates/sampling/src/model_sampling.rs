@@ -11,32 +11,118 @@ pub enum Prediction {
     Eps,
     /// The velocity (Salimans and Ho 2022, appendix D).
     V,
+    /// The clean latent.
+    X0,
+    /// The clean latent, from a noisy one that is not scaled.
+    ImageToImage,
+    /// The noise, mixed with the input by the boundary condition of a latent consistency model
+    /// (Luo et al. 2023).
+    Consistency,
+    /// The clean latent as a residual (Karras et al. 2022, table 1, "EDM").
+    Edm,
+    /// The velocity of a rectified flow, where its time is sigma / (sigma + 1).
+    RectifiedFlow,
+}
+
+/// How the network counts noise levels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// By their number, of which a distilled model knows only every so many.
+    Discrete { every: usize },
+    /// By a quarter of log sigma (Karras et al. 2022, table 1).
+    QuarterLog,
+    /// By 2 / pi atan(sigma).
+    Angle,
+    /// By sigma / (sigma + 1).
+    Share,
 }
 
 /// Larger than any noise level: where a range that starts at 0 percent begins.
 const ABOVE_ALL_SIGMAS: f64 = 999_999_999.9;
 /// Product of alphas at the last step of a zero-terminal-SNR schedule, in place of 0.
 const ZSNR_LAST_ALPHA_BAR: f32 = 4.897_345e-8;
+/// How many timesteps Stable Diffusion has, and a model distilled for consistency.
+const TIMESTEPS: usize = 1000;
+const DISTILLED_TIMESTEPS: usize = 50;
 
-/// The noise levels of a discrete diffusion model, and its kind of prediction.
+/// The noise levels of a diffusion model, and its kind of prediction.
 #[derive(Clone, Debug)]
 pub struct ModelSampling {
     pub prediction: Prediction,
-    /// Sigma at each of the model's timesteps, rising.
+    /// Rising: sigma at each of the model's timesteps, or where it has none at even distances of
+    /// its logarithm.
     sigmas: Vec<f32>,
     log_sigmas: Vec<f32>,
+    clock: Clock,
+    /// The standard deviation that the network thinks clean latents to have.
+    sigma_data: f32,
 }
 
 impl ModelSampling {
     /// Stable Diffusion's schedule: 1000 steps, sqrt(beta) linear from 0.00085 to 0.012.
     pub fn stable_diffusion(prediction: Prediction) -> Self {
-        Self::from_f64(prediction, &scaled_linear_sigmas(0.00085, 0.012, 1000))
+        Self::from_f64(prediction, &scaled_linear_sigmas(0.00085, 0.012, TIMESTEPS))
     }
 
     /// The same, rescaled so that the last timestep is pure noise (Lin et al. 2023, algorithm 1).
     pub fn zero_terminal_snr(prediction: Prediction) -> Self {
-        let sigmas = scaled_linear_sigmas(0.00085, 0.012, 1000);
+        let sigmas = scaled_linear_sigmas(0.00085, 0.012, TIMESTEPS);
         Self::from_f64(prediction, &rescale_zero_terminal_snr(&sigmas))
+    }
+
+    /// Every 20th level from the last down, as a model distilled for few steps was shown.
+    #[must_use]
+    pub fn distilled(self) -> Self {
+        let every = self.sigmas.len() / DISTILLED_TIMESTEPS;
+        let thinned =
+            |levels: &[f32]| levels.iter().skip(every - 1).step_by(every).copied().collect();
+        Self {
+            sigmas: thinned(&self.sigmas),
+            log_sigmas: thinned(&self.log_sigmas),
+            clock: Clock::Discrete { every },
+            ..self
+        }
+    }
+
+    /// Any sigma in the range, told to the network as a quarter of its logarithm; `sigma_data` is
+    /// the standard deviation of clean latents.
+    pub fn continuous(
+        prediction: Prediction,
+        range: std::ops::RangeInclusive<f64>,
+        sigma_data: f32,
+    ) -> Result<Self> {
+        Self::with_clock(prediction, range, Clock::QuarterLog, sigma_data)
+    }
+
+    /// Any sigma in the range, told to the network as an angle.
+    pub fn continuous_angle(
+        prediction: Prediction,
+        range: std::ops::RangeInclusive<f64>,
+    ) -> Result<Self> {
+        Self::with_clock(prediction, range, Clock::Angle, 1.0)
+    }
+
+    /// A rectified flow, in terms of a sigma in the range.
+    pub fn rectified_flow(range: std::ops::RangeInclusive<f64>) -> Result<Self> {
+        Self::with_clock(Prediction::RectifiedFlow, range, Clock::Share, 1.0)
+    }
+
+    fn with_clock(
+        prediction: Prediction,
+        range: std::ops::RangeInclusive<f64>,
+        clock: Clock,
+        sigma_data: f32,
+    ) -> Result<Self> {
+        let (min, max) = (*range.start(), *range.end());
+        ensure!(
+            min > 0.0 && min < max,
+            "sigma_min is {min} and sigma_max {max}: expected 0 < sigma_min < sigma_max"
+        );
+        let (low, high) = (min.ln(), max.ln());
+        let last = (TIMESTEPS - 1) as f64;
+        let level = |i: usize| (low + (high - low) * i as f64 / last).exp();
+        let levels: Vec<f64> = (0..TIMESTEPS).map(level).collect();
+        Ok(Self { clock, sigma_data, ..Self::from_f64(prediction, &levels) })
     }
 
     /// Any rising, positive list of noise levels, one per timestep.
@@ -52,10 +138,12 @@ impl ModelSampling {
             prediction,
             sigmas: sigmas.iter().map(|s| *s as f32).collect(),
             log_sigmas: sigmas.iter().map(|s| s.ln() as f32).collect(),
+            clock: Clock::Discrete { every: 1 },
+            sigma_data: 1.0,
         }
     }
 
-    /// Sigma at each timestep, rising.
+    /// Noise levels, rising.
     pub fn sigmas(&self) -> &[f32] {
         &self.sigmas
     }
@@ -68,52 +156,102 @@ impl ModelSampling {
         self.sigmas[self.sigmas.len() - 1]
     }
 
-    /// The integer timestep whose log sigma is nearest; the lower one of a tie.
+    /// What the network is told of a sigma. Of discrete levels the one whose logarithm is
+    /// nearest, the lower one of a tie.
     pub fn timestep(&self, sigma: f32) -> f32 {
-        let log_sigma = sigma.ln();
-        let distance = |i: &usize| (log_sigma - self.log_sigmas[*i]).abs();
-        let nearest = (0..self.sigmas.len()).min_by(|a, b| distance(a).total_cmp(&distance(b)));
-        nearest.unwrap_or(0) as f32
+        match self.clock {
+            Clock::Discrete { every } => {
+                let log_sigma = sigma.ln();
+                let distance = |i: &usize| (log_sigma - self.log_sigmas[*i]).abs();
+                let levels = 0..self.sigmas.len();
+                let nearest = levels.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+                (nearest.unwrap_or(0) * every + every - 1) as f32
+            }
+            Clock::QuarterLog => 0.25 * sigma.ln(),
+            Clock::Angle => sigma.atan() / std::f32::consts::FRAC_PI_2,
+            Clock::Share => sigma / (sigma + 1.0),
+        }
     }
 
-    /// Sigma at a timestep, between two of them by the logarithm.
+    /// Sigma at a timestep, between two of discrete ones by the logarithm.
     pub fn sigma(&self, timestep: f32) -> f32 {
-        let t = timestep.clamp(0.0, (self.sigmas.len() - 1) as f32);
-        let (low, high) = (t.floor() as usize, t.ceil() as usize);
-        let w = t.fract();
-        ((1.0 - w) * self.log_sigmas[low] + w * self.log_sigmas[high]).exp()
+        match self.clock {
+            Clock::Discrete { every } => {
+                let t = (timestep - (every - 1) as f32) / every as f32;
+                let t = t.clamp(0.0, (self.sigmas.len() - 1) as f32);
+                let (low, high) = (t.floor() as usize, t.ceil() as usize);
+                let w = t.fract();
+                ((1.0 - w) * self.log_sigmas[low] + w * self.log_sigmas[high]).exp()
+            }
+            Clock::QuarterLog => (timestep / 0.25).exp(),
+            Clock::Angle => (timestep * std::f32::consts::FRAC_PI_2).tan(),
+            Clock::Share => (timestep / (1.0 - timestep).max(0.0)).min(self.sigma_max()),
+        }
     }
 
     /// Sigma after this part (0..=1) of a full sampling run.
     pub fn percent_to_sigma(&self, percent: f64) -> f64 {
-        match percent {
-            p if p <= 0.0 => ABOVE_ALL_SIGMAS,
-            p if p >= 1.0 => 0.0,
-            p => f64::from(self.sigma(((1.0 - p) * 999.0) as f32)),
+        if percent <= 0.0 {
+            return ABOVE_ALL_SIGMAS;
         }
+        if percent >= 1.0 {
+            return 0.0;
+        }
+        let part = 1.0 - percent;
+        if let Clock::Discrete { .. } = self.clock {
+            return f64::from(self.sigma((part * (TIMESTEPS - 1) as f64) as f32));
+        }
+        let [low, high] = [self.sigma_min(), self.sigma_max()].map(|s| f64::from(s).ln());
+        (low + (high - low) * part).exp()
     }
 
-    /// What the network is fed for the noisy latent `x`: unit variance.
+    /// What the network is fed for the noisy latent `x`: unit variance, if it was trained so.
     pub fn scale_input(&self, x: &Latent, sigma: f32) -> Latent {
-        let norm = (sigma * sigma + 1.0).sqrt();
+        let norm = match self.prediction {
+            Prediction::ImageToImage => 1.0,
+            Prediction::RectifiedFlow => sigma + 1.0,
+            _ => (sigma * sigma + self.sigma_data * self.sigma_data).sqrt(),
+        };
         x.mapv(|x| x / norm)
     }
 
     /// The clean latent that the network's raw `output` for the unscaled `x` means.
     pub fn denoised(&self, x: &Latent, output: &Latent, sigma: f32) -> Latent {
-        let variance = sigma * sigma + 1.0;
-        let norm = variance.sqrt();
+        let data = self.sigma_data;
+        let variance = sigma * sigma + data * data;
+        let (skip, scale) = (data * data / variance, sigma * data / variance.sqrt());
         let zip = Zip::from(x).and(output);
         match self.prediction {
             Prediction::Eps => zip.map_collect(|x, eps| x - eps * sigma),
-            Prediction::V => zip.map_collect(|x, v| x / variance - v * sigma / norm),
+            Prediction::V => zip.map_collect(|x, v| x * skip - v * scale),
+            Prediction::Edm => zip.map_collect(|x, residual| x * skip + residual * scale),
+            Prediction::X0 | Prediction::ImageToImage => output.clone(),
+            Prediction::Consistency => {
+                let [skip, out] = self.boundary(sigma);
+                zip.map_collect(|x, eps| out * (x - eps * sigma) + skip * x)
+            }
+            Prediction::RectifiedFlow => {
+                let time = sigma / (sigma + 1.0);
+                zip.map_collect(|x, v| x * (1.0 - time) - v * time)
+            }
         }
+    }
+
+    /// c_skip and c_out of a consistency model: 1 and 0 at time 0.
+    fn boundary(&self, sigma: f32) -> [f32; 2] {
+        const TIMESTEP_SCALE: f32 = 10.0;
+        const DATA: f32 = 0.5;
+        let t = self.timestep(sigma) * TIMESTEP_SCALE;
+        let variance = t * t + DATA * DATA;
+        [DATA * DATA / variance, t / variance.sqrt()]
     }
 
     /// Puts `noise` of level sigma on a latent, to start a run there. At the highest level the
     /// sum has the variance that the network saw in training, which counts the picture's own.
     pub fn noise_latent(&self, sigma: f32, noise: &Latent, latent: &Latent) -> Latent {
-        let scale = if self.is_max_denoise(sigma) { (1.0 + sigma * sigma).sqrt() } else { sigma };
+        let flows = self.prediction == Prediction::RectifiedFlow;
+        let whole = self.is_max_denoise(sigma) && !flows;
+        let scale = if whole { (1.0 + sigma * sigma).sqrt() } else { sigma };
         Zip::from(noise).and(latent).map_collect(|n, x| n * scale + x)
     }
 
@@ -215,25 +353,49 @@ mod tests {
     }
 
     #[test]
-    fn both_predictions_of_a_perfect_network_mean_the_clean_latent() {
+    fn what_a_perfect_network_predicts_means_the_clean_latent() {
         let clean = Latent::from_shape_fn((1, 4, 3, 5), |(_, c, y, x)| (c + 2 * y + x) as f32);
         let noise = crate::noise::Generator::cpu(1).latent([1, 4, 3, 5]);
-        for (prediction, sigma) in [Prediction::Eps, Prediction::V]
-            .into_iter()
-            .zip([3.0f32, 0.3])
-            .chain([(Prediction::V, 9.0)])
-        {
-            let model = ModelSampling::stable_diffusion(prediction);
+        for sigma in [0.3f32, 3.0, 9.0] {
             let x = &clean + &(&noise * sigma);
             let norm = (1.0 + sigma * sigma).sqrt();
-            let output = match prediction {
-                Prediction::Eps => noise.clone(),
-                Prediction::V => (&noise - &(&clean * sigma)) / norm,
-            };
-            let error = model.denoised(&x, &output, sigma) - &clean;
-            // Values up to 40 in f32.
-            assert!(error.iter().all(|e| e.abs() < 2e-5), "{prediction:?} {sigma}");
+            for (prediction, output) in [
+                (Prediction::Eps, noise.clone()),
+                (Prediction::V, (&noise - &(&clean * sigma)) / norm),
+                (Prediction::X0, clean.clone()),
+                (Prediction::ImageToImage, clean.clone()),
+                // Far from time 0, where it gives back what it is given.
+                (Prediction::Consistency, noise.clone()),
+                (Prediction::Edm, (&clean * sigma - &noise) / norm),
+                (Prediction::RectifiedFlow, &noise - &clean),
+            ] {
+                let model = ModelSampling::stable_diffusion(prediction);
+                let error = model.denoised(&x, &output, sigma) - &clean;
+                // Values up to 40 in f32.
+                assert!(error.iter().all(|e| e.abs() < 3e-5), "{prediction:?} {sigma} {error}");
+            }
         }
+    }
+
+    #[test]
+    fn every_kind_of_levels_converts_both_ways() {
+        let edm = ModelSampling::continuous(Prediction::Edm, 0.002..=120.0, 0.5).unwrap();
+        let angle = ModelSampling::continuous_angle(Prediction::V, 0.03..=500.0).unwrap();
+        let flow = ModelSampling::rectified_flow(0.002..=80.0).unwrap();
+        let distilled = ModelSampling::stable_diffusion(Prediction::Consistency).distilled();
+        for model in [edm, angle, flow] {
+            for sigma in [0.05, 0.7, 3.0, 60.0] {
+                let back = model.sigma(model.timestep(sigma));
+                assert!(far(back, sigma) < 1e-4, "{model:?} {sigma} {back}");
+            }
+            let middle = model.percent_to_sigma(0.5) as f32;
+            assert!(far(middle, (model.sigma_min() * model.sigma_max()).sqrt()) < 1e-5);
+        }
+        assert_eq!(distilled.sigmas().len(), 50);
+        assert_eq!(distilled.timestep(100.0), 999.0);
+        assert_eq!(distilled.timestep(0.0001), 19.0);
+        assert!(far(distilled.sigma(999.0), distilled.sigma_max()) < 1e-6);
+        assert!(ModelSampling::rectified_flow(2.0..=1.0).is_err());
     }
 
     #[test]

@@ -1,25 +1,52 @@
 //! Samplers: from noise to a latent, one noise level after another.
 //!
 //! A sampler sees only a function that guesses the clean latent from a noisy one, so it knows
-//! nothing of prompts, guidance or models. To add one: write the function, add its row.
+//! nothing of prompts, guidance or networks. To add one: write the function, add its method and
+//! its row in `menu.rs`.
 //! In all of them `sigmas` falls, `x` is a noisy latent at `sigmas[0]`, and what is returned is at
 //! the last sigma. Step sizes are computed in f32 where the original does so.
+//!
+//! Time is sigma, or lambda = -log sigma: half the logarithm of the signal to noise ratio, in
+//! which the exponential integrators (DPM-Solver and its kin) take their steps.
 
 mod ancestral;
+mod cfg_pp;
+mod deis;
+mod dpm_solver;
+mod er_sde;
+mod menu;
 mod multistep;
+mod res;
+mod sa_solver;
 mod sde;
+mod seeds;
 mod single_step;
 #[cfg(test)]
 mod tests;
 mod uni_pc;
 
-use crate::Latent;
+use crate::{Latent, ModelSampling};
 use anyhow::{Context as _, Result};
 use ndarray::Zip;
 
+pub use dpm_solver::Adaptive;
+pub use er_sde::{ErSde, NoiseScale};
+pub use menu::{Method, SAMPLERS};
+pub use sa_solver::SaSolver;
+pub use sde::Correction;
+
+/// What a denoiser answers.
+pub struct Guess {
+    /// The clean latent, guided.
+    pub denoised: Latent,
+    /// What the negative alone makes of it; zeros where nobody asked it.
+    pub uncond: Latent,
+}
+
 /// What a sampler asks and tells.
 pub struct Denoiser<'a> {
-    denoise: &'a mut dyn FnMut(&Latent, f32) -> Result<Latent>,
+    model: &'a ModelSampling,
+    denoise: &'a mut dyn FnMut(&Latent, f32) -> Result<Guess>,
     report: &'a mut dyn FnMut(usize, &Latent) -> Result<()>,
 }
 
@@ -27,21 +54,31 @@ impl<'a> Denoiser<'a> {
     /// `denoise` guesses the clean latent from a noisy one and its sigma. `report` is told once in
     /// each step, counted from 0, what the guess is. An error of either ends the run.
     pub fn new(
-        denoise: &'a mut dyn FnMut(&Latent, f32) -> Result<Latent>,
+        model: &'a ModelSampling,
+        denoise: &'a mut dyn FnMut(&Latent, f32) -> Result<Guess>,
         report: &'a mut dyn FnMut(usize, &Latent) -> Result<()>,
     ) -> Self {
-        Self { denoise, report }
+        Self { model, denoise, report }
+    }
+
+    fn guess(&mut self, x: &Latent, sigma: f32) -> Result<Guess> {
+        (self.denoise)(x, sigma)
     }
 
     fn denoise(&mut self, x: &Latent, sigma: f32) -> Result<Latent> {
-        (self.denoise)(x, sigma)
+        Ok(self.guess(x, sigma)?.denoised)
     }
 
     /// The guess with which step `i` begins.
     fn begin_step(&mut self, i: usize, x: &Latent, sigma: f32) -> Result<Latent> {
-        let denoised = self.denoise(x, sigma)?;
-        self.report(i, &denoised)?;
-        Ok(denoised)
+        Ok(self.begin_step_guessing(i, x, sigma)?.denoised)
+    }
+
+    /// As [`Self::begin_step`], with the negative's own guess.
+    fn begin_step_guessing(&mut self, i: usize, x: &Latent, sigma: f32) -> Result<Guess> {
+        let guess = self.guess(x, sigma)?;
+        self.report(i, &guess.denoised)?;
+        Ok(guess)
     }
 
     fn report(&mut self, i: usize, denoised: &Latent) -> Result<()> {
@@ -63,66 +100,44 @@ pub enum NoiseKind {
     BrownianOnDevice,
 }
 
-/// One entry of the sampler menu.
+/// How much of its noise a step draws anew.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Renewal {
+    /// 0 is the ODE, 1 the reverse diffusion SDE (ancestral sampling).
+    pub eta: f32,
+    /// What the new noise is multiplied by.
+    pub s_noise: f32,
+}
+
+impl Renewal {
+    pub const NONE: Self = Self { eta: 0.0, s_noise: 0.0 };
+    pub const FULL: Self = Self { eta: 1.0, s_noise: 1.0 };
+
+    /// Whether any noise is drawn.
+    fn is_some(self) -> bool {
+        self.eta > 0.0 && self.s_noise > 0.0
+    }
+}
+
+/// One entry of the sampler menu, or one with options of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampler {
     pub name: &'static str,
-    run: fn(&mut Denoiser, &mut Noise, Latent, &[f32]) -> Result<Latent>,
+    pub method: Method,
     pub noise: NoiseKind,
-    /// Plans one step more than asked, then leaves out the level before the last.
+    /// KSampler plans one step more than asked, then leaves out the level before the last.
     pub drops_penultimate_sigma: bool,
     /// What lies outside an inpainting mask is noised anew, from seed + 1.
     pub redraws_mask_noise: bool,
 }
 
-/// A sampler without peculiarities.
-const PLAIN: Sampler = Sampler {
-    name: "",
-    run: single_step::euler,
-    noise: NoiseKind::Independent,
-    drops_penultimate_sigma: false,
-    redraws_mask_noise: false,
-};
-
-/// In menu order.
-pub const SAMPLERS: &[Sampler] = &[
-    Sampler { name: "euler", run: single_step::euler, ..PLAIN },
-    Sampler { name: "euler_ancestral", run: ancestral::euler_ancestral, ..PLAIN },
-    Sampler { name: "heun", run: single_step::heun, ..PLAIN },
-    Sampler { name: "dpm_2", run: single_step::dpm_2, drops_penultimate_sigma: true, ..PLAIN },
-    Sampler {
-        name: "dpm_2_ancestral",
-        run: ancestral::dpm_2_ancestral,
-        drops_penultimate_sigma: true,
-        ..PLAIN
-    },
-    Sampler { name: "lms", run: multistep::lms, ..PLAIN },
-    Sampler { name: "dpmpp_2s_ancestral", run: ancestral::dpmpp_2s_ancestral, ..PLAIN },
-    Sampler { name: "dpmpp_sde", run: sde::dpmpp_sde, noise: NoiseKind::Brownian, ..PLAIN },
-    Sampler {
-        name: "dpmpp_sde_gpu",
-        run: sde::dpmpp_sde,
-        noise: NoiseKind::BrownianOnDevice,
-        ..PLAIN
-    },
-    Sampler { name: "dpmpp_2m", run: multistep::dpmpp_2m, ..PLAIN },
-    Sampler { name: "dpmpp_2m_sde", run: sde::dpmpp_2m_sde, noise: NoiseKind::Brownian, ..PLAIN },
-    Sampler {
-        name: "dpmpp_2m_sde_gpu",
-        run: sde::dpmpp_2m_sde,
-        noise: NoiseKind::BrownianOnDevice,
-        ..PLAIN
-    },
-    Sampler { name: "lcm", run: ancestral::lcm, ..PLAIN },
-    Sampler { name: "ddim", redraws_mask_noise: true, ..PLAIN },
-    Sampler { name: "uni_pc", run: uni_pc::bh1, drops_penultimate_sigma: true, ..PLAIN },
-    Sampler { name: "uni_pc_bh2", run: uni_pc::bh2, drops_penultimate_sigma: true, ..PLAIN },
-];
-
 impl Sampler {
-    pub fn named(name: &str) -> Result<&'static Self> {
+    pub fn named(name: &str) -> Result<Self> {
         let names = || SAMPLERS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
         let found = SAMPLERS.iter().find(|sampler| sampler.name == name);
-        found.with_context(|| format!("there is no sampler {name:?}; there are {}", names()))
+        found
+            .copied()
+            .with_context(|| format!("there is no sampler {name:?}; there are {}", names()))
     }
 
     /// `x` at `sigmas[0]` is taken to the last of the falling `sigmas`.
@@ -133,13 +148,23 @@ impl Sampler {
         x: Latent,
         sigmas: &[f32],
     ) -> Result<Latent> {
-        if sigmas.len() < 2 { Ok(x) } else { (self.run)(denoiser, noise, x, sigmas) }
+        if sigmas.len() < 2 { Ok(x) } else { self.method.run(denoiser, noise, x, sigmas) }
     }
 }
 
 /// The steps of a run: index, sigma, next sigma.
 fn steps(sigmas: &[f32]) -> impl Iterator<Item = (usize, f32, f32)> {
     sigmas.windows(2).enumerate().map(|(i, pair)| (i, pair[0], pair[1]))
+}
+
+/// Half the logarithm of the signal to noise ratio.
+fn lambda(sigma: f32) -> f32 {
+    -sigma.ln()
+}
+
+/// The level at a lambda.
+fn sigma_at(lambda: f32) -> f32 {
+    (-lambda).exp()
 }
 
 /// dx / dsigma of the probability flow ODE (Karras et al. 2022, equation 3).

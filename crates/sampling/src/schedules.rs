@@ -1,7 +1,13 @@
 //! Which noise levels a run visits. To add a schedule: write the function, add its row.
 
+mod formulas;
+mod tables;
+
 use crate::{ModelSampling, beta};
 use anyhow::{Context as _, Result, ensure};
+
+pub use formulas::{exponential, karras, laplace, polyexponential, variance_preserving};
+pub use tables::{ALIGN_YOUR_STEPS, OPTIMAL_STEPS, Table};
 
 /// The longest schedule: 10 000 steps at a denoise of 0.01, and one to drop.
 const MAX_STEPS: usize = 1_000_001;
@@ -17,10 +23,10 @@ pub struct Scheduler {
 pub const SCHEDULERS: &[Scheduler] = &[
     Scheduler { name: "simple", run: simple },
     Scheduler { name: "sgm_uniform", run: sgm_uniform },
-    Scheduler { name: "karras", run: karras },
-    Scheduler { name: "exponential", run: exponential },
+    Scheduler { name: "karras", run: karras_of_model },
+    Scheduler { name: "exponential", run: exponential_of_model },
     Scheduler { name: "ddim_uniform", run: ddim_uniform },
-    Scheduler { name: "beta", run: beta },
+    Scheduler { name: "beta", run: beta_of_lee },
     Scheduler { name: "normal", run: normal },
     Scheduler { name: "linear_quadratic", run: linear_quadratic },
     Scheduler { name: "kl_optimal", run: kl_optimal },
@@ -58,22 +64,14 @@ fn sgm_uniform(model: &ModelSampling, steps: usize) -> Vec<f32> {
     ending_in_zero(ts[..steps].iter().map(|t| model.sigma(*t)))
 }
 
-/// Equation 5 of Karras et al. 2022 with rho = 7.
-fn karras(model: &ModelSampling, steps: usize) -> Vec<f32> {
-    const RHO: f64 = 7.0;
-    let root = |sigma: f32| f64::from(sigma).powf(1.0 / RHO);
-    let (min, max) = (root(model.sigma_min()), root(model.sigma_max()));
-    let (slope, max) = ((min - max) as f32, max as f32);
-    ending_in_zero(
-        linspace(0.0, 1.0, steps).into_iter().map(|r| (max + r * slope).powf(RHO as f32)),
-    )
+/// Between the model's lowest and highest level.
+fn karras_of_model(model: &ModelSampling, steps: usize) -> Vec<f32> {
+    karras(steps, model.sigma_min().into(), model.sigma_max().into(), 7.0)
 }
 
-/// Evenly spaced logarithms.
-fn exponential(model: &ModelSampling, steps: usize) -> Vec<f32> {
-    let ln = |sigma: f32| f64::from(sigma).ln() as f32;
-    let logs = linspace(ln(model.sigma_max()), ln(model.sigma_min()), steps);
-    ending_in_zero(logs.into_iter().map(f32::exp))
+/// Between the model's lowest and highest level.
+fn exponential_of_model(model: &ModelSampling, steps: usize) -> Vec<f32> {
+    exponential(steps, model.sigma_min().into(), model.sigma_max().into())
 }
 
 /// The model's own levels, every so many from the noisiest down.
@@ -93,16 +91,48 @@ fn ddim_uniform(model: &ModelSampling, steps: usize) -> Vec<f32> {
     ending_in_zero(rising.into_iter())
 }
 
-/// Timesteps at the quantiles of a beta distribution (Lee et al. 2024), duplicates dropped.
-fn beta(model: &ModelSampling, steps: usize) -> Vec<f32> {
-    const SHAPE: f64 = 0.6;
+/// With the shape of the paper.
+fn beta_of_lee(model: &ModelSampling, steps: usize) -> Vec<f32> {
+    beta(model, steps, 0.6, 0.6)
+}
+
+/// Timesteps at the quantiles of a beta distribution (Lee et al. 2024) of positive `alpha` and
+/// `beta`, duplicates dropped.
+pub fn beta(model: &ModelSampling, steps: usize, alpha: f64, beta: f64) -> Vec<f32> {
     let sigmas = model.sigmas();
     let last = (sigmas.len() - 1) as f64;
-    let quantile = |i: usize| beta::quantile(1.0 - i as f64 / steps as f64, SHAPE);
+    let quantile = |i: usize| beta::quantile(1.0 - i as f64 / steps as f64, alpha, beta);
     let mut ts: Vec<usize> =
         (0..steps).map(|i| (quantile(i) * last).round_ties_even() as usize).collect();
     ts.dedup();
     ending_in_zero(ts.into_iter().map(|t| sigmas[t]))
+}
+
+/// Every 100th timestep from the noisiest on (Sauer et al. 2023, "Adversarial diffusion
+/// distillation"): at most `steps` of the ten, after those that `denoise` leaves out.
+pub fn sd_turbo(model: &ModelSampling, steps: usize, denoise: f64) -> Vec<f32> {
+    let skipped = 10 - (10.0 * denoise) as usize;
+    let ts = (1..=10).rev().map(|i| (100 * i - 1) as f32);
+    ending_in_zero(ts.skip(skipped).take(steps).map(|t| model.sigma(t)))
+}
+
+/// The last `steps` of a `full` schedule that is longer by 1 / `denoise`; none where that is 0.
+pub fn last_steps(
+    steps: usize,
+    denoise: f64,
+    full: impl Fn(usize) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    if denoise <= 0.0 {
+        return Ok(Vec::new());
+    }
+    let total = if denoise > 0.9999 { steps } else { (steps as f64 / denoise) as usize };
+    let mut sigmas = full(total)?;
+    let defined = sigmas.iter().all(|sigma| !sigma.is_nan());
+    ensure!(defined, "this schedule cannot do with {total} steps: take more");
+    if total > steps {
+        sigmas.drain(..sigmas.len().saturating_sub(steps + 1));
+    }
+    Ok(sigmas)
 }
 
 /// Half of the steps stay near the top, the rest fall by a parabola (Genmo's Mochi).

@@ -48,6 +48,11 @@ impl Device {
         }
     }
 
+    /// The numbers that networks are computed in.
+    pub fn precision(&self) -> &'static str {
+        "f32"
+    }
+
     /// What its runs have taken so far. Empty where nothing is timed.
     pub fn timings(&self) -> Vec<Time> {
         match self {

@@ -4,10 +4,14 @@
 //! <https://github.com/huggingface/safetensors#format>.
 
 mod format;
+mod patch;
+mod save;
 #[cfg(test)]
 mod tests;
 
 pub use format::{PICKLE_ENDINGS, PICKLE_REFUSED};
+pub use patch::Patch;
+pub use save::{save_safetensors, write_safetensors};
 
 use crate::Result;
 use anyhow::{Context as _, bail, ensure};
@@ -73,6 +77,8 @@ impl From<safetensors::Dtype> for Dtype {
 enum Bytes {
     Mapped(Mmap),
     Builtin(&'static [u8]),
+    /// Made by the program itself.
+    Made(Vec<u8>),
 }
 
 impl Bytes {
@@ -80,6 +86,7 @@ impl Bytes {
         match self {
             Self::Mapped(map) => map,
             Self::Builtin(bytes) => bytes,
+            Self::Made(bytes) => bytes,
         }
     }
 
@@ -97,13 +104,14 @@ impl Bytes {
     }
 }
 
+#[derive(Clone)]
 struct Entry {
     part: usize,
     start: usize,
     len: usize,
     shape: Vec<usize>,
     dtype: Dtype,
-    used: AtomicBool,
+    used: Arc<AtomicBool>,
 }
 
 /// An open safetensors file (or several parts that are read as one), checked from end to end.
@@ -111,7 +119,7 @@ pub struct Checkpoint {
     name: String,
     /// Differs for every file opened: part of what devices cache weights by.
     serial: u64,
-    parts: Vec<Bytes>,
+    parts: Vec<Arc<Bytes>>,
     /// In the file's order.
     keys: Vec<String>,
     entries: BTreeMap<String, Entry>,
@@ -127,11 +135,18 @@ impl Debug for Checkpoint {
 }
 
 /// A place in a checkpoint: `weights.at("input_blocks.1").at(0)` has the prefix `input_blocks.1.0.`
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Weights {
     file: Arc<Checkpoint>,
     prefix: String,
     f16: bool,
+    patches: Arc<patch::Patches>,
+}
+
+impl Debug for Weights {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:?} at {}", self.file, self.prefix)
+    }
 }
 
 /// One tensor of a checkpoint, not read yet.
@@ -143,6 +158,7 @@ pub struct Weight {
     dtype: Dtype,
     /// Whether the numbers are rounded to f16 as they are read.
     f16: bool,
+    changes: Option<patch::Changes>,
 }
 
 impl Debug for Weight {
@@ -172,9 +188,34 @@ impl Weights {
         Self::new(name, parts.iter().map(|p| Bytes::Builtin(p)).collect())
     }
 
+    /// Tensors that no file has: constants of a network.
+    pub fn made(name: &str, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Self> {
+        Self::new(name, vec![Bytes::Made(write_safetensors(tensors)?)])
+    }
+
+    /// The tensors below this place under the names that `name` gives them, for networks that files
+    /// keep in several layouts. Those to which it gives none are left out.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> Option<String>) -> Self {
+        let old = &self.file;
+        let named = self.keys().into_iter().filter_map(|key| Some((key, name(key)?)));
+        let named: Vec<(String, String)> =
+            named.map(|(key, new)| (format!("{}{key}", self.prefix), new)).collect();
+        let entry = |(key, new): &(String, String)| (new.clone(), old.entries[key].clone());
+        let file = Checkpoint {
+            name: old.name.clone(),
+            serial: serial().fetch_add(1, Ordering::Relaxed),
+            parts: old.parts.clone(),
+            keys: named.iter().map(|(_, new)| new.clone()).collect(),
+            entries: named.iter().map(entry).collect(),
+            metadata: old.metadata.clone(),
+            faults: Mutex::default(),
+        };
+        Self { file: Arc::new(file), prefix: String::new(), f16: self.f16, patches: Arc::default() }
+    }
+
     fn new(name: &str, parts: Vec<Bytes>) -> Result<Self> {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let serial = serial().fetch_add(1, Ordering::Relaxed);
         let mut file = Checkpoint {
             name: name.to_owned(),
             serial,
@@ -187,7 +228,8 @@ impl Weights {
         for bytes in parts {
             file.add(bytes).context(name.to_owned())?;
         }
-        Ok(Self { file: Arc::new(file), prefix: String::new(), f16: false })
+        let patches = Arc::default();
+        Ok(Self { file: Arc::new(file), prefix: String::new(), f16: false, patches })
     }
 
     /// One level down: a block's name or number.
@@ -210,7 +252,9 @@ impl Weights {
     }
 
     fn weight(&self, key: String, shape: &[usize], dtype: Dtype) -> Weight {
-        Weight { file: self.file.clone(), key, shape: shape.to_vec(), dtype, f16: self.f16 }
+        let (file, shape) = (self.file.clone(), shape.to_vec());
+        let changes = self.patches.get(&key).cloned();
+        Weight { file, key, shape, dtype, f16: self.f16, changes }
     }
 
     /// The tensor `name` in this shape. One that is missing or has another shape is noted, and a
@@ -350,7 +394,7 @@ impl Checkpoint {
                 len: to - from,
                 shape: info.shape.clone(),
                 dtype: info.dtype.into(),
-                used: AtomicBool::new(false),
+                used: Arc::default(),
             };
             if self.entries.insert(key.clone(), entry).is_none() {
                 self.keys.push(key);
@@ -358,7 +402,7 @@ impl Checkpoint {
         }
         self.metadata
             .extend(metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
-        self.parts.push(bytes);
+        self.parts.push(Arc::new(bytes));
         Ok(())
     }
 }
@@ -380,7 +424,7 @@ impl Weight {
     }
     /// Whether rounding its numbers to f16 changes none of them.
     pub fn fits_f16(&self) -> bool {
-        self.f16 || self.dtype == Dtype::F16
+        self.f16 || (self.dtype == Dtype::F16 && self.changes.is_none())
     }
     /// How many numbers it has.
     pub fn len(&self) -> usize {
@@ -390,12 +434,16 @@ impl Weight {
         self.len() == 0
     }
 
-    /// All numbers as f32, row-major as in the file. An infinite number or a NaN is an error.
-    /// The pages read are given back to the system.
+    /// All numbers as f32, row-major as in the file, changed as patches say. An infinite number or a
+    /// NaN is an error. The pages read are given back to the system.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
         let (entry, bytes) = self.bytes()?;
-        let numbers = self.decode(bytes);
+        let mut numbers = self.decode(bytes);
         self.file.parts[entry.part].release(entry.start, entry.len);
+        if self.changes.is_some() {
+            self.change(&mut numbers)?;
+            self.round(&mut numbers);
+        }
         self.check_finite(numbers.iter().all(|x| x.is_finite()))?;
         Ok(numbers)
     }
@@ -413,16 +461,19 @@ impl Weight {
     /// infinite number or a NaN is an error.
     pub fn rows(&self, ids: &[u32]) -> Result<Vec<f32>> {
         let (_, bytes) = self.bytes()?;
-        let row = bytes.len() / self.shape.first().map_or(1, |rows| (*rows).max(1));
+        let rows = self.shape.first().map_or(1, |rows| (*rows).max(1));
+        let changed = self.changes.as_ref().map(|_| self.to_f32()).transpose()?;
         let row_of = |id: &u32| {
-            let start = *id as usize * row;
-            bytes
-                .get(start..start + row)
-                .with_context(|| format!("{}: {} has no row {id}", self.file.name, self.key))
+            let place = |size: usize| *id as usize * size..(*id as usize + 1) * size;
+            let numbers = match &changed {
+                Some(all) => all.get(place(all.len() / rows)).map(<[f32]>::to_vec),
+                None => bytes.get(place(bytes.len() / rows)).map(|row| self.decode(row)),
+            };
+            numbers.with_context(|| format!("{}: {} has no row {id}", self.file.name, self.key))
         };
         let mut numbers = Vec::new();
         for id in ids {
-            numbers.extend(self.decode(row_of(id)?));
+            numbers.extend(row_of(id)?);
         }
         self.check_finite(numbers.iter().all(|x| x.is_finite()))?;
         Ok(numbers)
@@ -438,10 +489,11 @@ impl Weight {
         Ok(())
     }
 
-    /// Equal for the same numbers: the file and key (and rounding). What devices cache by.
+    /// Equal for the same numbers: the file and key (and rounding and changes). What devices cache by.
     pub fn id(&self) -> u64 {
         let mut hash = DefaultHasher::new();
-        (self.file.serial, &self.key, self.f16).hash(&mut hash);
+        let changes = self.changes.as_ref().map(|changes| changes.serial);
+        (self.file.serial, &self.key, self.f16, changes).hash(&mut hash);
         hash.finish()
     }
 
@@ -475,10 +527,16 @@ impl Weight {
         let size = self.dtype.size().expect("a weight has numbers");
         let mut numbers: Vec<f32> =
             bytes.par_chunks_exact(size).with_min_len(1 << 14).map(number).collect();
-        if self.f16 && self.dtype != Dtype::F16 {
-            numbers.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+        if self.dtype != Dtype::F16 {
+            self.round(&mut numbers);
         }
         numbers
+    }
+
+    fn round(&self, numbers: &mut [f32]) {
+        if self.f16 {
+            numbers.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
+        }
     }
 }
 
@@ -493,16 +551,8 @@ pub fn told(what: &str, keys: &[impl AsRef<str>]) -> Option<String> {
     (!keys.is_empty()).then(told)
 }
 
-/// Tensors of f32 as the bytes of a safetensors file.
-pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Vec<u8>> {
-    let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, shape, x)| (name, shape, bytemuck::cast_slice(&x).to_vec()))
-        .collect();
-    let views = bytes.iter().map(|(name, shape, bytes)| {
-        let view =
-            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes)?;
-        Ok((name.as_str(), view))
-    });
-    Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
+/// What tells files, and lists of changes, apart.
+fn serial() -> &'static AtomicU64 {
+    static SERIAL: AtomicU64 = AtomicU64::new(0);
+    &SERIAL
 }

@@ -80,7 +80,9 @@ fn step(model: &Checkpoint, device: &Device, [side, batch]: [usize; 2]) -> Resul
     let x = noise(size.batch * model.unet.in_channels * side * side);
     let context = noise(size.batch * size.tokens * model.unet.context_channels);
     let timesteps = &vec![500.0; size.batch];
-    model.unet.predict(device, &Question { x: &x, timesteps, context: &context, size }).map(drop)
+    let (control, mode) = (None, models::Mode::default());
+    let question = Question { x: &x, timesteps, context: &context, size, control, mode };
+    model.unet.predict(device, &question).map(drop)
 }
 
 fn vae_decode(model: &Checkpoint, device: &Device, [side, batch]: [usize; 2]) -> Result<()> {

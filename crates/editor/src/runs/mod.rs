@@ -8,7 +8,7 @@ mod panels_tests;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod why;
+pub use engine::why;
 
 use crate::{
     doc::Id,

@@ -1,5 +1,5 @@
 use crate::{
-    End, RunEvent, RunOptions, Targets,
+    End, Keep, RunEvent, RunOptions, Targets,
     testing::{node, run, started, with_engine},
 };
 use graph::Json;
@@ -145,7 +145,7 @@ fn twins() -> Json {
 #[test]
 fn duplicate_branches_run_once_even_without_any_memory() {
     with_engine(|engine, _| {
-        engine.cache.set_limit(0);
+        engine.cache.set_keep(Keep::Nothing);
         let (outcome, events) = run(engine, &twins(), Targets::Outputs);
         assert_eq!(started(&events), ["1", "3", "4"]);
         assert!(matches!(&events[1], RunEvent::Started { total: 3, .. }));
@@ -163,7 +163,7 @@ fn the_cache_stays_in_its_bound_and_keeps_the_latest() {
         })
     };
     with_engine(|engine, _| {
-        engine.cache.set_limit(350_000);
+        engine.cache.set_keep(Keep::Bytes(350_000));
         for salt in 0..10 {
             run(engine, &blob(salt), Targets::Outputs);
             assert!(engine.cache.bytes() <= 350_000);
@@ -181,7 +181,7 @@ fn what_only_cached_nodes_read_is_not_computed_again() {
         "1": node("Blob", json!({"size": 100_000})), "2": node("Length", json!({"text": ["1", 0]})),
     });
     with_engine(|engine, _| {
-        engine.cache.set_limit(50_000);
+        engine.cache.set_keep(Keep::Bytes(50_000));
         run(engine, &prompt, Targets::Outputs);
         assert!(engine.cache.bytes() < 50_000, "the blob is too big to stay");
         let (_, events) = run(engine, &prompt, Targets::Outputs);
@@ -206,7 +206,7 @@ fn the_values_of_targets_are_given_whether_cached_or_not() {
     with_engine(|engine, _| {
         for _ in 0..2 {
             let (outcome, _) = run(engine, &sums(4), Targets::OutputsAnd(&["1", "2"]));
-            let sum = |id: &str| *outcome.values(id).unwrap()[0].get::<u64>().unwrap();
+            let sum = |id: &str| *outcome.values(id).unwrap()[0][0].get::<u64>().unwrap();
             assert_eq!((sum("1"), sum("2")), (3, 7));
             assert!(outcome.values("3").unwrap().is_empty() && outcome.values("4").is_none());
         }

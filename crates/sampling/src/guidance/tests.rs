@@ -39,12 +39,17 @@ fn denoise_at(
     negative: &[Cond<f32>],
     cfg: f64,
 ) -> (Latent, Known) {
+    let (guess, network) = guess(sigma, &Guider::cfg(cfg, [positive, negative]), false);
+    (guess.denoised, network)
+}
+
+fn guess(sigma: f32, guider: &Guider<f32>, wants_uncond: bool) -> (Guess, Known) {
     let model = ModelSampling::stable_diffusion(Prediction::Eps);
-    let guidance = Guidance::new(&model, [positive, negative], cfg, (16, 32)).unwrap();
+    let mut guidance = Guidance::new(&model, guider, wants_uncond, (16, 32)).unwrap();
     let mut network = Known::default();
     let x = Latent::from_shape_fn((2, 4, 16, 32), |(n, c, y, x)| (n + c + y + x) as f32 / 10.0);
-    let denoised = guidance.denoise(&mut network, &model, &x, sigma).unwrap();
-    (denoised, network)
+    let guess = guidance.denoise(&mut network, &model, &x, sigma).unwrap();
+    (guess, network)
 }
 
 fn cond(value: f32) -> Cond<f32> {
@@ -143,6 +148,50 @@ fn an_area_in_percent_is_resolved_and_one_outside_is_an_error() {
     assert_eq!(network.asked[0][0].1, Some(Area { height: 8, width: 8, y: 8, x: 24 }));
     let model = ModelSampling::stable_diffusion(Prediction::Eps);
     let outside = [in_area(4.0, 16, 0, 8, 8)];
-    let error = Guidance::new(&model, [&outside, &[]], 1.0, (16, 32)).err().unwrap();
+    let error =
+        Guidance::new(&model, &Guider::cfg(1.0, [&outside, &[]]), false, (16, 32)).err().unwrap();
     assert!(error.to_string().contains("outside the latent"), "{error}");
+}
+
+#[test]
+fn a_sampler_may_want_the_negative_though_it_does_not_count() {
+    let (positive, negative) = ([cond(3.0)], [cond(1.0)]);
+    let (guess, network) = guess(5.0, &Guider::cfg(1.0, [&positive, &negative]), true);
+    assert_all(&guess.denoised, 3.0);
+    assert_all(&guess.uncond, 1.0);
+    assert_eq!(network.asked, [[(1.0, None), (3.0, None)]]);
+}
+
+fn three(rule: Rule) -> (Guess, Known) {
+    let conds = [[cond(5.0)], [cond(3.0)], [cond(2.0)]];
+    let conds = conds.iter().map(|cond| cond.as_slice()).collect();
+    guess(5.0, &Guider { rule, conds, patches: &[], differential: None }, false)
+}
+
+#[test]
+fn three_conditionings_are_drawn_out_from_one_another() {
+    let (guess, network) = three(Rule::DualCfg { conds: 2.0, middle_negative: 4.0 });
+    assert_all(&guess.denoised, 2.0 + 4.0 * 1.0 + 2.0 * 2.0);
+    assert_all(&guess.uncond, 2.0);
+    assert_eq!(network.asked, [[(2.0, None), (3.0, None), (5.0, None)]]);
+    let (guess, _) = three(Rule::NestedCfg { conds: 2.0, middle_negative: 4.0 });
+    assert_all(&guess.denoised, 2.0 + 4.0 * (3.0 + 2.0 * 2.0 - 2.0));
+    assert_all(&guess.uncond, 3.0);
+}
+
+#[test]
+fn scales_of_one_leave_out_what_does_not_count() {
+    let (guess, network) = three(Rule::DualCfg { conds: 2.0, middle_negative: 1.0 });
+    assert_all(&guess.denoised, 3.0 + 2.0 * 2.0);
+    assert_eq!(network.asked, [[(3.0, None), (5.0, None)]]);
+    let (guess, network) = three(Rule::DualCfg { conds: 1.0, middle_negative: 1.0 });
+    assert_all(&guess.denoised, 5.0);
+    assert_eq!(network.asked, [[(5.0, None)]]);
+}
+
+#[test]
+fn a_negative_along_the_positive_does_not_count_in_perp_neg() {
+    let (guess, _) = three(Rule::PerpNeg { cfg: 4.0, neg_scale: 1.0 });
+    assert_all(&guess.denoised, 2.0 + 4.0 * 3.0);
+    assert_all(&guess.uncond, 3.0);
 }

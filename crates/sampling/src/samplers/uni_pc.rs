@@ -3,7 +3,7 @@
 //! The paper's process keeps the variance: its latent is x / sqrt(1 + sigma^2), its
 //! alpha = 1 / sqrt(1 + sigma^2) and its noise level sigma_vp = sigma * alpha.
 
-use super::{Denoiser, Latent, Noise, Result, add_scaled, blend};
+use super::{Denoiser, Latent, Result, add_scaled, blend};
 use std::collections::VecDeque;
 
 /// The highest order of the multistep formulas.
@@ -12,12 +12,12 @@ const ORDER: usize = 3;
 const LAST_SIGMA: f32 = 0.001;
 
 /// B(h) = h, equation 11 of the paper.
-pub fn bh1(denoiser: &mut Denoiser, _: &mut Noise, x: Latent, sigmas: &[f32]) -> Result<Latent> {
+pub fn bh1(denoiser: &mut Denoiser, x: Latent, sigmas: &[f32]) -> Result<Latent> {
     uni_pc(denoiser, |h| h, x, sigmas)
 }
 
 /// B(h) = e^h - 1.
-pub fn bh2(denoiser: &mut Denoiser, _: &mut Noise, x: Latent, sigmas: &[f32]) -> Result<Latent> {
+pub fn bh2(denoiser: &mut Denoiser, x: Latent, sigmas: &[f32]) -> Result<Latent> {
     uni_pc(denoiser, f32::exp_m1, x, sigmas)
 }
 
@@ -162,8 +162,8 @@ fn conditions(h: f32, b: f32, order: usize) -> Vec<f64> {
     (1..=order).map(condition).collect()
 }
 
-/// Gauss-Jordan elimination with pivoting of at most 3 rows `[coefficients.., right hand side]`.
-fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
+/// Gauss-Jordan elimination with pivoting of a few rows `[coefficients.., right hand side]`.
+pub fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     let n = rows.len();
     for column in 0..n {
         let size = |i: &usize| rows[*i][column].abs();

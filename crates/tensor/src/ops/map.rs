@@ -55,6 +55,17 @@ impl Tensor {
     pub fn quick_gelu(&self) -> Tensor {
         self.map(1.0, 0.0, Act::QuickGelu)
     }
+    pub fn relu(&self) -> Tensor {
+        self.map(1.0, 0.0, Act::Relu)
+    }
+    /// `x` above 0, `0.2 x` below.
+    pub fn leaky_relu(&self) -> Tensor {
+        self.map(1.0, 0.0, Act::LeakyRelu)
+    }
+    /// `tanh(scale x)`
+    pub fn tanh(&self, scale: f32) -> Tensor {
+        self.map(scale, 0.0, Act::Tanh)
+    }
     /// `scale x + shift`
     pub fn affine(&self, scale: f32, shift: f32) -> Tensor {
         self.map(scale, shift, Act::Identity)
@@ -84,10 +95,13 @@ mod tests {
     fn functions_are_their_definitions() {
         let x: Vec<f32> = testing::numbers(5000, 9).iter().map(|x| x * 5.0).collect();
         type Case = (fn(&Tensor) -> Tensor, fn(f64) -> f64);
-        let cases: [Case; 4] = [
+        let cases: [Case; 7] = [
             (Tensor::silu, |x| x / (1.0 + (-x).exp())),
             (Tensor::gelu, |x| x * 0.5 * (1.0 + erf(x / 2f64.sqrt()))),
             (Tensor::quick_gelu, |x| x / (1.0 + (-1.702 * x).exp())),
+            (Tensor::relu, |x| x.max(0.0)),
+            (Tensor::leaky_relu, |x| if x < 0.0 { 0.2 * x } else { x }),
+            (|x| x.tanh(0.5), |x| (0.5 * x).tanh()),
             (|x| x.affine(2.0, -1.0), |x| 2.0 * x - 1.0),
         ];
         for (record, function) in cases {

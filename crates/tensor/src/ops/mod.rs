@@ -10,7 +10,9 @@ mod linear;
 mod map;
 mod moves;
 mod norm;
+mod prelu;
 mod softmax;
+mod unit_range;
 mod winograd;
 
 pub use conv::Conv;
@@ -97,6 +99,11 @@ pub enum Act {
     Gelu,
     /// `x / (1 + exp(-1.702 x))`, CLIP's.
     QuickGelu,
+    /// `max(x, 0)`
+    Relu,
+    /// `x` above 0, `0.2 x` below (ESRGAN's slope).
+    LeakyRelu,
+    Tanh,
 }
 
 impl Act {
@@ -108,6 +115,9 @@ impl Act {
             Self::Silu => xs.iter_mut().for_each(|x| *x /= 1.0 + exp(-*x)),
             Self::Gelu => xs.iter_mut().for_each(|x| *x = gelu(*x)),
             Self::QuickGelu => xs.iter_mut().for_each(|x| *x /= 1.0 + exp(-1.702 * *x)),
+            Self::Relu => xs.iter_mut().for_each(|x| *x = x.max(0.0)),
+            Self::LeakyRelu => xs.iter_mut().for_each(|x| *x = x.max(0.2 * *x)),
+            Self::Tanh => xs.iter_mut().for_each(|x| *x = 1.0 - 2.0 / (1.0 + exp(2.0 * *x))),
         }
     }
 }

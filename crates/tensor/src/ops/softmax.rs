@@ -76,7 +76,6 @@ pub(crate) fn lanes_sum(xs: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use crate::{Tape, testing};
-    use multiversion::multiversion;
 
     #[test]
     fn softmax_is_its_definition() {

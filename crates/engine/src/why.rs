@@ -1,8 +1,9 @@
 //! Why a node ran again: found by comparing the graph that ran before with the one that runs.
 
+use crate::{Key, Plan};
 use graph::Json;
 use serde_json::Map;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A graph in API form.
 pub type Prompt = Map<String, Json>;
@@ -40,6 +41,47 @@ pub fn why(before: &Prompt, after: &Prompt, id: &str) -> Option<Cause> {
         level = upstream.filter(|node| seen.insert(node)).collect();
     }
     None
+}
+
+/// A graph that was planned, and the key of each node's result.
+pub struct Planned {
+    prompt: Prompt,
+    keys: HashMap<String, Key>,
+}
+
+impl Planned {
+    #[must_use]
+    pub fn new(prompt: &Prompt, plan: &Plan) -> Self {
+        let keys = plan.steps.iter().map(|step| (step.id.clone(), step.key)).collect();
+        Self { prompt: prompt.clone(), keys }
+    }
+
+    /// Why a node of this graph had to run although `before` it ran, in words; `title` gives the name of
+    /// a node.
+    #[must_use]
+    pub fn why(&self, before: Option<&Self>, id: &str, title: impl Fn(&str) -> String) -> String {
+        let Some(before) = before.filter(|before| before.keys.contains_key(id)) else {
+            return "it did not run before".into();
+        };
+        if let Some(cause) = why(&before.prompt, &self.prompt, id) {
+            return cause.words(id, title);
+        }
+        match self.changed_content(before, id) {
+            None => "its result was no longer kept".into(),
+            Some(node) if node == id => "a file that it reads has changed".into(),
+            Some(node) => format!("a file that {} reads has changed", title(node)),
+        }
+    }
+
+    /// The nearest node upstream with another key although it is fed the same.
+    fn changed_content<'p>(&'p self, before: &Self, id: &'p str) -> Option<&'p str> {
+        let changed = |node: &str| self.keys.get(node) != before.keys.get(node);
+        let mut node = Some(id).filter(|id| changed(id))?;
+        while let Some(upstream) = links(&self.prompt, node).find(|from| changed(from)) {
+            node = upstream;
+        }
+        Some(node)
+    }
 }
 
 /// What changed in the node itself.
@@ -133,6 +175,29 @@ mod tests {
         assert_eq!(words(&before, &after, "3").unwrap(), "node 1 is new");
         before["3"]["inputs"]["images"] = json!(["1", 0]);
         assert_eq!(words(&before, &after, "3").unwrap(), "images changed");
+    }
+
+    #[test]
+    fn a_changed_file_and_a_lost_result_are_told_apart() {
+        use crate::{Targets, testing::with_engine};
+        let prompt = json!({
+            "1": {"class_type": "Read", "inputs": {"file": "a.png"}},
+            "2": {"class_type": "Save", "inputs": {"value": ["1", 0]}},
+        });
+        let nodes = prompt.as_object().unwrap();
+        with_engine(|engine, shelf| {
+            let planned = |engine: &crate::Engine| {
+                Planned::new(nodes, &engine.plan(&prompt, Targets::Outputs).unwrap())
+            };
+            let first = planned(engine);
+            let why =
+                |now: &Planned, id: &str| now.why(Some(&first), id, |node| format!("node {node}"));
+            assert_eq!(first.why(None, "2", str::to_owned), "it did not run before");
+            assert_eq!(why(&planned(engine), "2"), "its result was no longer kept");
+            shelf.0.lock().unwrap().get_mut("input").unwrap().insert("a.png".into(), 9);
+            assert_eq!(why(&planned(engine), "1"), "a file that it reads has changed");
+            assert_eq!(why(&planned(engine), "2"), "a file that node 1 reads has changed");
+        });
     }
 
     #[test]

@@ -1,0 +1,123 @@
+//! Two models made one: every weight a sum of both.
+
+use crate::{Clip, Unet, Vae};
+use std::sync::Arc;
+use tensor::{Patch, Result, Weight, Weights, told};
+
+/// How much of each: `own x + other y`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares {
+    pub own: f32,
+    pub other: f32,
+}
+
+struct Mix {
+    shares: Shares,
+    other: Weight,
+}
+
+impl Patch for Mix {
+    fn apply(&self, x: &mut [f32], _: &[usize]) -> Result<()> {
+        let Shares { own, other } = self.shares;
+        x.iter_mut().zip(self.other.to_f32()?).for_each(|(x, y)| *x = own * *x + other * y);
+        Ok(())
+    }
+}
+
+/// The weights of `a` with those of `b` mixed in, and in words which of them stay as they are because `b`
+/// has no such tensor, or one of another shape.
+fn mixed(
+    a: &Weights,
+    b: &Weights,
+    shares: &dyn Fn(&str) -> Shares,
+) -> Result<(Weights, Option<String>)> {
+    let (mut patches, mut alone) = (Vec::new(), Vec::new());
+    for key in a.keys() {
+        // What is no weight, such as positions, is the same in both.
+        if a.dtype(key).and_then(tensor::Dtype::size).is_none() {
+            continue;
+        }
+        if a.shape(key) != b.shape(key) {
+            alone.push(key);
+            continue;
+        }
+        let mix = Mix { shares: shares(key), other: b.get(key)? };
+        patches.push((key.to_owned(), Arc::new(mix) as Arc<dyn Patch>));
+    }
+    let told = told("not merged, as the other model has no such tensor", &alone);
+    Ok((a.patched(patches), told))
+}
+
+/// `x` times a number.
+struct Scale(f32);
+
+impl Patch for Scale {
+    fn apply(&self, x: &mut [f32], _: &[usize]) -> Result<()> {
+        x.iter_mut().for_each(|x| *x *= self.0);
+        Ok(())
+    }
+}
+
+fn scaled(weights: &Weights, by: &dyn Fn(&str) -> Option<f64>) -> Weights {
+    let keys = weights.keys();
+    let scaled = keys.iter().filter_map(|key| Some((*key, by(key).filter(|by| *by != 1.0)?)));
+    let patch = |(key, by): (&str, f64)| -> (String, Arc<dyn Patch>) {
+        (key.to_owned(), Arc::new(Scale(by as f32)))
+    };
+    weights.patched(scaled.map(patch))
+}
+
+impl Unet {
+    /// This network with some weights multiplied, by their keys.
+    #[must_use]
+    pub fn scaled(&self, by: &dyn Fn(&str) -> Option<f64>) -> Self {
+        self.reweighted(scaled(&self.weights, by))
+    }
+
+    /// This network with `other` mixed in; `shares` by the key of the weight.
+    pub fn mixed(
+        &self,
+        other: &Self,
+        shares: &dyn Fn(&str) -> Shares,
+    ) -> Result<(Self, Option<String>)> {
+        let (weights, told) = mixed(&self.weights, &other.weights, shares)?;
+        Ok((self.reweighted(weights), told))
+    }
+
+    /// Every weight, under its key in a checkpoint.
+    pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
+        tensors("model.diffusion_model.", &self.weights)
+    }
+}
+
+impl Clip {
+    /// This network with some weights multiplied, by their keys.
+    pub fn scaled(&self, by: &dyn Fn(&str) -> Option<f64>) -> Result<Self> {
+        self.reweighted(scaled(&self.weights, by))
+    }
+
+    /// This network with `other` mixed in.
+    pub fn mixed(&self, other: &Self, shares: Shares) -> Result<(Self, Option<String>)> {
+        let (weights, told) = mixed(&self.weights, &other.weights, &|_| shares)?;
+        Ok((self.reweighted(weights)?, told))
+    }
+
+    /// Every weight, under its key in a file of its own.
+    pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
+        tensors("text_model.", &self.weights)
+    }
+}
+
+impl Vae {
+    /// Every weight, under its key in a file of its own.
+    pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
+        tensors("", &self.weights)
+    }
+}
+
+fn tensors(prefix: &str, weights: &Weights) -> Result<Vec<(String, Weight)>> {
+    let keys = weights.keys();
+    let is_weight = |key: &&&str| weights.dtype(key).and_then(tensor::Dtype::size).is_some();
+    let named = |key: &&str| Ok((format!("{prefix}{key}"), weights.get(key)?));
+    keys.iter().filter(is_weight).map(named).collect()
+}

@@ -1,0 +1,184 @@
+//! Changes to how a UNet computes, beside its weights.
+
+use crate::layers::along;
+use tensor::{Result, Tensor, Weights};
+
+/// What differs from the network as it was trained.
+#[derive(Clone, Default)]
+pub struct Tweaks {
+    pub freeu: Option<FreeU>,
+    pub tiles: Option<HyperTile>,
+    pub shrink: Option<Shrink>,
+}
+
+/// Strengthens what comes up from below and weakens the coarse part of what skips over (Si et al. 2024,
+/// "FreeU"), at the two lowest resolutions, lowest first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FreeU {
+    pub backbone: [f32; 2],
+    pub skip: [f32; 2],
+    /// Strengthens each place by how much it stands out (the paper's final version).
+    pub by_place: bool,
+}
+
+/// Self-attention at high resolutions within tiles of the picture (tfernd 2023, "HyperTile").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HyperTile {
+    /// In latent pixels.
+    pub side: usize,
+    /// Of how many numbers of tiles blocks take one in turn, so that edges are not always at one place.
+    pub options: usize,
+    /// How often the picture may be halved before tiles end.
+    pub depth: usize,
+    /// Whether tiles are larger further down.
+    pub grows: bool,
+}
+
+/// A matrix that makes lines of one length into lines of another, by rows.
+pub type Resampler = fn(usize, usize) -> Vec<f32>;
+
+/// Makes the picture smaller from one input block on, so that the network sees all of a large one
+/// (Kohya S. 2023, "Deep shrink").
+#[derive(Clone, Copy, Debug)]
+pub struct Shrink {
+    pub block: usize,
+    pub factor: f64,
+    pub after_skip: bool,
+    pub down: Resampler,
+    pub up: Resampler,
+}
+
+impl FreeU {
+    /// Changes what an output block reads; `x` from below, `skip` from the input block.
+    pub fn apply(&self, x: &Tensor, skip: &Tensor, model_channels: usize) -> Result<[Tensor; 2]> {
+        let level = [4, 2].iter().position(|times| x.channels() == times * model_channels);
+        let Some(level) = level else { return Ok([x.clone(), skip.clone()]) };
+        let half = x.channels() / 2;
+        let (first, second) = (x.slice(3, 0, half), x.slice(3, half, half));
+        let strong = match self.by_place {
+            true => first.mul(&standing_out(x, half, self.backbone[level] - 1.0)?),
+            false => first.affine(self.backbone[level], 0.0),
+        };
+        Ok([strong.concat(&[&second], 3), coarse_scaled(skip, self.skip[level])?])
+    }
+}
+
+/// `by m + 1` for every place, in so many channels: `m` is the mean of the place's channels, from 0 where
+/// it is smallest in the picture to 1.
+fn standing_out(x: &Tensor, channels: usize, by: f32) -> Result<Tensor> {
+    let &[batch, height, width, c] = x.shape() else {
+        unreachable!("a picture has four dimensions")
+    };
+    let constants = vec![
+        ("mean".to_owned(), vec![1, c], vec![1.0 / c as f32; c]),
+        ("by".to_owned(), vec![channels, 1], vec![by; channels]),
+        ("one".to_owned(), vec![channels], vec![1.0; channels]),
+    ];
+    let w = Weights::made("FreeU", constants)?;
+    let mean = x.linear(&w.get("mean")?, None).reshape(&[batch, height * width]).unit_range();
+    let mean = mean.reshape(&[batch, height, width, 1]);
+    Ok(mean.linear(&w.get("by")?, Some(&w.get("one")?)))
+}
+
+/// The picture with the lowest frequencies (0 and -1 along each axis) scaled.
+fn coarse_scaled(x: &Tensor, scale: f32) -> Result<Tensor> {
+    let &[batch, height, width, c] = x.shape() else {
+        unreachable!("a picture has four dimensions")
+    };
+    let lowest = |size: usize| if size > 1 { vec![0.0, -1.0] } else { vec![0.0] };
+    let mut waves: Vec<f32> = Vec::new();
+    for (v, u) in
+        lowest(height).into_iter().flat_map(|v| lowest(width).into_iter().map(move |u| (v, u)))
+    {
+        let angle = |i: usize| {
+            let (row, column) = ((i / width) as f64, (i % width) as f64);
+            std::f64::consts::TAU * (v * row / height as f64 + u * column / width as f64)
+        };
+        waves.extend((0..height * width).map(|i| angle(i).cos() as f32));
+        waves.extend((0..height * width).map(|i| angle(i).sin() as f32));
+    }
+    let (pixels, count) = (height * width, waves.len() / (height * width));
+    let back = |i: usize| waves[i % count * pixels + i / count] * (scale - 1.0) / pixels as f32;
+    let back: Vec<f32> = (0..waves.len()).map(back).collect();
+    let line = x.reshape(&[batch, 1, pixels, c]);
+    let change = along(&along(&line, 2, &waves)?, 2, &back)?;
+    Ok(x.add(&change.reshape(x.shape())))
+}
+
+impl HyperTile {
+    /// How many tiles down and across; `turn` counts the blocks.
+    pub fn tiles(&self, halvings: usize, [height, width]: [usize; 2], turn: usize) -> [usize; 2] {
+        if halvings > self.depth {
+            return [1, 1];
+        }
+        let side = self.side << if self.grows { halvings } else { 0 };
+        [height, width].map(|size| {
+            let sides = (side.min(size)..=size).filter(|side| size % side == 0);
+            let numbers: Vec<usize> =
+                sides.map(|side| size / side).take(self.options.max(1)).collect();
+            numbers[turn % numbers.len()]
+        })
+    }
+}
+
+/// Tokens of a picture as tokens of its tiles, each an entry of the batch.
+pub fn cut(x: &Tensor, [height, width]: [usize; 2], [down, across]: [usize; 2]) -> Tensor {
+    let (batch, c) = (x.dim(0), x.channels());
+    let (h, w) = (height / down, width / across);
+    let x = x.reshape(&[batch * down, h, across, w * c]).permute(&[0, 2, 1, 3]);
+    x.reshape(&[batch * down * across, h * w, c])
+}
+
+/// The reverse of [`cut`].
+pub fn joined(x: &Tensor, [height, width]: [usize; 2], [down, across]: [usize; 2]) -> Tensor {
+    let (batch, c) = (x.dim(0) / (down * across), x.channels());
+    let (h, w) = (height / down, width / across);
+    let x = x.reshape(&[batch * down, across, h, w * c]).permute(&[0, 2, 1, 3]);
+    x.reshape(&[batch, height * width, c])
+}
+
+impl Shrink {
+    pub fn smaller(&self, x: &Tensor) -> Result<Tensor> {
+        let size = |n: usize| ((n as f64 / self.factor).round_ties_even() as usize).max(1);
+        resampled(x, [size(x.dim(1)), size(x.dim(2))], self.down)
+    }
+}
+
+/// A picture of another size.
+pub fn resampled(x: &Tensor, [height, width]: [usize; 2], by: Resampler) -> Result<Tensor> {
+    let x = along(x, 2, &by(x.dim(2), width))?;
+    along(&x, 1, &by(x.dim(1), height))
+}
+
+/// The pixel that lies at the beginning of each new one.
+pub fn nearest(from: usize, to: usize) -> Vec<f32> {
+    (0..to * from).map(|i| if i % from == i / from * from / to { 1.0 } else { 0.0 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tensor::{Device, Tape};
+
+    #[test]
+    fn tiles_are_rectangles_of_the_picture_and_go_together_again() {
+        let tape = Tape::new();
+        let x = tape.input("x", &[1, 8, 1]);
+        let tiles = cut(&x, [2, 4], [1, 2]);
+        let whole = joined(&tiles, [2, 4], [1, 2]);
+        let mut network = Device::cpu().compile(tape.finish(&[&tiles, &whole])).unwrap();
+        let numbers: Vec<f32> = (0..8).map(|i| i as f32).collect();
+        let made = network.run(&[&numbers]).unwrap();
+        assert_eq!(made[0], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
+        assert_eq!(made[1], numbers);
+    }
+
+    #[test]
+    fn tiles_take_turns_and_end_below() {
+        let tiles = HyperTile { side: 16, options: 2, depth: 0, grows: false };
+        assert_eq!(tiles.tiles(0, [64, 64], 0), [4, 4]);
+        assert_eq!(tiles.tiles(0, [64, 64], 1), [2, 2]);
+        assert_eq!(tiles.tiles(1, [32, 32], 0), [1, 1]);
+        assert_eq!(tiles.tiles(0, [7, 64], 0), [1, 4]);
+    }
+}

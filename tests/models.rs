@@ -1,0 +1,148 @@
+//! Models changed, merged and saved: what must come to the same, by other ways.
+
+use crate::common::shared;
+use engine::{End, Engine, RunOptions, Targets};
+use graph::{Json, Services};
+use serde_json::json;
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+/// Runs a graph on the CPU with the shared models and those in `folder`; gives the latent of node 3, if
+/// the graph has one.
+fn run(folder: &Path, graph: &Json) -> Vec<f32> {
+    let types = nodes::all();
+    let models = vec![shared("models").unwrap(), folder.join("output")];
+    let output = Some(folder.join("output"));
+    let input = shared("goldens/inputs");
+    std::fs::create_dir_all(folder.join("output")).unwrap();
+    let args = app::FolderArgs { models, input, output, ..Default::default() };
+    let folders = app::Folders::new(&args).unwrap();
+    let options = nodes::Options { sampler_noise: nodes::SamplerNoise::Cpu };
+    let device = tensor::Device::cpu();
+    let services = Services::default().with(Arc::new(device)).with(Arc::new(options));
+    let mut engine = Engine::new(&types, &folders, &services);
+    let targets = if graph.get("3").is_some() { Targets::Only(&["3"]) } else { Targets::Outputs };
+    let plan = engine.plan(graph, targets).unwrap_or_else(|e| panic!("{e}"));
+    let (extra, stop) = (serde_json::Map::new(), AtomicBool::new(false));
+    let options = RunOptions { prompt: graph, extra: &extra, stop: &stop };
+    let outcome = engine.run(&plan, &options, &mut |_| {});
+    if let End::Failed(failure) = &outcome.end {
+        panic!("{failure}");
+    }
+    let values = outcome.values("3").unwrap_or_default();
+    values.iter().flatten().flat_map(nodes::dump).map(|(_, _, x)| x).next().unwrap_or_default()
+}
+
+/// Two steps of the model at `model` and the text encoder at `clip`, with `more` nodes in the graph.
+fn paint(folder: &Path, checkpoint: &str, more: &Json, model: &Json, clip: &Json) -> Vec<f32> {
+    let mut graph = json!({
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": checkpoint}},
+        "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat", "clip": clip}},
+        "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": clip}},
+        "3": {"class_type": "KSampler", "inputs": {
+            "seed": 1, "steps": 2, "cfg": 5.0, "sampler_name": "euler", "scheduler": "normal",
+            "denoise": 1.0, "model": model, "positive": ["6", 0], "negative": ["7", 0],
+            "latent_image": ["5", 0],
+        }},
+    });
+    let nodes = graph.as_object_mut().unwrap();
+    nodes.extend(more.as_object().unwrap().clone());
+    run(folder, &graph)
+}
+
+fn lora(strength: f64) -> Json {
+    json!({"class_type": "LoraLoader", "inputs": {
+        "lora_name": "t2_locon.safetensors", "strength_model": strength, "strength_clip": strength,
+        "model": ["4", 0], "clip": ["4", 1],
+    }})
+}
+
+#[track_caller]
+fn assert_close(a: &[f32], b: &[f32], tolerance: f64) {
+    let n = b.len() as f64;
+    let mean = b.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
+    let std = (b.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let off = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max) / std;
+    assert!(a.len() == b.len() && off <= tolerance, "off by {off:e} std");
+}
+
+/// A LoRA's change grows with its strength, so half of it is half way to the changed model.
+#[test]
+fn half_a_merge_with_a_changed_model_is_half_the_change() {
+    if shared("models").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let paint = |more: &Json, model: &Json, clip: &Json| {
+        paint(folder.path(), "tiny_sd15.safetensors", more, model, clip)
+    };
+    let half = paint(&json!({"10": lora(0.5)}), &json!(["10", 0]), &json!(["10", 1]));
+    let merge = json!({
+        "10": lora(1.0),
+        "11": {"class_type": "ModelMergeSimple", "inputs": {"model1": ["4", 0], "model2": ["10", 0], "ratio": 0.5}},
+        "12": {"class_type": "CLIPMergeSimple", "inputs": {"clip1": ["4", 1], "clip2": ["10", 1], "ratio": 0.5}},
+    });
+    let merged = paint(&merge, &json!(["11", 0]), &json!(["12", 0]));
+    // The text encoder's weights are rounded to f16 at other points on the way.
+    assert_close(&merged, &half, 5e-3);
+    let plain = paint(&json!({}), &json!(["4", 0]), &json!(["4", 1]));
+    let off: f32 = half.iter().zip(&plain).map(|(a, b)| (a - b).abs()).sum();
+    assert!(off > 1.0, "the LoRA changes nothing");
+}
+
+#[test]
+fn a_difference_added_to_what_it_was_taken_from_gives_the_whole() {
+    if shared("models").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let paint = |more: &Json, model: &Json| {
+        paint(folder.path(), "tiny_sd15.safetensors", more, model, &json!(["4", 1]))
+    };
+    let whole = paint(&json!({"10": lora(1.0)}), &json!(["10", 0]));
+    let merge = json!({
+        "10": lora(1.0),
+        "11": {"class_type": "ModelMergeSubtract", "inputs": {"model1": ["10", 0], "model2": ["4", 0], "multiplier": 1.0}},
+        "12": {"class_type": "ModelMergeAdd", "inputs": {"model1": ["4", 0], "model2": ["11", 0]}},
+    });
+    assert_close(&paint(&merge, &json!(["12", 0])), &whole, 1e-4);
+}
+
+#[test]
+fn a_saved_checkpoint_paints_as_what_was_saved() {
+    if shared("models").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let save = json!({
+        "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "tiny_sd15.safetensors"}},
+        "10": lora(1.0),
+        "11": {"class_type": "CheckpointSave", "inputs": {
+            "model": ["10", 0], "clip": ["10", 1], "vae": ["4", 2], "filename_prefix": "checkpoints/mine",
+        }},
+    });
+    run(folder.path(), &save);
+    let changed = json!({"10": lora(1.0)});
+    let expected = paint(
+        folder.path(),
+        "tiny_sd15.safetensors",
+        &changed,
+        &json!(["10", 0]),
+        &json!(["10", 1]),
+    );
+    let (model, clip) = (json!(["4", 0]), json!(["4", 1]));
+    let got = paint(folder.path(), "mine_00001_.safetensors", &json!({}), &model, &clip);
+    // The file is in f16, as the checkpoint was.
+    assert_close(&got, &expected, 1e-2);
+    let file = folder.path().join("output/checkpoints/mine_00001_.safetensors");
+    let saved = tensor::Weights::open(&file).unwrap();
+    assert!(saved.metadata()["prompt"].contains("CheckpointSave"));
+    assert_eq!(
+        std::fs::read_dir(file.parent().unwrap()).unwrap().count(),
+        1,
+        "half a file is left"
+    );
+}
