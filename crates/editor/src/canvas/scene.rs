@@ -188,7 +188,7 @@ impl Scene {
         let old = self.get(node.id);
         // What an instance shows depends on its subgraph too.
         let instance = file.subgraph_name(node.id).is_some();
-        let promoted = instance.then(|| file.widgets(node.id, contract)).unwrap_or_default();
+        let promoted = if instance { file.widgets(node.id, contract) } else { Vec::new() };
         let unchanged = old.filter(|old| Arc::ptr_eq(&old.node, node) && old.picture == picture);
         let key = match unchanged.filter(|_| !instance) {
             Some(old) => old.key,
