@@ -44,20 +44,20 @@ impl Vae {
         // One at a time: the decoder needs more memory than anything else.
         for one in latent.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            pictures.extend(self.decode_one(&ctx.services.get::<Device>(), &one)?);
+            pictures.extend(self.decode_one(ctx, &one)?);
         }
         Ok(Array4::from_shape_vec((batch, height * scale, width * scale, 3), pictures)?)
     }
 
     /// One latent to a picture of about -1 to 1.
-    fn decode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+    fn decode_one(&self, ctx: &Context, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
         let (_, _, height, width) = one.dim();
         let size = VaeSize { batch: 1, height, width };
         let numbers = one.as_standard_layout();
         let numbers = numbers.as_slice().expect("just laid out");
         match self {
-            Self::Network(vae) => vae.decode(device, numbers, size),
-            Self::Tiny(vae) => vae.decode(device, numbers, size),
+            Self::Network(vae) => vae.decode(&ctx.services.get::<Device>(), numbers, size),
+            Self::Tiny(vae) => vae.decode(&ctx.services.get::<Device>(), numbers, size),
             Self::PixelSpace => {
                 Ok(one.view().permuted_axes([0, 2, 3, 1]).iter().copied().collect())
             }
@@ -74,21 +74,21 @@ impl Vae {
         let mut latents = Vec::new();
         for one in pictures.axis_chunks_iter(Axis(0), 1) {
             ctx.check()?;
-            latents.extend(self.encode_one(&ctx.services.get::<Device>(), &one)?);
+            latents.extend(self.encode_one(ctx, &one)?);
         }
         Ok(Array4::from_shape_vec((batch, self.latent_channels(), height, width), latents)?)
     }
 
     /// One picture of 0 to 1, of a size that the network can take, to its latent, channels first.
-    fn encode_one(&self, device: &Device, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
+    fn encode_one(&self, ctx: &Context, one: &ArrayView4<f32>) -> Result<Vec<f32>> {
         let (_, h, w, _) = one.dim();
         let one = one.slice(s![.., .., .., ..3]).mapv(|x| x * 2.0 - 1.0);
         let size = VaeSize { batch: 1, height: h / self.scale(), width: w / self.scale() };
         let numbers = one.as_standard_layout();
         let numbers = numbers.as_slice().expect("just laid out");
         match self {
-            Self::Network(vae) => vae.encode(device, numbers, size),
-            Self::Tiny(vae) => vae.encode(device, numbers, size),
+            Self::Network(vae) => vae.encode(&ctx.services.get::<Device>(), numbers, size),
+            Self::Tiny(vae) => vae.encode(&ctx.services.get::<Device>(), numbers, size),
             Self::PixelSpace => Ok(one.permuted_axes([0, 3, 1, 2]).iter().copied().collect()),
         }
     }
