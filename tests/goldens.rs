@@ -227,7 +227,7 @@ fn adapters_give_the_numbers_of_the_original() {
 #[test]
 fn inpainting_model_gives_the_numbers_of_the_original() {
     let Some(made) = made_models() else { return };
-    check("goldens/families/sd1_inpaint", Some(made), 11);
+    check("goldens/families/sd1_inpaint", Some(made), 12);
 }
 
 #[test]
