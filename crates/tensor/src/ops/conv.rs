@@ -246,7 +246,7 @@ mod tests {
         ([1, 49, 51, 16, 32, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
         ([1, 13, 14, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: true }),
         ([1, 50, 49, 16, 16, 3], Conv { stride: 1, pad: [0, 1, 0, 1], up2: false }),
-        ([1, 150, 130, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        ([1, 160, 60, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
     ];
 
     /// The definition, in f64.
