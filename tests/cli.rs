@@ -182,6 +182,21 @@ fn forms_convert_into_each_other_and_back() {
     assert_eq!(json(&api), json(&back));
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_written_and_stays_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("file.json"), folder.path().join("link.json"));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let graph = graph("text_to_image.json");
+    for to in ["/dev/null", link.to_str().unwrap()] {
+        weft_ok(folder.path(), &["convert", &graph, "--to", "api", "-o", to]);
+    }
+    assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+    assert!(link.is_symlink() && std::fs::read_to_string(&file).unwrap().contains("KSampler"));
+}
+
 #[test]
 fn every_command_answers() {
     let folder = Path::new(".");

@@ -287,6 +287,8 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes beside the file, then renames: there is never half a file, not even when the power fails.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    // What a link leads to is written, not the link.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let beside = path.with_added_extension(format!("{}.part", std::process::id()));
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
