@@ -56,7 +56,8 @@ impl Control {
     /// What this control and those before it add inside the model; nothing outside their time.
     pub fn residuals(&self, device: &Device, question: &Question) -> Result<Option<Residuals>> {
         let link = &*self.0;
-        let before = link.before.as_ref().map(|c| c.residuals(device, question)).transpose()?.flatten();
+        let before =
+            link.before.as_ref().map(|c| c.residuals(device, question)).transpose()?.flatten();
         let [start, end] = [link.start, link.end].map(|p| question.sampling.percent_to_sigma(p));
         if !(end..=start).contains(&f64::from(question.sigma)) {
             return Ok(before);
@@ -162,7 +163,9 @@ impl Node for DiffControlNetLoader {
 fn load(ctx: &mut Context, name: &str, model: Option<&Model>) -> Result<ControlNet> {
     let weights = crate::loaders::weights(ctx, "controlnet", name)?;
     if weights.has("difference") && model.is_none() {
-        ctx.note(format!("{name} holds differences from a model: load it with DiffControlNetLoader"));
+        ctx.note(format!(
+            "{name} holds differences from a model: load it with DiffControlNetLoader"
+        ));
     }
     let mut network = Network::load(&weights, model.map(|m| &m.unet))?;
     // As in the original: only the file's name tells that it carries a style.
@@ -281,7 +284,10 @@ struct Settings<'a> {
 
 /// Puts the control after those that are there. Entries with the same ones before it share it, so that
 /// they can be asked in one batch.
-fn apply<const N: usize>(settings: &Settings, conditionings: [Conditioning; N]) -> [Conditioning; N] {
+fn apply<const N: usize>(
+    settings: &Settings,
+    conditionings: [Conditioning; N],
+) -> [Conditioning; N] {
     if settings.strength == 0.0 {
         return conditionings;
     }

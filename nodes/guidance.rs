@@ -119,7 +119,8 @@ pub struct Mahiro {
 
 impl Node for Mahiro {
     const CATEGORY: &str = "_for_testing";
-    const TITLE: &str = "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)";
+    const TITLE: &str =
+        "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)";
     const OUTPUT_NAMES: &[&str] = &["patched_model"];
     type Output = Model;
 

@@ -7,7 +7,12 @@ use sampling::Rule;
 
 impl Guider {
     /// Towards one prompt and away from another.
-    pub(crate) fn cfg(model: Model, cfg: f64, positive: Conditioning, negative: Conditioning) -> Self {
+    pub(crate) fn cfg(
+        model: Model,
+        cfg: f64,
+        positive: Conditioning,
+        negative: Conditioning,
+    ) -> Self {
         match model.perp_neg.clone() {
             Some((empty, neg_scale)) => Self {
                 model,

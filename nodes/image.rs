@@ -36,7 +36,13 @@ impl Node for ImageScale {
     fn run(self, _: &mut Context) -> Result<Image> {
         let (_, h, w, _) = self.image.0.dim();
         let (width, height) = resize::keep_aspect(self.width, self.height, w, h);
-        Ok(Image(Arc::new(resize::resize(&self.image.0, &self.upscale_method, height, width, &self.crop)?)))
+        Ok(Image(Arc::new(resize::resize(
+            &self.image.0,
+            &self.upscale_method,
+            height,
+            width,
+            &self.crop,
+        )?)))
     }
 }
 
@@ -61,7 +67,13 @@ impl Node for ImageScaleBy {
     fn run(self, _: &mut Context) -> Result<Image> {
         let (_, h, w, _) = self.image.0.dim();
         let size = |n: usize| (n as f64 * self.scale_by).round_ties_even() as usize;
-        Ok(Image(Arc::new(resize::resize(&self.image.0, &self.upscale_method, size(h), size(w), "disabled")?)))
+        Ok(Image(Arc::new(resize::resize(
+            &self.image.0,
+            &self.upscale_method,
+            size(h),
+            size(w),
+            "disabled",
+        )?)))
     }
 }
 
@@ -119,7 +131,9 @@ impl Node for MaskToImage {
 
     fn run(self, _: &mut Context) -> Result<Image> {
         let (n, h, w) = self.mask.0.dim();
-        Ok(Image(Arc::new(Array4::from_shape_fn((n, h, w, 3), |(b, y, x, _)| self.mask.0[[b, y, x]]))))
+        Ok(Image(Arc::new(Array4::from_shape_fn((n, h, w, 3), |(b, y, x, _)| {
+            self.mask.0[[b, y, x]]
+        }))))
     }
 }
 
@@ -139,9 +153,14 @@ impl Node for ImageToMask {
     type Output = Mask;
 
     fn run(self, _: &mut Context) -> Result<Mask> {
-        let channel = ["red", "green", "blue", "alpha"].iter().position(|c| *c == self.channel).unwrap_or(0);
+        let channel =
+            ["red", "green", "blue", "alpha"].iter().position(|c| *c == self.channel).unwrap_or(0);
         let channels = self.image.0.dim().3;
-        anyhow::ensure!(channel < channels, "the picture has no {} channel, only {channels} channels", self.channel);
+        anyhow::ensure!(
+            channel < channels,
+            "the picture has no {} channel, only {channels} channels",
+            self.channel
+        );
         Ok(Mask(Arc::new(self.image.0.index_axis(Axis(3), channel).to_owned())))
     }
 }

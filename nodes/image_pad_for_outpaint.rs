@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn pads_with_grey_and_masks_the_border() -> Result<()> {
         let image = Image(Arc::new(Array4::ones((1, 2, 2, 1))));
-        let node = ImagePadForOutpaint { image, left: 1, top: 0, right: 0, bottom: 0, feathering: 0 };
+        let node =
+            ImagePadForOutpaint { image, left: 1, top: 0, right: 0, bottom: 0, feathering: 0 };
         let (image, mask) = Context::bare(|ctx| node.run(ctx))?;
         assert_eq!(image.0.iter().copied().collect::<Vec<_>>(), [0.5, 1.0, 1.0, 0.5, 1.0, 1.0]);
         assert_eq!(mask.0.iter().copied().collect::<Vec<_>>(), [1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);

@@ -1,11 +1,16 @@
 //! KSampler: from noise to a latent, guided by two conditionings.
 
-use crate::{Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, resize::resize_latent};
+use crate::{
+    Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, resize::resize_latent,
+};
 use anyhow::Result;
 use graph::{Context, Event, Inputs, Node};
 use models::{Asked, Concat, LookedAt, Mode, Question, UnetSize};
 use ndarray::{Array3, Array4, Axis, concatenate, s};
-use sampling::{Call, KSample, LatentFormat, LatentInput, Network, Patch, Run, SAMPLERS, SCHEDULERS, Sampler, Scheduler};
+use sampling::{
+    Call, KSample, LatentFormat, LatentInput, Network, Patch, Run, SAMPLERS, SCHEDULERS, Sampler,
+    Scheduler,
+};
 use std::time::{Duration, Instant};
 use tensor::Device;
 
@@ -138,7 +143,12 @@ fn settings(ctx: &Context, sampler: &str, scheduler: &str, steps: usize) -> Resu
 }
 
 /// Samples a latent: what the run ends with, and its last guess of the clean latent.
-pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Latent) -> Result<(Latent, Latent)> {
+pub(crate) fn sample(
+    ctx: &mut Context,
+    guider: &Guider,
+    run: &Run,
+    latent: &Latent,
+) -> Result<(Latent, Latent)> {
     let device = ctx.services.get::<Device>();
     let model = &guider.model;
     check_channels(latent)?;
@@ -154,7 +164,8 @@ pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Lat
     let conds = controlnet::shared_controls(&guider.conds);
     let conds = conds.iter().map(|cond| cond.0.as_slice()).collect();
     let differential = model.differential;
-    let rule = sampling::Guider { rule: guider.rule, conds, patches: &model.guidance, differential };
+    let rule =
+        sampling::Guider { rule: guider.rule, conds, patches: &model.guidance, differential };
     let mut shown = None;
     let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
         if shown.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PREVIEWS) {
@@ -164,7 +175,8 @@ pub(crate) fn sample(ctx: &mut Context, guider: &Guider, run: &Run, latent: &Lat
         ctx.step(step + 1, total)
     };
     let input = input(latent, model.latent);
-    let sampled = sampling::sample(run, &model.sampling, &mut network, &rule, &input, &mut progress)?;
+    let sampled =
+        sampling::sample(run, &model.sampling, &mut network, &rule, &input, &mut progress)?;
     Ok((latent.with(sampled.samples), latent.with(sampled.denoised)))
 }
 
@@ -180,7 +192,10 @@ pub(crate) fn input(latent: &Latent, format: LatentFormat) -> LatentInput<'_> {
 
 fn check_channels(latent: &Latent) -> Result<()> {
     let channels = latent.samples.dim().1;
-    anyhow::ensure!(channels == CHANNELS, "the latent has {channels} channels, the model wants {CHANNELS}");
+    anyhow::ensure!(
+        channels == CHANNELS,
+        "the latent has {channels} channels, the model wants {CHANNELS}"
+    );
     Ok(())
 }
 
@@ -188,7 +203,11 @@ fn check_channels(latent: &Latent) -> Result<()> {
 fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
     let (_, _, height, width) = denoised.dim();
     let first: Vec<f32> = denoised.index_axis(Axis(0), 0).iter().copied().collect();
-    Event::Preview { width: width as u32, height: height as u32, rgb: model.preview.rgb(&first).into() }
+    Event::Preview {
+        width: width as u32,
+        height: height as u32,
+        rgb: model.preview.rgb(&first).into(),
+    }
 }
 
 /// A UNet as the samplers ask it: with the pictures that go along, and the wish to stop.
@@ -207,7 +226,13 @@ struct Guided<'a> {
 impl Network for Guided<'_> {
     type Cond = Told;
 
-    fn predict(&mut self, x: &sampling::Latent, sigma: f32, timestep: f32, calls: &[Call<Told>]) -> Result<sampling::Latent> {
+    fn predict(
+        &mut self,
+        x: &sampling::Latent,
+        sigma: f32,
+        timestep: f32,
+        calls: &[Call<Told>],
+    ) -> Result<sampling::Latent> {
         if self.stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(graph::Interrupted.into());
         }
@@ -222,12 +247,19 @@ impl Network for Guided<'_> {
             .collect();
         let (timesteps, size) = (vec![timestep; batch], UnetSize { batch, height, width, tokens });
         let bare = x.as_standard_layout();
-        let asked =
-            Asked { x: bare.as_slice().expect("just laid out"), timesteps: &timesteps, context: &context, size };
+        let asked = Asked {
+            x: bare.as_slice().expect("just laid out"),
+            timesteps: &timesteps,
+            context: &context,
+            size,
+        };
         let residuals = match &calls[0].cond.control {
             Some(control) => {
                 let (calls, sampling) = (calls.len(), &*self.model.sampling);
-                control.residuals(self.device, &controlnet::Question { asked, calls, sigma, sampling })?
+                control.residuals(
+                    self.device,
+                    &controlnet::Question { asked, calls, sigma, sampling },
+                )?
             }
             None => None,
         };
@@ -297,7 +329,9 @@ impl Guided<'_> {
         let parts = calls.iter().enumerate().map(|(i, call)| {
             let x = x.slice(s![i * rows..(i + 1) * rows, .., .., ..]);
             let whole = self.concat(call.cond, rows)?;
-            let cut = call.area.map_or(whole.view(), |a| whole.slice(s![.., .., a.y..a.y + a.height, a.x..a.x + a.width]));
+            let cut = call.area.map_or(whole.view(), |a| {
+                whole.slice(s![.., .., a.y..a.y + a.height, a.x..a.x + a.width])
+            });
             Ok(concatenate(Axis(1), &[x, cut])?)
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
@@ -337,7 +371,9 @@ fn blank(h: usize, w: usize) -> Array4<f32> {
 fn spread_to(x: Array4<f32>, rows: usize) -> Array4<f32> {
     let n = x.dim().0;
     let entry = |i: usize| match n {
-        n if n > rows && rows > 1 => ((i * (n - 1)) as f64 / (rows - 1) as f64).round_ties_even() as usize,
+        n if n > rows && rows > 1 => {
+            ((i * (n - 1)) as f64 / (rows - 1) as f64).round_ties_even() as usize
+        }
         n if n > rows => 0,
         n => (2 * i + 1) * n / (2 * rows),
     };

@@ -80,7 +80,10 @@ impl Node for UNETLoader {
         let (unet, family) = models::load_unet(&weights)?;
         note_unused(ctx, &weights);
         if self.weight_dtype != "default" {
-            ctx.note(format!("{} is not rounded: the numbers stay as in the file", self.weight_dtype));
+            ctx.note(format!(
+                "{} is not rounded: the numbers stay as in the file",
+                self.weight_dtype
+            ));
         }
         Ok(model(unet, family, Preview::load(&weights)?))
     }
@@ -110,7 +113,10 @@ impl Node for CLIPLoader {
 
     fn run(self, ctx: &mut Context) -> Result<Clip> {
         let kind = &self.r#type;
-        anyhow::ensure!(kind == "stable_diffusion", "text encoders for {kind} do not run yet; those for stable_diffusion do");
+        anyhow::ensure!(
+            kind == "stable_diffusion",
+            "text encoders for {kind} do not run yet; those for stable_diffusion do"
+        );
         let weights = weights(ctx, "text_encoders", &self.clip_name)?;
         let encoder = models::load_clip(&weights)?;
         note_unused(ctx, &weights);
@@ -154,7 +160,9 @@ pub(crate) fn tiny(ctx: &Context, name: &str) -> Result<Option<Taesd>> {
     }
     let files = ctx.host.list("vae_approx");
     let file = |part: &str| files.iter().find(|f| f.starts_with(&format!("{name}_{part}.")));
-    let (Some(encoder), Some(decoder)) = (file("encoder"), file("decoder")) else { return Ok(None) };
+    let (Some(encoder), Some(decoder)) = (file("encoder"), file("decoder")) else {
+        return Ok(None);
+    };
     let [encoder, decoder] = [encoder, decoder].map(|file| weights(ctx, "vae_approx", file));
     Ok(Some(Taesd::load(name, encoder?, decoder?)?))
 }

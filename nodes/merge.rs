@@ -101,12 +101,36 @@ macro_rules! blocks { ($($name:literal),*) => { &[$($name),*] } }
 
 /// The parts of Stable Diffusion's UNet that have a share each.
 const SD1_BLOCKS: &[&str] = blocks![
-    "time_embed.", "label_emb.", "input_blocks.0.", "input_blocks.1.", "input_blocks.2.", "input_blocks.3.",
-    "input_blocks.4.", "input_blocks.5.", "input_blocks.6.", "input_blocks.7.", "input_blocks.8.",
-    "input_blocks.9.", "input_blocks.10.", "input_blocks.11.", "middle_block.0.", "middle_block.1.",
-    "middle_block.2.", "output_blocks.0.", "output_blocks.1.", "output_blocks.2.", "output_blocks.3.",
-    "output_blocks.4.", "output_blocks.5.", "output_blocks.6.", "output_blocks.7.", "output_blocks.8.",
-    "output_blocks.9.", "output_blocks.10.", "output_blocks.11.", "out."
+    "time_embed.",
+    "label_emb.",
+    "input_blocks.0.",
+    "input_blocks.1.",
+    "input_blocks.2.",
+    "input_blocks.3.",
+    "input_blocks.4.",
+    "input_blocks.5.",
+    "input_blocks.6.",
+    "input_blocks.7.",
+    "input_blocks.8.",
+    "input_blocks.9.",
+    "input_blocks.10.",
+    "input_blocks.11.",
+    "middle_block.0.",
+    "middle_block.1.",
+    "middle_block.2.",
+    "output_blocks.0.",
+    "output_blocks.1.",
+    "output_blocks.2.",
+    "output_blocks.3.",
+    "output_blocks.4.",
+    "output_blocks.5.",
+    "output_blocks.6.",
+    "output_blocks.7.",
+    "output_blocks.8.",
+    "output_blocks.9.",
+    "output_blocks.10.",
+    "output_blocks.11.",
+    "out."
 ];
 
 /// A mixture of two models of Stable Diffusion 1 with a share for every block.
@@ -119,7 +143,8 @@ pub struct ModelMergeSD1 {
 /// By hand: the names of the shares are no names that a field can have.
 impl Inputs for ModelMergeSD1 {
     const NAME: &'static str = "ModelMergeSD1";
-    const DOC: &'static str = "A mixture of two models of Stable Diffusion 1 with a share for every block.";
+    const DOC: &'static str =
+        "A mixture of two models of Stable Diffusion 1 with a share for every block.";
 
     fn inputs() -> Vec<Input> {
         let share = || widget::number(1.0).range(0.0..=1.0).step(0.01);
@@ -164,7 +189,12 @@ fn difference(multiplier: f64) -> Shares {
     Shares { own: multiplier as f32, other: -multiplier as f32 }
 }
 
-fn mixed(ctx: &mut Context, model: &Model, other: &Model, shares: &dyn Fn(&str) -> Shares) -> Result<Model> {
+fn mixed(
+    ctx: &mut Context,
+    model: &Model,
+    other: &Model,
+    shares: &dyn Fn(&str) -> Shares,
+) -> Result<Model> {
     let (unet, told) = model.unet.mixed(&other.unet, shares)?;
     told.into_iter().for_each(|told| ctx.note(told));
     Ok(Model { unet, ..model.clone() })
@@ -246,7 +276,9 @@ mod tests {
     #[test]
     fn the_longest_beginning_of_a_key_says_the_share() {
         let ratios = [("input", 0.1), ("middle", 0.2), ("out", 0.3)];
-        for (key, ratio) in [("time_embed.0.weight", 0.1), ("output_blocks.3.0.x", 0.3), ("out.2.bias", 0.3)] {
+        for (key, ratio) in
+            [("time_embed.0.weight", 0.1), ("output_blocks.3.0.x", 0.3), ("out.2.bias", 0.3)]
+        {
             assert_eq!(ratio_of(key, &ratios), ratio, "{key}");
         }
         let ratios = [("time_embed.", 0.1), ("input_blocks.1.", 0.2), ("input_blocks.10.", 0.3)];

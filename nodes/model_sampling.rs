@@ -103,7 +103,8 @@ impl Node for ModelSamplingContinuousV {
     type Output = Model;
 
     fn run(self, _: &mut Context) -> Result<Model> {
-        let sampling = ModelSampling::continuous_angle(Prediction::V, self.sigma_min..=self.sigma_max)?;
+        let sampling =
+            ModelSampling::continuous_angle(Prediction::V, self.sigma_min..=self.sigma_max)?;
         Ok(Model { sampling: sampling.into(), ..self.model })
     }
 }

@@ -67,7 +67,8 @@ impl Node for FreeU_V2 {
 
 fn with_freeu(model: &Model, backbone: [f64; 2], skip: [f64; 2], by_place: bool) -> Model {
     let [backbone, skip] = [backbone, skip].map(|pair| pair.map(|x| x as f32));
-    let unet = model.unet.tweaked(|tweaks| tweaks.freeu = Some(Strengths { backbone, skip, by_place }));
+    let unet =
+        model.unet.tweaked(|tweaks| tweaks.freeu = Some(Strengths { backbone, skip, by_place }));
     Model { unet, ..model.clone() }
 }
 
@@ -244,7 +245,11 @@ impl Node for UNetSelfAttentionMultiply {
     type Output = Model;
 
     fn run(self, _: &mut Context) -> Result<Model> {
-        Ok(multiplied(&self.model, &UNET.map(|part| format!("attn1.{part}.")), [self.q, self.k, self.v, self.out]))
+        Ok(multiplied(
+            &self.model,
+            &UNET.map(|part| format!("attn1.{part}.")),
+            [self.q, self.k, self.v, self.out],
+        ))
     }
 }
 
@@ -273,7 +278,11 @@ impl Node for UNetCrossAttentionMultiply {
     type Output = Model;
 
     fn run(self, _: &mut Context) -> Result<Model> {
-        Ok(multiplied(&self.model, &UNET.map(|part| format!("attn2.{part}.")), [self.q, self.k, self.v, self.out]))
+        Ok(multiplied(
+            &self.model,
+            &UNET.map(|part| format!("attn2.{part}.")),
+            [self.q, self.k, self.v, self.out],
+        ))
     }
 }
 
@@ -332,7 +341,8 @@ impl Node for CLIPAttentionMultiply {
     type Output = Clip;
 
     fn run(self, _: &mut Context) -> Result<Clip> {
-        let parts = ["q_proj", "k_proj", "v_proj", "out_proj"].map(|part| format!("self_attn.{part}."));
+        let parts =
+            ["q_proj", "k_proj", "v_proj", "out_proj"].map(|part| format!("self_attn.{part}."));
         let factors = [self.q, self.k, self.v, self.out];
         let encoder = self.clip.encoder.scaled(&|key| factor(key, &parts, &factors))?;
         Ok(Clip { encoder, ..self.clip })

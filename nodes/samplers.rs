@@ -208,7 +208,8 @@ impl Node for SamplerDPMPP_SDE {
 
     fn run(self, _: &mut Context) -> Result<Sampler> {
         ensure!(self.r > 0.0, "`r` is 0: expected more");
-        let method = Method::DpmppSde { renewal: renewal(self.eta, self.s_noise), r: self.r as f32 };
+        let method =
+            Method::DpmppSde { renewal: renewal(self.eta, self.s_noise), r: self.r as f32 };
         Sampler::with(&on_device("dpmpp_sde", &self.noise_device), method)
     }
 }

@@ -57,7 +57,8 @@ pub(crate) fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) 
     let (subfolder, stem) = inside(&prefix)?;
     let mut folder = ctx.host.folder(kind)?;
     folder.extend(&subfolder);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut number = next_counter(&folder, &stem)?;
     let texts = texts(ctx);
     for (i, picture) in images.0.outer_iter().enumerate() {
@@ -65,7 +66,10 @@ pub(crate) fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) 
         let bytes = encode(&picture, &texts)?;
         let write = |part: &Path| Ok(std::fs::write(part, &bytes)?);
         let name = write_new(&folder, &stem, "png", &mut number, &write)?;
-        ctx.show("images", json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}));
+        ctx.show(
+            "images",
+            json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}),
+        );
     }
     Ok(())
 }
@@ -74,7 +78,10 @@ pub(crate) fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) 
 pub(crate) fn inside(prefix: &str) -> Result<(PathBuf, String)> {
     let path = PathBuf::from(prefix.replace('\\', "/"));
     let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
-    ensure!(plain && !prefix.contains('\0'), "filename_prefix {prefix:?} leads out of the output folder");
+    ensure!(
+        plain && !prefix.contains('\0'),
+        "filename_prefix {prefix:?} leads out of the output folder"
+    );
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((path.parent().map(Path::to_path_buf).unwrap_or_default(), name))
 }
@@ -84,10 +91,12 @@ pub(crate) fn next_counter(folder: &Path, stem: &str) -> Result<usize> {
     let (before, after) = stem.split_once("%batch_num%").unwrap_or((stem, ""));
     let number = |name: &str| -> Option<usize> {
         let rest = name.strip_prefix(before)?;
-        let rest = rest.trim_start_matches(|c: char| stem.contains("%batch_num%") && c.is_ascii_digit());
+        let rest =
+            rest.trim_start_matches(|c: char| stem.contains("%batch_num%") && c.is_ascii_digit());
         rest.strip_prefix(after)?.strip_prefix('_')?.split('_').next()?.parse().ok()
     };
-    let names = std::fs::read_dir(folder)?.flatten().filter_map(|e| e.file_name().into_string().ok());
+    let names =
+        std::fs::read_dir(folder)?.flatten().filter_map(|e| e.file_name().into_string().ok());
     Ok(names.filter_map(|n| number(&n)).max().map_or(1, |n| n + 1))
 }
 
@@ -139,7 +148,9 @@ pub(crate) fn write_new(
             continue;
         }
         let written = write(&part).and_then(|()| Ok(std::fs::rename(&part, &path)?));
-        written.inspect_err(|_| drop(std::fs::remove_file(&part))).with_context(|| path.display().to_string())?;
+        written
+            .inspect_err(|_| drop(std::fs::remove_file(&part)))
+            .with_context(|| path.display().to_string())?;
         return Ok(name);
     }
 }
@@ -178,7 +189,10 @@ mod tests {
     fn runs_that_write_at_the_same_time_take_different_numbers() {
         let folder = tempfile::tempdir().unwrap();
         let write = |part: &Path| Ok(std::fs::write(part, b"picture")?);
-        let run = || (0..50).for_each(|_| drop(write_new(folder.path(), "x", "png", &mut 1, &write).unwrap()));
+        let run = || {
+            (0..50)
+                .for_each(|_| drop(write_new(folder.path(), "x", "png", &mut 1, &write).unwrap()))
+        };
         std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(run))));
         let names = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
         let pictures = names.filter(|n| n.to_str().is_some_and(|n| n.ends_with(".png")));

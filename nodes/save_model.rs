@@ -118,10 +118,16 @@ fn below(prefix: &str, tensors: Vec<(String, Weight)>) -> impl Iterator<Item = (
 }
 
 /// Writes a file of the next free number; the graph that made it goes along.
-fn save(ctx: &Context, prefix: &str, tensors: &[(String, Weight)], about: &[(&str, String)]) -> Result<()> {
+fn save(
+    ctx: &Context,
+    prefix: &str,
+    tensors: &[(String, Weight)],
+    about: &[(&str, String)],
+) -> Result<()> {
     let (subfolder, stem) = save_image::inside(&save_image::placeholders(prefix, 0, 0))?;
     let folder = ctx.host.folder("output")?.join(subfolder);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut metadata: HashMap<String, String> = save_image::texts(ctx).into_iter().collect();
     metadata.insert("modelspec.title".to_owned(), stem.clone());
     metadata.extend(about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));

@@ -112,7 +112,8 @@ impl Node for PolyexponentialScheduler {
 
     fn run(self, _: &mut Context) -> Result<Sigmas> {
         above_zero(self.sigma_min, self.sigma_max)?;
-        let sigmas = schedules::polyexponential(self.steps, self.sigma_min, self.sigma_max, self.rho);
+        let sigmas =
+            schedules::polyexponential(self.steps, self.sigma_min, self.sigma_max, self.rho);
         Ok(Sigmas::new(sigmas))
     }
 }
@@ -152,7 +153,8 @@ impl Node for LaplaceScheduler {
     type Output = Sigmas;
 
     fn run(self, _: &mut Context) -> Result<Sigmas> {
-        let sigmas = schedules::laplace(self.steps, self.sigma_min, self.sigma_max, self.mu, self.beta);
+        let sigmas =
+            schedules::laplace(self.steps, self.sigma_min, self.sigma_max, self.mu, self.beta);
         Ok(Sigmas::new(sigmas))
     }
 }
@@ -180,8 +182,12 @@ impl Node for VPScheduler {
     type Output = Sigmas;
 
     fn run(self, _: &mut Context) -> Result<Sigmas> {
-        let sigmas = schedules::variance_preserving(self.steps, self.beta_d, self.beta_min, self.eps_s);
-        ensure!(sigmas.iter().all(|s| s.is_finite()), "`beta_d` and `beta_min` are too large: a noise level is infinite");
+        let sigmas =
+            schedules::variance_preserving(self.steps, self.beta_d, self.beta_min, self.eps_s);
+        ensure!(
+            sigmas.iter().all(|s| s.is_finite()),
+            "`beta_d` and `beta_min` are too large: a noise level is infinite"
+        );
         Ok(Sigmas::new(sigmas))
     }
 }
@@ -209,7 +215,10 @@ impl Node for BetaSamplingScheduler {
 
     fn run(self, _: &mut Context) -> Result<Sigmas> {
         let (alpha, beta) = (self.alpha, self.beta);
-        ensure!(alpha > 0.0 && beta > 0.0, "`alpha` is {alpha} and `beta` {beta}: expected both above 0");
+        ensure!(
+            alpha > 0.0 && beta > 0.0,
+            "`alpha` is {alpha} and `beta` {beta}: expected both above 0"
+        );
         Ok(Sigmas::new(schedules::beta(&self.model.sampling, self.steps, alpha, beta)))
     }
 }
@@ -287,10 +296,18 @@ fn model_types(tables: &'static [Table]) -> impl Iterator<Item = &'static str> {
     tables.iter().map(|table| table.model_type)
 }
 
-fn from_table(tables: &'static [Table], model_type: &str, steps: usize, denoise: f64) -> Result<Sigmas> {
+fn from_table(
+    tables: &'static [Table],
+    model_type: &str,
+    steps: usize,
+    denoise: f64,
+) -> Result<Sigmas> {
     let known = || model_types(tables).collect::<Vec<_>>().join(", ");
     let Some(table) = tables.iter().find(|table| table.model_type == model_type) else {
-        anyhow::bail!("there are no levels for `model_type` {model_type:?}; there are some for {}", known());
+        anyhow::bail!(
+            "there are no levels for `model_type` {model_type:?}; there are some for {}",
+            known()
+        );
     };
     Ok(Sigmas::new(table.sigmas(steps, denoise)))
 }

@@ -95,7 +95,8 @@ impl Node for SetFirstSigma {
 
     fn run(self, _: &mut Context) -> Result<Sigmas> {
         let mut sigmas = self.sigmas.0.to_vec();
-        *sigmas.first_mut().context("`sigmas` is empty, so it has no first level")? = self.sigma as f32;
+        *sigmas.first_mut().context("`sigmas` is empty, so it has no first level")? =
+            self.sigma as f32;
         Ok(Sigmas::new(sigmas))
     }
 }
@@ -157,10 +158,13 @@ impl Node for ManualSigmas {
     type Output = Sigmas;
 
     fn run(self, _: &mut Context) -> Result<Sigmas> {
-        let words = self.sigmas.split(|c: char| c.is_whitespace() || c == ',').filter(|w| !w.is_empty());
+        let words =
+            self.sigmas.split(|c: char| c.is_whitespace() || c == ',').filter(|w| !w.is_empty());
         let number = |word: &str| {
             let number = word.parse().ok().filter(|sigma: &f32| sigma.is_finite());
-            number.with_context(|| format!("`sigmas` has {word:?}: expected numbers with commas between them"))
+            number.with_context(|| {
+                format!("`sigmas` has {word:?}: expected numbers with commas between them")
+            })
         };
         Ok(Sigmas::new(words.map(number).collect::<Result<_>>()?))
     }

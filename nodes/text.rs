@@ -34,7 +34,8 @@ impl Node for CLIPTextEncode {
         }
         let device = ctx.services.get::<Device>();
         let encoded = encoder.encode(&device, &chunks, self.clip.layer)?;
-        let tokens = Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
+        let tokens =
+            Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
         let told = Told::new(tokens, encoded.pooled);
         Ok(Conditioning(Arc::new(vec![Cond::new(told)])))
     }
