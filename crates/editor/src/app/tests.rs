@@ -1,5 +1,6 @@
 //! The window under the hands of a person, without a screen.
 
+mod damaged;
 mod editing;
 mod frames;
 mod journeys;

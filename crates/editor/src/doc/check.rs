@@ -31,7 +31,7 @@ impl Doc {
 
 impl super::File {
     /// [`Doc::check`] for all levels.
-    pub fn check(&mut self) {
-        self.docs_mut().for_each(|doc| doc.check());
+    pub fn check(&self) {
+        self.docs().for_each(Doc::check);
     }
 }

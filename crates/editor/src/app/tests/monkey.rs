@@ -103,7 +103,7 @@ impl Monkey {
     fn check(&mut self) {
         let app = &mut self.stage.app;
         assert!(app.active < app.tabs.len(), "tab {} of {}", app.active, app.tabs.len());
-        app.tabs.iter().for_each(|tab| tab.history.file().clone().check());
+        app.tabs.iter().for_each(|tab| tab.history.file().check());
         let nodes: usize = app.tabs.iter().map(|tab| tab.history.doc().nodes().len()).sum();
         if nodes > MOST || app.tabs.len() > 12 {
             self.begin();
@@ -254,7 +254,7 @@ impl Monkey {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A graph with a subgraph of two nodes, the instance of which is node 3.
-fn subgraph() -> Json {
+pub(super) fn subgraph() -> Json {
     const ID: &str = "5f0c1b5e-3f3a-4a53-9d7c-0a8f3f0f7c11";
     let link = |id: u32, from: i32, to: i32| {
         json!({"id": id, "origin_id": from, "origin_slot": 0, "target_id": to, "target_slot": 0,
