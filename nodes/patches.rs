@@ -220,70 +220,43 @@ impl Node for DifferentialDiffusion {
     }
 }
 
-/// Multiplies the parts of the model's attention to its own picture.
-#[derive(Inputs)]
-pub struct UNetSelfAttentionMultiply {
-    /// The model.
-    pub model: Model,
-    /// The queries.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub q: f64,
-    /// The keys.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub k: f64,
-    /// The values.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub v: f64,
-    /// What comes out.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub out: f64,
-}
-
-impl Node for UNetSelfAttentionMultiply {
-    const CATEGORY: &str = "_for_testing/attention_experiments";
-    const TITLE: &str = "UNetSelfAttentionMultiply";
-    type Output = Model;
-
-    fn run(self, _: &mut Context) -> Result<Model> {
-        Ok(multiplied(
-            &self.model,
-            &UNET.map(|part| format!("attn1.{part}.")),
-            [self.q, self.k, self.v, self.out],
-        ))
+macro_rules! attention_multiply { ($($(#[$doc:meta])* $node:ident: $attention:literal;)*) => {$(
+    $(#[$doc])*
+    #[derive(Inputs)]
+    pub struct $node {
+        /// The model.
+        pub model: Model,
+        /// The queries.
+        #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+        pub q: f64,
+        /// The keys.
+        #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+        pub k: f64,
+        /// The values.
+        #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+        pub v: f64,
+        /// What comes out.
+        #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+        pub out: f64,
     }
-}
 
-/// Multiplies the parts of the model's attention to the text.
-#[derive(Inputs)]
-pub struct UNetCrossAttentionMultiply {
-    /// The model.
-    pub model: Model,
-    /// The queries.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub q: f64,
-    /// The keys.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub k: f64,
-    /// The values.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub v: f64,
-    /// What comes out.
-    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
-    pub out: f64,
-}
+    impl Node for $node {
+        const CATEGORY: &str = "_for_testing/attention_experiments";
+        const TITLE: &str = stringify!($node);
+        type Output = Model;
 
-impl Node for UNetCrossAttentionMultiply {
-    const CATEGORY: &str = "_for_testing/attention_experiments";
-    const TITLE: &str = "UNetCrossAttentionMultiply";
-    type Output = Model;
-
-    fn run(self, _: &mut Context) -> Result<Model> {
-        Ok(multiplied(
-            &self.model,
-            &UNET.map(|part| format!("attn2.{part}.")),
-            [self.q, self.k, self.v, self.out],
-        ))
+        fn run(self, _: &mut Context) -> Result<Model> {
+            let parts = UNET.map(|part| format!(concat!($attention, ".{}."), part));
+            Ok(multiplied(&self.model, &parts, [self.q, self.k, self.v, self.out]))
+        }
     }
+)*}}
+
+attention_multiply! {
+    /// Multiplies the parts of the model's attention to its own picture.
+    UNetSelfAttentionMultiply: "attn1";
+    /// Multiplies the parts of the model's attention to the text.
+    UNetCrossAttentionMultiply: "attn2";
 }
 
 /// Multiplies what comes out of the model's attention; attention over time is in models of videos only.

@@ -2,7 +2,7 @@
 
 use crate::{
     GraphArg,
-    document::{name, read_bytes},
+    document::{name, read_bytes, write_whole},
 };
 use anyhow::{Context as _, Result};
 use graph::Contract;
@@ -57,17 +57,4 @@ fn converted(path: &Path, to: Form) -> Result<String> {
         Form::Ui => document.to_ui(&contract)?,
     };
     Ok(serde_json::to_string_pretty(&json)?)
-}
-
-/// Writes beside the file, then renames: there is never half a file. What a link leads to is written; what is
-/// no file, such as a pipe, is written as it is.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    if path.metadata().is_ok_and(|there| !there.is_file()) {
-        return Ok(std::fs::write(path, bytes)?);
-    }
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let beside = path.with_extension(format!("{}.part", std::process::id()));
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
-    Ok(())
 }

@@ -29,6 +29,19 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes beside the file, then renames: there is never half a file. What a link leads to is written; what is
+/// no file, such as a pipe, is written as it is.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return Ok(std::fs::write(path, bytes)?);
+    }
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let beside = path.with_extension(format!("{}.part", std::process::id()));
+    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    written.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+    Ok(())
+}
+
 /// What to call the source of a graph.
 pub fn name(path: &Path) -> String {
     if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }

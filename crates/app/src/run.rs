@@ -259,7 +259,7 @@ fn dump(dir: &Path, targets: &[String], outcome: &Outcome) -> Result<()> {
         let name = id.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_', "_");
         let bytes = tensor::write_safetensors(tensors.collect())?;
         let file = dir.join(format!("{name}.safetensors"));
-        crate::convert::write_whole(&file, &bytes).with_context(|| file.display().to_string())?;
+        crate::document::write_whole(&file, &bytes).with_context(|| file.display().to_string())?;
     }
     Ok(())
 }
