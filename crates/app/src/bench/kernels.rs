@@ -2,9 +2,9 @@
 
 use super::{best_of, header, noise};
 use crate::{DeviceChoice, devices, units::si};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write};
 use tensor::{Conv, Peak, Tape, Tensor, Weights};
 
 #[derive(clap::Args)]
@@ -118,15 +118,19 @@ impl Op {
 }
 
 pub fn kernels(args: &KernelsArgs) -> Result<()> {
+    let wanted = |case: &&Case| args.filter.as_ref().is_none_or(|f| case.op.name().contains(f));
+    let cases: Vec<&Case> = CASES.iter().filter(wanted).collect();
+    let names: BTreeSet<&str> = CASES.iter().map(|case| case.op.name()).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(", ");
+    ensure!(!cases.is_empty(), "no operation is called so; there are {names}");
     let device = devices::open(args.device)?;
     let peak = Peak::measure();
     let mut out = std::io::stdout().lock();
     if !args.json {
         header(&mut out, &device, &peak)?;
     }
-    let wanted = |case: &&Case| args.filter.as_ref().is_none_or(|f| case.op.name().contains(f));
     let (mut rows, mut place) = (Vec::new(), "");
-    for case in CASES.iter().filter(wanted) {
+    for case in cases {
         let (seconds, flops, bytes) = measure(case, &device, args.runs)?;
         let (rate, bandwidth) = (flops as f64 / seconds / 1e9, bytes as f64 / seconds / 1e9);
         if args.json {
