@@ -237,4 +237,16 @@ fn every_action_is_done_by_keys_alone() {
     for menu in Menu::ALL {
         assert!(menu.actions().count() > 0, "{menu:?} is empty");
     }
+    let nodes = |harness: &Harness<App>| harness.state().tab().history.doc().nodes().len();
+    let before = nodes(&harness);
+    for (title, after) in [("Add a note", before + 1), ("Undo", before), ("Redo", before + 1)] {
+        harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::P);
+        harness.step();
+        harness.event(egui::Event::Text(title.into()));
+        harness.step();
+        harness.key_press(Key::Enter);
+        harness.run_steps(2);
+        assert_eq!(nodes(&harness), after, "{title}");
+        assert!(harness.state().dialog.is_none(), "{title} closes the palette");
+    }
 }
