@@ -1,11 +1,11 @@
 //! The window under the hands of a person, without a screen.
 
-mod damaged;
 mod editing;
 mod frames;
 mod journeys;
 mod monkey;
 mod names;
+mod opened;
 mod subgraphs;
 
 use super::*;

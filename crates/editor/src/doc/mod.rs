@@ -21,7 +21,7 @@ mod promoted;
 mod reroutes;
 mod subgraphs;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod widgets;
 
 pub use clipboard::{Fragment, Part};

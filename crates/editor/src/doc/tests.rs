@@ -1,7 +1,7 @@
 //! Documents under the hands of a person.
 
 mod clipboard;
-mod json;
+pub(crate) mod json;
 mod links;
 mod reroutes;
 mod subgraphs;

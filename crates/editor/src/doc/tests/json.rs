@@ -17,7 +17,7 @@ pub fn same(a: &Json, b: &Json) -> bool {
     }
 }
 
-pub(super) fn workflows(folder: &str) -> Vec<std::path::PathBuf> {
+pub(crate) fn workflows(folder: &str) -> Vec<std::path::PathBuf> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
     let Ok(entries) = std::fs::read_dir(&folder) else {
         eprintln!("SKIPPED: {} is not there", folder.display());

@@ -1,6 +1,10 @@
-//! Files that are not as they should be: what can be opened is whole, and can be worked with.
+//! Files of others: shared workflows stand on the canvas as their makers left them; of those that are not as
+//! they should be, what can be opened is whole, and can be worked with.
 
-use crate::{actions::action, runs::tests::Played, shared::stage::Stage, templates};
+use crate::{
+    actions::action, doc::tests::json::workflows, runs::tests::Played, shared::stage::Stage,
+    templates,
+};
 use fastrand::Rng;
 use graph::Json;
 
@@ -88,4 +92,43 @@ fn what_can_be_opened_of_a_damaged_file_is_whole_and_can_be_worked_with() {
         stage.app.drop_tab(tab);
     }
     assert!(opened > 100, "only {opened} could be opened");
+}
+
+#[test]
+fn every_node_of_a_shared_workflow_stands_in_its_place() {
+    let mut stage = Stage::new(Box::new(Played::default()));
+    let paths = workflows("graphs").into_iter().chain(workflows("../shared/corpus/pairs"));
+    for path in paths {
+        let name = path.display().to_string();
+        let json: Json = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        if !json["nodes"].is_array() {
+            continue;
+        }
+        let number = stage.app.open_json(&name, &json).unwrap().number;
+        stage.frame(Vec::new());
+        stage.frame(Vec::new());
+        let tab = stage.app.tab();
+        assert_eq!(
+            tab.history.doc().nodes().len(),
+            json["nodes"].as_array().unwrap().len(),
+            "{name}"
+        );
+        for node in tab.history.doc().nodes() {
+            let [left, top, right, _] = node.bounds();
+            // A folded node is only as wide as its title.
+            let title = egui::pos2(
+                if node.collapsed { left + 30.0 } else { (left + right) / 2.0 },
+                top + 4.0,
+            );
+            let found = tab.canvas.node_at(tab.canvas.view.to_screen(title));
+            let covers = |id: &crate::doc::Id| {
+                let [l, t, r, b] = tab.history.doc().node(*id).unwrap().bounds();
+                egui::Rect::from_min_max(egui::pos2(l, t), egui::pos2(r, b))
+                    .expand(8.0)
+                    .contains(title)
+            };
+            assert!(found.as_ref().is_some_and(covers), "{name}: node {} is not there", node.id);
+        }
+        stage.app.drop_tab(number);
+    }
 }
