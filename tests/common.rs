@@ -30,7 +30,8 @@ pub fn gpu() -> Option<tensor::Device> {
         assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
         eprintln!("SKIPPED: no GPU here");
     }
-    Some(tensor::Device::gpu(&adapter?, tensor::GpuOptions::default()).unwrap())
+    let options = tensor::GpuOptions { checked: true, ..Default::default() };
+    Some(tensor::Device::gpu(&adapter?, options).unwrap())
 }
 
 /// The `weft` program, run in a folder.

@@ -191,8 +191,8 @@ impl Full {
         let Size { batch, height, width, tokens } = size;
         let x = tape.input("x", &[batch, height, width, self.in_channels]);
         let time = tape.input("time", &[batch, self.model_channels]);
-        let context = tape.input("context", &[batch, tokens, self.context_channels]);
-        let guided = tape.input("guided", &[batch, height, width, self.model_channels]);
+        let context = tape.steady_input("context", &[batch, tokens, self.context_channels]);
+        let guided = tape.steady_input("guided", &[batch, height, width, self.model_channels]);
         let blocks = Blocks::new(HEADS, &time, context, w);
         let mut h = x;
         let mut made: Vec<Tensor> = Vec::new();

@@ -174,7 +174,8 @@ impl Unet {
         let tape = Tape::named(format!("UNet {size}"));
         let x = tape.input("x", &[size.batch, size.height, size.width, self.in_channels]);
         let time = tape.input("time", &[size.batch, self.model_channels]);
-        let context = tape.input("context", &[size.batch, size.tokens, self.context_channels]);
+        let context =
+            tape.steady_input("context", &[size.batch, size.tokens, self.context_channels]);
         let mut blocks = Blocks::new(self.heads, &time, context, w);
         blocks.mode = mode;
         blocks.tiles = self.tweaks.tiles.map(|tiles| (tiles, [size.height, size.width]));

@@ -25,11 +25,14 @@ impl Program {
         let last = self.last_reads();
         let mut plan = Plan { slot_of: vec![None; self.values.len()], slots: Vec::new() };
         let mut free: Vec<usize> = Vec::new();
-        for (_, id) in &self.inputs {
-            plan.take_slot(self, *id, &mut free);
+        // What outlives a run has a slot that nothing else uses.
+        for id in self.inputs.iter().map(|(_, id)| *id).chain(self.kept()) {
+            plan.take_slot(self, id, &mut free);
         }
         for (at, step) in self.steps.iter().enumerate() {
-            plan.take_slot(self, step.output, &mut free);
+            if plan.slot_of[step.output].is_none() {
+                plan.take_slot(self, step.output, &mut free);
+            }
             let mut read: Vec<ValueId> = step.inputs.iter().map(|id| self.owner(*id)).collect();
             read.push(step.output);
             read.sort_unstable();
@@ -44,15 +47,27 @@ impl Program {
         plan
     }
 
-    /// The last step that reads each value, itself or through a view; past the end for outputs and
-    /// inputs (which are written before every run).
+    /// Values made by steady steps that others read, or that are given back.
+    fn kept(&self) -> Vec<ValueId> {
+        let steady = self.steady_steps();
+        let mut read = vec![false; self.values.len()];
+        let others = self.steps.iter().zip(&steady).filter(|(_, steady)| !**steady);
+        let reads = others.flat_map(|(step, _)| &step.inputs).chain(&self.outputs);
+        reads.for_each(|id| read[self.owner(*id)] = true);
+        let made = self.steps.iter().zip(&steady).filter(|(_, steady)| **steady);
+        made.map(|(step, _)| step.output).filter(|id| read[*id]).collect()
+    }
+
+    /// The last step that reads each value, itself or through a view; past the end for outputs,
+    /// inputs (which are written before every run) and what is kept.
     fn last_reads(&self) -> Vec<usize> {
         let mut last = vec![0; self.values.len()];
         for (at, step) in self.steps.iter().enumerate() {
             step.inputs.iter().for_each(|id| last[self.owner(*id)] = at);
         }
-        let kept = self.outputs.iter().chain(self.inputs.iter().map(|(_, id)| id));
-        kept.for_each(|id| last[self.owner(*id)] = usize::MAX);
+        let inputs = self.inputs.iter().map(|(_, id)| *id);
+        let after = self.outputs.iter().copied().chain(inputs).chain(self.kept());
+        after.for_each(|id| last[self.owner(id)] = usize::MAX);
         last
     }
 }
@@ -74,24 +89,67 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Tape, testing::Random};
+    use crate::{
+        Program, Tape,
+        testing::{Random, devices, numbers},
+    };
+
+    /// Sums of what there is, some seen in another shape.
+    fn random_sums(seed: u64) -> Program {
+        let mut random = Random(seed);
+        let tape = Tape::new();
+        let mut values = vec![tape.input("x", &[1, 2, 4]), tape.steady_input("y", &[1, 2, 4])];
+        for _ in 0..30 {
+            let a = values[random.below(values.len())].clone();
+            let b = values[random.below(values.len())].clone();
+            values.push(if random.below(4) == 0 { a.reshape(&[1, 2, 4]) } else { a.add(&b) });
+        }
+        tape.finish(&[&values[31], &values[20]])
+    }
+
+    #[test]
+    fn steady_steps_are_done_when_an_input_of_theirs_changes() {
+        let [a, b] = [1, 2].map(|seed| numbers(8, seed));
+        for device in devices(u64::MAX) {
+            for seed in 0..10 {
+                let mut network = device.compile(random_sums(seed)).unwrap();
+                for (x, y) in [(&a, &a), (&b, &a), (&b, &b), (&a, &b), (&a, &a)] {
+                    let mut fresh = device.compile(random_sums(seed)).unwrap();
+                    let expected = fresh.run(&[x, y]).unwrap();
+                    assert_eq!(network.run(&[x, y]).unwrap(), expected, "{}", device.name());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn steady_steps_are_not_done_twice() {
+        let program = || {
+            let tape = Tape::new();
+            let (x, y) = (tape.input("x", &[1, 2, 4]), tape.steady_input("y", &[1, 2, 4]));
+            tape.finish(&[&x.add(&y.softmax())])
+        };
+        let device = crate::Device::cpu();
+        let mut network = device.compile(program()).unwrap();
+        let calls = |name: &str| {
+            let of = |t: &crate::Time| t.op == name;
+            device.timings().iter().filter(|t| of(t)).map(|t| t.calls).sum::<u64>()
+        };
+        for (y, softmaxes) in [(1.0, 1), (1.0, 1), (2.0, 2), (2.0, 2)] {
+            network.run(&[&[0.0; 8], &[y; 8]]).unwrap();
+            assert_eq!(calls("softmax"), softmaxes);
+        }
+        assert_eq!(calls("binary"), 4);
+    }
 
     #[test]
     fn values_that_live_at_once_have_slots_of_their_own() {
         for seed in 0..50 {
-            let mut random = Random(seed);
-            let tape = Tape::new();
-            let mut values = vec![tape.input("x", &[1, 2, 4]), tape.input("y", &[1, 2, 4])];
-            for _ in 0..30 {
-                let a = values[random.below(values.len())].clone();
-                let b = values[random.below(values.len())].clone();
-                values.push(if random.below(4) == 0 { a.reshape(&[1, 2, 4]) } else { a.add(&b) });
-            }
-            let program = tape.finish(&[&values[31], &values[20]]);
+            let program = random_sums(seed);
             let (plan, last) = (program.plan(), program.last_reads());
             let mut owner_of_slot = vec![None; plan.slots.len()];
-            for (_, id) in &program.inputs {
-                owner_of_slot[plan.slot_of[*id].unwrap()] = Some(*id);
+            for id in program.inputs.iter().map(|(_, id)| *id).chain(program.kept()) {
+                owner_of_slot[plan.slot_of[id].unwrap()] = Some(id);
             }
             for (at, step) in program.steps.iter().enumerate() {
                 for id in &step.inputs {
@@ -100,7 +158,8 @@ mod tests {
                 }
                 let slot = plan.slot_of[step.output].unwrap();
                 let before: Option<usize> = owner_of_slot[slot];
-                assert!(before.is_none_or(|id| last[id] < at), "step {at} overwrites a live value");
+                let dead = |id: usize| id == step.output || last[id] < at;
+                assert!(before.is_none_or(dead), "step {at} overwrites a live value");
                 owner_of_slot[slot] = Some(step.output);
             }
         }

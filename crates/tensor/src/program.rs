@@ -40,6 +40,8 @@ pub struct Program {
     pub steps: Vec<Step>,
     /// Names and values to be given at each run, in order.
     pub inputs: Vec<(String, ValueId)>,
+    /// The inputs of them that stay the same from run to run as a rule.
+    pub steady: Vec<ValueId>,
     /// What a run gives back, in order.
     pub outputs: Vec<ValueId>,
 }
@@ -55,6 +57,18 @@ impl Program {
             id = base;
         }
         id
+    }
+
+    /// Which steps read nothing but steady inputs and what is made of them: done anew only when one of
+    /// those inputs has changed.
+    pub fn steady_steps(&self) -> Vec<bool> {
+        let mut steady = vec![false; self.values.len()];
+        self.steady.iter().for_each(|id| steady[*id] = true);
+        let mut settle = |step: &Step| {
+            steady[step.output] = step.inputs.iter().all(|id| steady[self.owner(*id)]);
+            steady[step.output]
+        };
+        self.steps.iter().map(&mut settle).collect()
     }
 
     /// Floating-point operations of one run (a multiply-add counts two).

@@ -35,6 +35,14 @@ impl Tape {
         tensor
     }
 
+    /// An input that stays the same from run to run as a rule, as a prompt does from step to step: what
+    /// depends on nothing else is computed only when it changes.
+    pub fn steady_input(&self, name: &str, shape: &[usize]) -> Tensor {
+        let tensor = self.input(name, shape);
+        self.0.borrow_mut().steady.push(tensor.id);
+        tensor
+    }
+
     /// Ends the recording: what the run shall give back.
     pub fn finish(self, outputs: &[&Tensor]) -> Program {
         let mut program = self.0.take();

@@ -1,10 +1,13 @@
 //! The CPU device: each operation is a function over prepared weights, parallel with rayon.
 
+mod attention;
 mod peak;
 mod product;
 
+pub use attention::Heads;
 pub use peak::Peak;
-pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared, pack, packed_len, width};
+use product::VECTORS;
+pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared, packed_len, width};
 
 use crate::{Act, Epilogue, Program, Result, Timings, Weight};
 use multiversion::multiversion;
@@ -89,8 +92,8 @@ impl CpuDevice {
         };
         let kernels = program.steps.iter().map(kernel).collect::<Result<Vec<_>>>()?;
         let slots = plan.slots.iter().map(|len| vec![0.0; *len]).collect();
-        let timings = self.timings.clone();
-        Ok(CpuNetwork { kernels, slots, plan, program, timings })
+        let (timings, steady) = (self.timings.clone(), program.steady_steps());
+        Ok(CpuNetwork { kernels, slots, plan, steady, settled: false, program, timings })
     }
 }
 
@@ -100,6 +103,10 @@ pub struct CpuNetwork {
     plan: crate::plan::Plan,
     kernels: Vec<Kernel>,
     slots: Vec<Vec<f32>>,
+    /// Steps that need not be done again while steady inputs stay as they are.
+    steady: Vec<bool>,
+    /// Whether they were done with the inputs that lie in the slots.
+    settled: bool,
     timings: Timings,
 }
 
@@ -107,9 +114,13 @@ impl CpuNetwork {
     pub(crate) fn run(&mut self, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
         let slot = |id: usize| self.plan.slot_of[id].expect("the plan gives every value a slot");
         for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
-            self.slots[slot(*id)][..data.len()].copy_from_slice(data);
+            let held = &mut self.slots[slot(*id)][..data.len()];
+            self.settled &= !self.program.steady.contains(id) || held == *data;
+            held.copy_from_slice(data);
         }
-        for (step, kernel) in self.program.steps.iter().zip(&self.kernels) {
+        let settled = std::mem::replace(&mut self.settled, true);
+        let steps = self.program.steps.iter().zip(&self.kernels).zip(&self.steady);
+        for ((step, kernel), _) in steps.filter(|(_, steady)| !(settled && **steady)) {
             // The output's slot holds no input of this step, so it can be taken out meanwhile.
             let mut out = std::mem::take(&mut self.slots[slot(step.output)]);
             let len = |id: usize| self.program.values[id].len();

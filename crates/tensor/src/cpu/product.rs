@@ -6,14 +6,13 @@ use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// A tile of the result lives in registers: so many rows, so many vectors wide.
-const ROWS: usize = 6;
-const VECTORS: usize = 2;
+/// A tile of the result lives in registers, so many vectors wide.
+pub(super) const VECTORS: usize = 2;
 /// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's caches.
 const DEPTH: usize = 384;
 /// Rows done at once, and columns: so many rows of that depth fit the second-level cache, and so does the
-/// part of the result.
-const BLOCK: usize = 32 * ROWS;
+/// part of the result. A multiple of every tile's rows.
+const BLOCK: usize = 192;
 const COLUMNS: usize = 640;
 
 /// Columns of the widest panel there is.
@@ -74,7 +73,7 @@ pub fn packed_len(n: usize, k: usize) -> usize {
 }
 
 /// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
-pub fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize) -> T + Sync) {
+fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize) -> T + Sync) {
     let width = width();
     panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
         let columns = width.min(n - panel * width);
@@ -118,6 +117,7 @@ impl<'a> Panels<'a> {
             let rows = Rows {
                 numbers: &a[block * BLOCK * self.k..],
                 stride: self.k,
+                step: 1,
                 count: y.len() / self.n,
             };
             self.add(&rows, y, self.n, false);
@@ -140,7 +140,7 @@ impl<'a> Panels<'a> {
             // SAFETY: each task has rows and columns of its own.
             let y = unsafe { whole.from(row * self.n + column) };
             part.add(
-                &Rows { numbers: &a[row * self.k..], stride: self.k, count },
+                &Rows { numbers: &a[row * self.k..], stride: self.k, step: 1, count },
                 y,
                 self.n,
                 false,
@@ -163,7 +163,7 @@ impl<'a> Panels<'a> {
         if a.count * self.n == 0 {
             return;
         }
-        assert!(a.numbers.len() >= (a.count - 1) * a.stride + self.k);
+        assert!(a.numbers.len() > (a.count - 1) * a.stride + (self.k - 1) * a.step);
         assert!(y.len() >= (a.count - 1) * stride + self.n);
         let unpacked = match self.numbers {
             Numbers::F32(_) => 0,
@@ -176,10 +176,11 @@ impl<'a> Panels<'a> {
     }
 }
 
-/// Rows of a matrix, `stride` numbers apart.
+/// A matrix: rows are `stride` numbers apart, the numbers of a row `step`.
 pub struct Rows<'a> {
     pub numbers: &'a [f32],
     pub stride: usize,
+    pub step: usize,
     pub count: usize,
 }
 
@@ -224,18 +225,20 @@ impl Block<'_> {
     /// All rows of the result below a panel that begins at `from` and `column`.
     #[inline(always)]
     fn below<S: Simd>(&self, simd: S, panel: &[f32], from: usize, column: usize, columns: usize) {
-        for row in (0..self.a.count).step_by(ROWS) {
+        let mut row = 0;
+        while row < self.a.count {
             let tile = Tile {
                 // SAFETY: `Panels::add` has asserted that the rows are there.
-                a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride + from) },
+                a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride + from * self.a.step) },
                 a_stride: self.a.stride,
+                a_step: self.a.step,
                 panel,
                 y: unsafe { self.y.add(row * self.stride + column) },
                 y_stride: self.stride,
                 columns,
                 adds: self.adds || from > 0,
             };
-            tile.of_rows(simd, ROWS.min(self.a.count - row));
+            row += tile.most_rows(simd, self.a.count - row);
         }
     }
 }
@@ -244,6 +247,7 @@ impl Block<'_> {
 struct Tile<'a> {
     a: *const f32,
     a_stride: usize,
+    a_step: usize,
     panel: &'a [f32],
     y: *mut f32,
     y_stride: usize,
@@ -252,39 +256,43 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
+    /// With as many rows as there are registers for, of those left; how many that were.
     #[inline(always)]
-    fn of_rows<S: Simd>(&self, simd: S, rows: usize) {
-        match rows {
-            1 => self.run::<S, 1>(simd),
-            2 => self.run::<S, 2>(simd),
-            3 => self.run::<S, 3>(simd),
-            4 => self.run::<S, 4>(simd),
-            5 => self.run::<S, 5>(simd),
-            _ => self.run::<S, ROWS>(simd),
+    fn most_rows<S: Simd>(&self, simd: S, left: usize) -> usize {
+        match left {
+            12.. if S::REGISTER_COUNT >= 32 => self.run::<S, 12>(simd),
+            6.. => self.run::<S, 6>(simd),
+            4.. => self.run::<S, 4>(simd),
+            2.. => self.run::<S, 2>(simd),
+            _ => self.run::<S, 1>(simd),
         }
     }
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize>(&self, simd: S) {
+    fn run<S: Simd, const R: usize>(&self, simd: S) -> usize {
         if self.columns > S::F32_LANES {
             self.sum::<S, R, VECTORS>(simd);
         } else {
             self.sum::<S, R, 1>(simd);
         }
+        R
     }
 
     #[inline(always)]
     fn sum<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         let (panel, _) = S::as_simd_f32s(self.panel);
-        for (i, b) in panel.chunks_exact(VECTORS).enumerate() {
-            for (r, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: row r of the tile has as many numbers as the panel has rows.
-                let a = simd.splat_f32s(unsafe { *self.a.add(r * self.a_stride + i) });
+        let rows: [usize; R] = std::array::from_fn(|r| r * self.a_stride);
+        let mut a = self.a;
+        for b in panel.chunks_exact(VECTORS) {
+            for r in 0..R {
+                // SAFETY: a row of the tile has as many numbers as the panel has rows.
+                let a = simd.splat_f32s(unsafe { *a.wrapping_add(rows[r]) });
                 for v in 0..V {
-                    sums[v] = simd.mul_add_e_f32s(a, b[v], sums[v]);
+                    sums[r][v] = simd.mul_add_e_f32s(a, b[v], sums[r][v]);
                 }
             }
+            a = a.wrapping_add(self.a_step);
         }
         for (r, sums) in sums.iter().enumerate() {
             // SAFETY: so many columns of the row are the tile's.

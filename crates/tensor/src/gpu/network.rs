@@ -17,7 +17,12 @@ pub struct GpuNetwork {
     device: Arc<GpuDevice>,
     plan: Plan,
     slots: Vec<Arc<wgpu::Buffer>>,
+    /// Those of steady steps first.
     dispatches: Vec<Dispatch>,
+    /// How many need not be done again while steady inputs stay as they are.
+    steady: usize,
+    /// What the steady inputs were when those were done.
+    settled: Vec<Vec<f32>>,
     /// Outputs, one after another, where the processor can read them.
     readback: wgpu::Buffer,
     _weights: Vec<Arc<wgpu::Buffer>>,
@@ -39,6 +44,8 @@ impl GpuDevice {
             plan,
             slots,
             dispatches: Vec::new(),
+            steady: 0,
+            settled: Vec::new(),
             readback,
             _weights: Vec::new(),
             program,
@@ -54,7 +61,9 @@ impl GpuNetwork {
     fn record(&mut self) -> Result<()> {
         let (mut dispatches, mut held, mut scratch) = (Vec::new(), Vec::new(), None);
         let mut uploaded = 0;
-        for step in &self.program.steps {
+        let (steady, others): (Vec<_>, Vec<_>) =
+            self.program.steps.iter().zip(self.program.steady_steps()).partition(|(_, s)| *s);
+        for (step, steady) in steady.into_iter().chain(others) {
             let mut compiler = Compiler {
                 device: &self.device,
                 name: step.op.name(),
@@ -66,6 +75,9 @@ impl GpuNetwork {
                 dispatches: &mut dispatches,
             };
             step.op.gpu(&mut compiler)?;
+            if steady {
+                self.steady = dispatches.len();
+            }
             let weights = step.op.weights();
             uploaded +=
                 weights.iter().map(|w| 4 * w.shape().iter().product::<usize>()).sum::<usize>();
@@ -91,7 +103,8 @@ impl GpuNetwork {
         for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
             self.device.queue.write_buffer(self.slot(*id), 0, bytemuck::cast_slice(data));
         }
-        let mut rest = self.dispatches.as_slice();
+        let first = self.settle(inputs);
+        let mut rest = &self.dispatches[first..];
         while !rest.is_empty() {
             let mut flops = 0;
             let fits = |dispatch: &&Dispatch| {
@@ -103,6 +116,18 @@ impl GpuNetwork {
             rest = later;
         }
         self.read()
+    }
+
+    /// The first dispatch that these inputs need.
+    fn settle(&mut self, inputs: &[&[f32]]) -> usize {
+        let given = self.program.inputs.iter().zip(inputs);
+        let steady = given.filter(|((_, id), _)| self.program.steady.contains(id));
+        let now: Vec<&[f32]> = steady.map(|(_, data)| *data).collect();
+        if self.settled == now {
+            return self.steady;
+        }
+        self.settled = now.into_iter().map(<[f32]>::to_vec).collect();
+        0
     }
 
     fn submit(&self, dispatches: &[Dispatch]) {

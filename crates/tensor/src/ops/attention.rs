@@ -1,12 +1,7 @@
 //! Scaled dot-product attention (Vaswani et al. 2017), heads side by side in the channels.
 
-use super::{
-    Op, exp,
-    softmax::{lanes_max, lanes_sum},
-};
+use super::Op;
 use crate::{Result, Tensor, cpu, gpu};
-use multiversion::multiversion;
-use rayon::prelude::*;
 use std::ops::Range;
 
 const KERNEL: gpu::Kernel = gpu::kernel!("attention");
@@ -32,14 +27,14 @@ impl Op for Attention {
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         let (q, k) = (cx.inputs[0], cx.inputs[1]);
-        let task = Heads {
+        let heads = cpu::Heads {
             tokens: q[1],
             keys: k[1],
             channels: q[2],
             heads: self.heads,
             causal: self.causal,
         };
-        Ok(Box::new(move |inputs, y| task.run([inputs[0], inputs[1], inputs[2]], y)))
+        Ok(Box::new(move |inputs, y| heads.run([inputs[0], inputs[1], inputs[2]], y)))
     }
     /// Query rows of all batch entries are the units of work; a range of them may begin and end inside
     /// an entry, and is cut there.
@@ -94,136 +89,6 @@ impl Tensor {
         assert_eq!(self.channels() % heads, 0, "attention: {heads} heads");
         self.record(Attention { heads, causal }, &[k, v], self.shape())
     }
-}
-
-/// The sizes of one attention.
-struct Heads {
-    tokens: usize,
-    keys: usize,
-    channels: usize,
-    heads: usize,
-    causal: bool,
-}
-
-/// Queries of one task, and keys that they see at once: their scores stay in the cache (the tiles of
-/// FlashAttention, Dao et al. 2022).
-const QUERIES: usize = 96;
-const KEYS: usize = 512;
-
-impl Heads {
-    fn run(&self, [q, k, v]: [&[f32]; 3], y: &mut [f32]) {
-        let heads = y.len() / (self.tokens * self.channels) * self.heads;
-        let packed: usize = self.blocks().map(|keys| self.block_len(keys)).sum();
-        cpu::with_scratch(heads * packed, |panels| {
-            panels
-                .par_chunks_mut(packed)
-                .enumerate()
-                .for_each(|(head, panels)| self.pack(head, [k, v], panels));
-            let (panels, y) = (&*panels, cpu::Shared::new(y));
-            let tasks = self.tokens.div_ceil(QUERIES);
-            (0..heads * tasks).into_par_iter().for_each(|task| {
-                let (head, first) = (task / tasks, task % tasks * QUERIES);
-                self.some_queries(head, first, q, &panels[head * packed..][..packed], y);
-            });
-        });
-    }
-
-    /// Channels of a head.
-    fn width(&self) -> usize {
-        self.channels / self.heads
-    }
-
-    /// The keys, block by block.
-    fn blocks(&self) -> impl Iterator<Item = Range<usize>> {
-        let keys = self.keys;
-        (0..keys).step_by(KEYS).map(move |first| first..keys.min(first + KEYS))
-    }
-
-    /// Numbers of a block's keys and values in panels.
-    fn block_len(&self, keys: Range<usize>) -> usize {
-        cpu::packed_len(keys.len(), self.width()) + cpu::packed_len(self.width(), keys.len())
-    }
-
-    /// Where a head's numbers of a token begin; heads are counted through the batch.
-    fn place(&self, head: usize, tokens: usize, token: usize) -> usize {
-        let (entry, head) = (head / self.heads, head % self.heads);
-        (entry * tokens + token) * self.channels + head * self.width()
-    }
-
-    /// Keys as weights `[keys, d]`, values as weights `[d, keys]`, block after block.
-    fn pack(&self, head: usize, [k, v]: [&[f32]; 2], mut panels: &mut [f32]) {
-        let d = self.width();
-        for keys in self.blocks() {
-            let place = |key: usize| self.place(head, self.keys, keys.start + key);
-            let (block, rest) = panels.split_at_mut(self.block_len(keys.clone()));
-            let (k_panels, v_panels) = block.split_at_mut(cpu::packed_len(keys.len(), d));
-            cpu::pack(k_panels, [keys.len(), d], |key, i| k[place(key) + i]);
-            cpu::pack(v_panels, [d, keys.len()], |i, key| v[place(key) + i]);
-            panels = rest;
-        }
-    }
-
-    /// Queries from `first` on, on the keys of their head block by block, with the softmax made good as
-    /// larger scores appear (algorithm 1 of the paper).
-    fn some_queries(
-        &self,
-        head: usize,
-        first: usize,
-        q: &[f32],
-        mut panels: &[f32],
-        y: cpu::Shared,
-    ) {
-        let (d, count) = (self.width(), QUERIES.min(self.tokens - first));
-        let place = |i: usize| self.place(head, self.tokens, first + i);
-        let queries = cpu::Rows { numbers: &q[place(0)..], stride: self.channels, count };
-        let mut state = [(f32::NEG_INFINITY, 0.0); QUERIES];
-        cpu::with_scratch(count * (d + KEYS), |scratch| {
-            let (sums, scores) = scratch.split_at_mut(count * d);
-            sums.fill(0.0);
-            for keys in self.blocks() {
-                let (block, rest) = panels.split_at(self.block_len(keys.clone()));
-                let (k, v) = block.split_at(cpu::packed_len(keys.len(), d));
-                panels = rest;
-                if self.causal && keys.start >= first + count {
-                    break;
-                }
-                let scores = &mut scores[..count * keys.len()];
-                cpu::Panels::new(k, [keys.len(), d]).add(&queries, scores, keys.len(), false);
-                let rows = scores.chunks_exact_mut(keys.len()).zip(sums.chunks_exact_mut(d));
-                for (i, ((scores, sums), state)) in rows.zip(&mut state).enumerate() {
-                    let seen = if self.causal { first + i + 1 } else { self.keys };
-                    let seen = seen.saturating_sub(keys.start).min(keys.len());
-                    scores[seen..].fill(0.0);
-                    weigh(&mut scores[..seen], 1.0 / (d as f32).sqrt(), sums, state);
-                }
-                let scores = cpu::Rows { numbers: scores, stride: keys.len(), count };
-                cpu::Panels::new(v, [d, keys.len()]).add(&scores, sums, d, true);
-            }
-            for (i, (sums, (_, total))) in sums.chunks_exact(d).zip(&state).enumerate() {
-                // SAFETY: each query's channels of a head are of one task.
-                let y = unsafe { y.from(place(i)) };
-                y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum / total);
-            }
-        });
-    }
-}
-
-/// Turns scores into weights `exp(scale score - high)`; sums so far, and the total of their weights, are
-/// made to refer to the new highest score.
-#[multiversion(targets = "simd")]
-fn weigh(scores: &mut [f32], scale: f32, sums: &mut [f32], state: &mut (f32, f32)) {
-    let (high, total) = state;
-    let new = high.max(scale * lanes_max(scores));
-    if new == f32::NEG_INFINITY {
-        return;
-    }
-    let old = exp(*high - new);
-    scores.iter_mut().for_each(|x| *x = exp(scale * *x - new));
-    if old != 1.0 {
-        sums.iter_mut().for_each(|x| *x *= old);
-    }
-    *total = *total * old + lanes_sum(scores);
-    *high = new;
 }
 
 #[cfg(test)]

@@ -222,7 +222,7 @@ impl Patches {
                     _ => to.fill(0.0),
                 }
             }
-            debug_assert_eq!(kh * kw * c, patch.len());
+            assert_eq!(kh * kw * c, patch.len());
         }
     }
 }

@@ -140,6 +140,28 @@ pub(crate) fn exp(x: f32) -> f32 {
     p * f32::from_bits((n.wrapping_add(127) << 23) as u32)
 }
 
+/// [`exp`] on a vector, for numbers up to 88.
+#[inline(always)]
+pub(crate) fn exp_vector<S: pulp::Simd>(simd: S, x: S::f32s) -> S::f32s {
+    // The last bits of a number of this size count wholes; with the bias of exponents they are the
+    // power of two, but for the place.
+    const ROUND: f32 = 12_582_912.0 + 127.0;
+    // Of two, x86 takes the second where one is no number.
+    let x = simd.max_f32s(simd.splat_f32s(-87.0), x);
+    let round = simd.splat_f32s(ROUND);
+    let rounded = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), round);
+    let n = simd.sub_f32s(rounded, round);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
+    let mut p = simd.splat_f32s(1.0 / 720.0);
+    for term in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(term));
+    }
+    let bits = simd.transmute_u32s_f32s(rounded);
+    let power = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23));
+    simd.mul_f32s(p, simd.transmute_f32s_u32s(power))
+}
+
 /// `x Phi(x)`, the error function by Abramowitz and Stegun 7.1.26 (error below 1.5e-7).
 #[inline(always)]
 pub(crate) fn gelu(x: f32) -> f32 {

@@ -53,7 +53,7 @@ const LANES: usize = 32;
 
 /// The highest number; minus infinity if there is none.
 #[inline(always)]
-pub(super) fn lanes_max(xs: &[f32]) -> f32 {
+fn lanes_max(xs: &[f32]) -> f32 {
     let (lanes, rest) = xs.as_chunks::<LANES>();
     let mut high = [f32::NEG_INFINITY; LANES];
     for lane in lanes {

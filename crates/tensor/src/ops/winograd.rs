@@ -179,7 +179,7 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> Task<'_, T, M, A> {
                 let numbers = &transformed[f * c..];
                 // SAFETY: each product has places of its own.
                 let y = unsafe { into.from(f * n) };
-                let rows = Rows { numbers, stride: A * A * c, count: self.count };
+                let rows = Rows { numbers, stride: A * A * c, step: 1, count: self.count };
                 Panels::new(kernels, [n, c]).add(&rows, y, A * A * n, false);
             });
             let products = &*products;
