@@ -6,7 +6,8 @@ use crate::{
 };
 
 impl Program {
-    /// Moves activations, sums and upsampling into the operations that can do them on the way.
+    /// Moves activations, sums and upsampling into the operations that can do them on the way, and makes
+    /// linear layers that read the same one.
     /// Results stay the same up to rounding.
     #[must_use]
     pub fn folded(mut self) -> Self {
@@ -17,7 +18,7 @@ impl Program {
             let Some(kind) = step.op.fusable() else { continue };
             match kind {
                 Fusable::Upsample => self.fold_into_reader(&mut steps, at),
-                Fusable::Act(_) => drop(self.fold_into_producer(&mut steps, at, 0, kind)),
+                Fusable::Act(_) | Fusable::Geglu => drop(self.fold_into_producer(&mut steps, at, 0, kind)),
                 Fusable::Add => {
                     let producer = |i: usize| producer_of(&steps, steps[at].as_ref()?.inputs[i]);
                     // The operand that is made last is the one whose result is still at hand.
@@ -26,6 +27,7 @@ impl Program {
                 }
             }
         }
+        self.join_linears(&mut steps);
         self.steps = steps.into_iter().flatten().collect();
         self
     }

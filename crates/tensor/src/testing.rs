@@ -1,6 +1,6 @@
 //! What the tests of operations share: random numbers, weights without a file, every device.
 
-use crate::{Adapter, Device, GpuOptions, Program, Weights};
+use crate::{Adapter, Device, GpuOptions, Program, TileClass, Weights};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -139,10 +139,10 @@ fn gpus(limit: u64) -> Vec<Device> {
         eprintln!("SKIPPED: no GPU here");
         return Vec::new();
     };
-    let plain = GpuOptions { checked: true, direct: Some(false), binding_limit: u64::MAX };
+    let plain = GpuOptions { checked: true, tile: Some(TileClass::Small), binding_limit: u64::MAX };
     let ways = [
         plain,
-        GpuOptions { direct: Some(true), ..plain },
+        GpuOptions { tile: Some(TileClass::Direct), ..plain },
         GpuOptions { checked: false, ..plain },
         GpuOptions { binding_limit: limit, ..plain },
     ];

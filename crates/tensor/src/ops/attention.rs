@@ -7,7 +7,7 @@ use super::{
 use crate::{Result, Tensor, cpu, gpu};
 use multiversion::multiversion;
 use rayon::prelude::*;
-use std::ops::Range;
+use std::{array, ops::Range};
 
 const KERNEL: gpu::Kernel = gpu::kernel!("attention");
 /// Queries of a workgroup.
@@ -30,6 +30,9 @@ impl Op for Attention {
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
         4 * (output.iter().product::<usize>() * inputs[1][1]) as u64
     }
+    fn reads_columns(&self, _: usize) -> bool {
+        true
+    }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         let (q, k) = (cx.inputs[0], cx.inputs[1]);
         let task = Heads {
@@ -38,49 +41,57 @@ impl Op for Attention {
             channels: q[2],
             heads: self.heads,
             causal: self.causal,
+            strides: array::from_fn(|i| cx.strides[i]),
         };
         Ok(Box::new(move |inputs, y| task.run([inputs[0], inputs[1], inputs[2]], y)))
     }
-    /// Query rows of all batch entries are the units of work; a range of them may begin and end inside
-    /// an entry, and is cut there.
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
-        let [q, k, v] = [0, 1, 2].map(|i| cx.inputs[i].clone());
-        let y = cx.output.clone();
-        let (tokens, keys, d) = (q.shape[1], k.shape[1], q.columns() / self.heads);
-        let out = if d <= WHOLE { d } else { SLICE };
-        for entry in 0..q.shape[0] {
-            let spans = |rows: Range<usize>| {
-                let rows = entry * tokens + rows.start..entry * tokens + rows.end;
-                let columns = entry * keys..(entry + 1) * keys;
-                let [q, y] = [&q, &y].map(|x| x.rows(rows.clone()));
-                let [k, v] = [&k, &v].map(|x| x.rows(columns.clone()));
-                vec![q, k, v, y]
-            };
-            for rows in cx.split(tokens, &spans)? {
-                let mut spans = spans(rows.clone());
-                let y = spans.pop().expect("the output is the last");
-                let parameters = [
-                    [tokens, keys, self.heads, rows.start].map(|n| n as u32),
-                    [
-                        rows.len() as u32,
-                        self.causal.into(),
-                        (1.0 / (d as f32).sqrt()).to_bits(),
-                        entry as u32,
-                    ],
-                    [spans[0].start, spans[1].start, y.start, 0].map(|n| n as u32),
-                ];
-                let groups = [rows.len().div_ceil(ROWS), self.heads * d.div_ceil(out), 1];
-                cx.dispatch(
-                    &KERNEL,
-                    &[("D", d), ("OUT", out)],
-                    &spans,
-                    &y,
-                    parameters.as_flattened(),
-                    groups.map(|n| n as u32),
-                )?;
+        let (batch, tokens) = (cx.output.shape[0], cx.output.shape[1]);
+        if cx.fits(&spans(cx, 0..batch, 0..tokens)) {
+            self.dispatch(cx, 0..batch, 0..tokens);
+            return Ok(());
+        }
+        for entry in 0..batch {
+            for rows in cx.split(tokens, &|rows| spans(cx, entry..entry + 1, rows))? {
+                self.dispatch(cx, entry..entry + 1, rows);
             }
         }
         Ok(())
+    }
+}
+
+/// What is bound for some queries of some batch entries: queries, keys, values, output.
+fn spans(cx: &gpu::Compiler, entries: Range<usize>, rows: Range<usize>) -> Vec<gpu::Span> {
+    let [q, k, v] = [&cx.inputs[0], &cx.inputs[1], &cx.inputs[2]];
+    let (tokens, keys) = (q.shape[1], k.shape[1]);
+    let rows = entries.start * tokens + rows.start..(entries.end - 1) * tokens + rows.end;
+    let columns = entries.start * keys..entries.end * keys;
+    vec![q.rows(rows.clone()), k.rows(columns.clone()), v.rows(columns), cx.output.rows(rows)]
+}
+
+impl Attention {
+    fn dispatch(&self, cx: &mut gpu::Compiler, entries: Range<usize>, rows: Range<usize>) {
+        let [q, k, v] = [0, 1, 2].map(|i| cx.inputs[i].clone());
+        let (tokens, keys, d) = (q.shape[1], k.shape[1], q.columns() / self.heads);
+        let out = if d <= WHOLE { d } else { SLICE };
+        let mut spans = spans(cx, entries.clone(), rows.clone());
+        let y = spans.pop().expect("the output is the last");
+        let starts = [&q, &k, &v].into_iter().zip(&spans).map(|(array, span)| array.base(span));
+        let parameters = [tokens, keys, self.heads, rows.start, rows.len(), self.causal.into()];
+        let parameters = parameters.map(|n| n as u32).into_iter();
+        let parameters = parameters
+            .chain([(1.0 / (d as f32).sqrt()).to_bits(), entries.start as u32])
+            .chain(starts)
+            .chain([y.start, q.stride, k.stride, v.stride].map(|n| n as u32));
+        let groups = [rows.len().div_ceil(ROWS), self.heads * d.div_ceil(out), entries.len()];
+        cx.dispatch(
+            &KERNEL,
+            &[("D", d), ("OUT", out)],
+            &spans,
+            &y,
+            &parameters.collect::<Vec<_>>(),
+            groups.map(|n| n as u32),
+        );
     }
 }
 
@@ -103,6 +114,8 @@ struct Heads {
     channels: usize,
     heads: usize,
     causal: bool,
+    /// How far apart tokens of queries, keys and values begin.
+    strides: [usize; 3],
 }
 
 /// Queries of one task, and keys that they see at once: their scores stay in the cache (the tiles of
@@ -144,21 +157,25 @@ impl Heads {
         cpu::packed_len(keys.len(), self.width()) + cpu::packed_len(self.width(), keys.len())
     }
 
-    /// Where a head's numbers of a token begin; heads are counted through the batch.
-    fn place(&self, head: usize, tokens: usize, token: usize) -> usize {
+    /// Where a head's numbers of a token begin, if tokens begin `stride` apart; heads are counted through
+    /// the batch.
+    fn place(&self, head: usize, stride: usize, tokens: usize, token: usize) -> usize {
         let (entry, head) = (head / self.heads, head % self.heads);
-        (entry * tokens + token) * self.channels + head * self.width()
+        (entry * tokens + token) * stride + head * self.width()
     }
 
     /// Keys as weights `[keys, d]`, values as weights `[d, keys]`, block after block.
     fn pack(&self, head: usize, [k, v]: [&[f32]; 2], mut panels: &mut [f32]) {
         let d = self.width();
         for keys in self.blocks() {
-            let place = |key: usize| self.place(head, self.keys, keys.start + key);
+            let [k_at, v_at] = [1, 2].map(|i| {
+                let stride = self.strides[i];
+                move |key: usize| self.place(head, stride, self.keys, keys.start + key)
+            });
             let (block, rest) = panels.split_at_mut(self.block_len(keys.clone()));
             let (k_panels, v_panels) = block.split_at_mut(cpu::packed_len(keys.len(), d));
-            cpu::pack(k_panels, [keys.len(), d], |key, i| k[place(key) + i]);
-            cpu::pack(v_panels, [d, keys.len()], |i, key| v[place(key) + i]);
+            cpu::pack(k_panels, [keys.len(), d], |key, i| k[k_at(key) + i]);
+            cpu::pack(v_panels, [d, keys.len()], |i, key| v[v_at(key) + i]);
             panels = rest;
         }
     }
@@ -174,8 +191,9 @@ impl Heads {
         y: cpu::Shared,
     ) {
         let (d, count) = (self.width(), QUERIES.min(self.tokens - first));
-        let place = |i: usize| self.place(head, self.tokens, first + i);
-        let queries = cpu::Rows { numbers: &q[place(0)..], stride: self.channels, count };
+        let place = |i: usize, stride: usize| self.place(head, stride, self.tokens, first + i);
+        let stride = self.strides[0];
+        let queries = cpu::Rows { numbers: &q[place(0, stride)..], stride, count };
         let mut state = [(f32::NEG_INFINITY, 0.0); QUERIES];
         cpu::with_scratch(count * (d + KEYS), |scratch| {
             let (sums, scores) = scratch.split_at_mut(count * d);
@@ -201,7 +219,7 @@ impl Heads {
             }
             for (i, (sums, (_, total))) in sums.chunks_exact(d).zip(&state).enumerate() {
                 // SAFETY: each query's channels of a head are of one task.
-                let y = unsafe { y.from(place(i)) };
+                let y = unsafe { y.from(place(i, self.channels)) };
                 y.iter_mut().zip(sums).for_each(|(y, sum)| *y = sum / total);
             }
         });

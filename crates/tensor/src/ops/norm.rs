@@ -56,7 +56,7 @@ impl Op for GroupNorm {
         let x = cx.inputs[0].clone();
         let rows = x.len() / x.columns() / x.shape[0];
         let chunks = Units { of: rows, each: rows.div_ceil(rows.div_ceil(256).min(32)) };
-        let partials = cx.scratch(4 * x.shape[0] * chunks.count() * self.groups)?;
+        let partials = cx.scratch(4 * x.shape[0] * chunks.count() * self.groups);
         self.gpu_statistics(cx, &x, &partials, chunks)?;
         self.gpu_normalise(cx, &x, &partials, chunks)
     }
@@ -105,7 +105,7 @@ impl GroupNorm {
                 &partials.all(),
                 &parameters.map(|n| n as u32),
                 [self.groups as u32, range.len() as u32, 1],
-            )?;
+            );
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ impl GroupNorm {
         partials: &gpu::Operand,
         chunks: Units,
     ) -> Result<()> {
-        let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
+        let (weight, bias) = (cx.weight(&self.weight), cx.weight(&self.bias));
         let (y, columns) = (cx.output.clone(), x.columns());
         let runs = Units { of: chunks.of, each: (4096 / columns).clamp(1, chunks.of) };
         let spans = |range: Range<usize>| {
@@ -135,7 +135,7 @@ impl GroupNorm {
             let parameters: Vec<u32> = parameters.chain([self.eps.to_bits()]).collect();
             let groups = gpu::fold(range.len());
             let constants = [("GROUPS", self.groups)];
-            cx.dispatch(&GROUP_NORM, &constants, &spans, &y, &parameters, groups)?;
+            cx.dispatch(&GROUP_NORM, &constants, &spans, &y, &parameters, groups);
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Op for LayerNorm {
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let x = cx.inputs[0].clone();
-        let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
+        let (weight, bias) = (cx.weight(&self.weight), cx.weight(&self.bias));
         let rest = [x.columns() as u32, self.eps.to_bits()];
         let reads = |rows: Range<usize>| vec![x.rows(rows), weight.all(), bias.all()];
         cx.each_row(&LAYER_NORM, &reads, &rest)
