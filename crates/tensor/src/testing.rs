@@ -132,13 +132,6 @@ pub fn devices(limit: u64) -> Vec<Device> {
 }
 
 fn gpus(limit: u64) -> Vec<Device> {
-    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
-    let adapters = ADAPTERS.get_or_init(Adapter::all);
-    let Some(adapter) = adapters.iter().find(|a| a.unfit().is_none()) else {
-        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
-        eprintln!("SKIPPED: no GPU here");
-        return Vec::new();
-    };
     let plain = GpuOptions { checked: true, tile: Some(TileClass::Small), binding_limit: u64::MAX };
     let ways = [
         plain,
@@ -146,7 +139,19 @@ fn gpus(limit: u64) -> Vec<Device> {
         GpuOptions { checked: false, ..plain },
         GpuOptions { binding_limit: limit, ..plain },
     ];
-    ways.iter().map(|way| Device::gpu(adapter, *way).unwrap()).collect()
+    ways.iter().filter_map(|way| gpu(*way)).collect()
+}
+
+/// The first adapter, opened so; none where there is none.
+pub fn gpu(options: GpuOptions) -> Option<Device> {
+    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
+    let adapters = ADAPTERS.get_or_init(Adapter::all);
+    let Some(adapter) = adapters.iter().find(|a| a.unfit().is_none()) else {
+        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
+        eprintln!("SKIPPED: no GPU here");
+        return None;
+    };
+    Some(Device::gpu(adapter, options).unwrap())
 }
 
 /// All index tuples of a shape, in memory order.

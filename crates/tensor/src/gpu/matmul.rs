@@ -199,7 +199,10 @@ impl Part<'_> {
     }
 
     fn constants(&self) -> Vec<(&'static str, usize)> {
-        vec![("HALVES", usize::from(self.packing.halves)), ("GATED", usize::from(self.packing.gated))]
+        vec![
+            ("HALVES", usize::from(self.packing.halves)),
+            ("GATED", usize::from(self.packing.gated)),
+        ]
     }
 
     /// Where columns come in quads, they are finished in quads.
@@ -226,7 +229,13 @@ impl Part<'_> {
             [m.start, m.len(), self.n.start, self.n.len(), self.packing.quads()],
             [slice, columns, y.len() / columns / y.shape[0], has, self.of.epilogue.act as usize],
             [spans[0].start, spans[1].start, row_base as usize, spans[5].start, row_stride],
-            [picture.height, picture.width, picture.channels, picture.out_height, picture.out_width],
+            [
+                picture.height,
+                picture.width,
+                picture.channels,
+                picture.out_height,
+                picture.out_width,
+            ],
             [picture.kernel[1], picture.conv.stride, top, left, picture.conv.up2.into()],
         ];
         parameters.as_flattened().iter().map(|p| *p as u32).collect()

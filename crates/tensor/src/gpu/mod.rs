@@ -18,8 +18,8 @@ pub use compile::{Compiler, fold};
 pub(crate) use kernel::{Kernel, THREADS, kernel, shader};
 pub use matmul::{Matmul, Picture};
 pub use network::GpuNetwork;
-pub use recording::{Launch, Operand, Recording, Span, Target};
-pub use tiles::{Product, Reader, ShapeClass, Tile, TileClass, Tiles, Tiling};
+pub use recording::{GpuCost, Launch, Operand, Recording, Span, Target};
+pub use tiles::{Product, Reader, TileClass, Tiles, Tiling};
 
 use crate::Result;
 use anyhow::{Context as _, anyhow, bail};

@@ -1,9 +1,6 @@
 //! A program on the GPU: compiled once, replayed every step.
 
-use super::{
-    BIND_GROUPS, GpuDevice, Launch, Recording, Span, UPLOADS,
-    recording::Memory,
-};
+use super::{BIND_GROUPS, GpuDevice, Launch, Recording, Span, UPLOADS, recording::Memory};
 use crate::{Plan, Program, Result};
 use anyhow::{Context as _, anyhow};
 use std::sync::{Arc, mpsc};
@@ -126,6 +123,12 @@ impl GpuNetwork {
         for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
             self.device.queue.write_buffer(self.slot(*id), 0, bytemuck::cast_slice(data));
         }
+        self.replay();
+        self.read()
+    }
+
+    /// Submits all dispatches.
+    pub(super) fn replay(&self) {
         let mut rest = self.dispatches.as_slice();
         while !rest.is_empty() {
             let mut flops = 0;
@@ -137,7 +140,6 @@ impl GpuNetwork {
             self.submit(now);
             rest = later;
         }
-        self.read()
     }
 
     fn submit(&self, dispatches: &[Dispatch]) {

@@ -190,3 +190,24 @@ impl Recording {
         Ok(recording)
     }
 }
+
+/// What one run of a program takes on a GPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuCost {
+    /// Each has a bind group of its own.
+    pub dispatches: usize,
+    /// Bytes that are bound, each time they are.
+    pub bytes: u64,
+    /// Bytes of scratch memory, beside the plan's.
+    pub scratch: u64,
+}
+
+impl Program {
+    /// What a run takes on a usual GPU. None is needed to tell.
+    pub fn gpu_cost(&self) -> Result<GpuCost> {
+        let Recording { launches, scratch } =
+            Recording::new(self, &self.plan(), &Target::default())?;
+        let bytes = launches.iter().flat_map(Launch::bindings).map(Span::bytes).sum();
+        Ok(GpuCost { dispatches: launches.len(), bytes, scratch: 4 * scratch as u64 })
+    }
+}

@@ -34,11 +34,11 @@ pub enum TileClass {
 }
 
 impl TileClass {
-    pub const ALL: [Self; 5] =
-        [Self::Large, Self::Medium, Self::Small, Self::Skinny, Self::Direct];
+    pub const ALL: [Self; 5] = [Self::Large, Self::Medium, Self::Small, Self::Skinny, Self::Direct];
 
     pub fn tile(self) -> Tile {
-        let tile = |rows, columns, depth, threads, price| Tile { rows, columns, depth, threads, price };
+        let tile =
+            |rows, columns, depth, threads, price| Tile { rows, columns, depth, threads, price };
         match self {
             Self::Large => tile(128, 128, 4, [16, 16], 1.0),
             Self::Medium => tile(64, 64, 4, [8, 8], 1.15),
@@ -172,7 +172,8 @@ impl Tiles {
     fn cheapest(&self, product: &Product, slices: usize) -> TileClass {
         use TileClass::{Large, Medium, Skinny, Small};
         let cost = |class: &TileClass| self.cost(product, Tiling { class: *class, slices });
-        let fit = [Large, Medium, Small, Skinny].into_iter().filter(|c| c.tile().memory() <= self.memory);
+        let fit =
+            [Large, Medium, Small, Skinny].into_iter().filter(|c| c.tile().memory() <= self.memory);
         fit.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(Small)
     }
 

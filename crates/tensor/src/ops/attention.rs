@@ -292,6 +292,12 @@ mod tests {
             ([2, 64, 64, 4, 16], true),
             ([1, 100, 1100, 2, 8], false),
             ([1, 1100, 1100, 1, 8], true),
+            // The widths of heads that models have.
+            ([1, 33, 45, 2, 40], true),
+            ([2, 37, 33, 2, 64], false),
+            ([2, 65, 77, 2, 80], false),
+            ([2, 33, 37, 1, 128], false),
+            ([2, 70, 77, 2, 160], false),
         ];
         for (shape, causal) in cases {
             let [b, t, s, heads, d] = shape;

@@ -4,7 +4,7 @@ use super::{Act, Epilogue, Fusable, Op, glu::geglu_rows};
 use crate::{Result, Tensor, Weight, cpu, gpu};
 
 #[derive(Debug)]
-pub(crate) struct Linear {
+pub struct Linear {
     pub weight: Weight,
     pub epilogue: Epilogue,
     /// Whether the result is halved by GEGLU; then the epilogue is a bias at most.
@@ -49,8 +49,7 @@ impl Op for Linear {
         match kind {
             _ if self.gated => false,
             Fusable::Geglu => {
-                self.gated =
-                    *act == Act::Identity && added.is_none() && residual.is_none();
+                self.gated = *act == Act::Identity && added.is_none() && residual.is_none();
                 self.gated
             }
             _ => self.epilogue.absorb(kind, next, row),
