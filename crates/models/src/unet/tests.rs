@@ -2,6 +2,7 @@
 
 use super::*;
 use std::{io::Write, path::Path};
+use tensor::{Adapter, GpuOptions};
 
 /// Shapes of tensors by key.
 #[derive(Default)]
@@ -125,4 +126,38 @@ fn a_guided_step_of_stable_diffusion_1_is_at_most_450_dispatches() {
     assert!(cost.bytes < 9_000_000_000, "{cost:?}");
     // Beside activations of some 100 MB.
     assert!(cost.scratch <= 64 << 20, "{cost:?}");
+}
+
+/// The checkpoint that comes with the program, 128x128, both prompts in one batch.
+#[test]
+fn a_second_step_makes_the_same_and_creates_nothing_on_a_gpu() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../builtin/weights/weft-tiny.safetensors");
+    let model = crate::Checkpoint::load(&Weights::open(&path).unwrap()).unwrap();
+    let Some(adapter) = Adapter::all().into_iter().find(|a| a.unfit().is_none()) else {
+        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
+        eprintln!("SKIPPED: no GPU here");
+        return;
+    };
+    let gpu =
+        Device::gpu(&adapter, GpuOptions { checked: false, ..GpuOptions::default() }).unwrap();
+    let size = Size { batch: 2, height: 16, width: 16, tokens: 77 };
+    let numbers = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7).sin()).collect() };
+    let (x, context) = (numbers(2 * 4 * 256), numbers(2 * 77 * model.unet.context_channels));
+    let (timesteps, mode) = (&[500.0; 2], Mode::default());
+    let question = Question { x: &x, timesteps, context: &context, size, control: None, mode };
+    // Compiled networks are kept by size: each device has a model of its own.
+    let on_cpu = model.unet.reweighted(model.unet.weights.clone());
+    let step = || model.unet.predict(&gpu, &question).unwrap().noise;
+    let first = step();
+    let created = gpu.created();
+    let start = std::time::Instant::now();
+    let second = step();
+    eprintln!("{}: a guided step in {:?}", gpu.name(), start.elapsed());
+    assert_eq!(gpu.created(), created);
+    assert_eq!(first, second);
+    let expected = on_cpu.predict(&Device::cpu(), &question).unwrap().noise;
+    let error = first.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+    let scale = expected.iter().map(|b| b.powi(2)).sum::<f32>();
+    assert!((error / scale).sqrt() < 1e-4, "{error} of {scale}");
 }

@@ -44,8 +44,10 @@ impl GpuDevice {
         reads: usize,
     ) -> wgpu::ComputePipeline {
         let mut source = kernel.parts.concat();
+        let says = constants.iter().any(|(name, _)| *name == "THREADS");
+        let threads = (!says).then_some(("THREADS", THREADS));
         // Last, so that lines in messages are lines of the files.
-        for (name, value) in [("THREADS", THREADS)].iter().chain(constants) {
+        for (name, value) in threads.iter().chain(constants) {
             let _ = writeln!(source, "const {name} = {value}u;");
         }
         let mut pipelines = lock(&self.pipelines);

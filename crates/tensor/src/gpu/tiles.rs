@@ -141,7 +141,7 @@ impl Default for Tiles {
 const SLICES: usize = 8;
 const SLICE: usize = 512;
 /// What a slicing must save to be worth a further dispatch.
-const WORTH: f64 = 0.75;
+const WORTH: f64 = 0.6;
 /// Multiplications that one thread does while a dispatch begins, and bytes that memory moves while every
 /// thread does one.
 const LAUNCH: f64 = 4000.0;
@@ -172,8 +172,11 @@ impl Tiles {
     fn cheapest(&self, product: &Product, slices: usize) -> TileClass {
         use TileClass::{Large, Medium, Skinny, Small};
         let cost = |class: &TileClass| self.cost(product, Tiling { class: *class, slices });
-        let fit =
-            [Large, Medium, Small, Skinny].into_iter().filter(|c| c.tile().memory() <= self.memory);
+        // A tile of few rows reads the weight again for every few rows.
+        let fit = [Large, Medium, Small, Skinny].into_iter().filter(|class| {
+            let tile = class.tile();
+            tile.memory() <= self.memory && (*class != Skinny || product.rows <= 2 * tile.rows)
+        });
         fit.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(Small)
     }
 
