@@ -2,7 +2,7 @@
 // being in memory (Dao et al. 2022, algorithm 1; f32 throughout)
 //
 //   q, y  [batch, tokens, heads D]
-//   k, v  [batch, keys, heads D]
+//   k, v  [batch, keys, heads D]    tokens of q, k and v begin `stride` apart
 //
 // A workgroup of 8 x 8 threads takes ROWS queries of one head, walks over the keys COLS at a time, and keeps
 // OUT channels of the result; a head wider than OUT is made by several workgroups, each of which makes the
@@ -26,7 +26,11 @@ struct Params {
     batch: u32,      // entry of this dispatch's first workgroup
     q_start: u32,
     k_start: u32,
+    v_start: u32,
     y_start: u32,
+    q_stride: u32,
+    k_stride: u32,
+    v_stride: u32,
 }
 
 var<immediate> p: Params;
@@ -53,8 +57,9 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     let entry = p.batch + group.z;
     let row0 = group.x * ROWS;
     let channels = p.heads * D;
-    let q0 = (entry * p.tokens + p.first) * channels + head * D - p.q_start;
-    let k0 = entry * p.keys * channels + head * D - p.k_start;
+    let q0 = (entry * p.tokens + p.first) * p.q_stride + head * D - p.q_start;
+    let k0 = entry * p.keys * p.k_stride + head * D - p.k_start;
+    let v0 = entry * p.keys * p.v_stride + head * D - p.v_start;
     var sums: array<array<f32, EACH>, 4>;
     if thread < ROWS {
         highest[thread] = NEVER;
@@ -74,8 +79,8 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
                 let col = min(col0 + r, p.keys - 1u);
                 let inside = d < D;
                 let at = min(d, D - 1u);
-                tile_q[r * (STEP + 1u) + i % STEP] = select(0.0, q[q0 + row * channels + at], inside);
-                tile_k[r * (STEP + 1u) + i % STEP] = select(0.0, k[k0 + col * channels + at], inside);
+                tile_q[r * (STEP + 1u) + i % STEP] = select(0.0, q[q0 + row * p.q_stride + at], inside);
+                tile_k[r * (STEP + 1u) + i % STEP] = select(0.0, k[k0 + col * p.k_stride + at], inside);
             }
             workgroupBarrier();
             for (var d = 0u; d < STEP; d++) {
@@ -112,7 +117,7 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
         for (var j0 = 0u; j0 < COLS; j0 += KEYS) {
             for (var i = thread; i < KEYS * OUT; i += 64u) {
                 let col = min(col0 + j0 + i / OUT, p.keys - 1u);
-                tile_v[i] = v[k0 + col * channels + min(slice + i % OUT, D - 1u)];
+                tile_v[i] = v[v0 + col * p.v_stride + min(slice + i % OUT, D - 1u)];
             }
             workgroupBarrier();
             for (var j = 0u; j < KEYS; j++) {

@@ -4,10 +4,15 @@
 //
 //   w              [columns, 4 quads]   the last dimension filled up with zeros; f16 if HALVES, else f32
 //   bias           [columns]
-//   row            [batch, columns]
+//   row            [batch, columns]     rows `row_stride` apart
 //   residual, y    [rows, columns]
 //
-// `a4` comes from matmul_rows, matmul_pixels or matmul_scalars; the loops from matmul_tiled or matmul_direct.
+// If GATED (Shazeer 2020, GEGLU): columns of w are values and gates in turn, bias all values and then all
+// gates; y has half the columns, y[m, n] = value gelu(gate).
+//
+// The loops come from matmul_tiled or matmul_direct; `row_of`, `tap_of` and `a4` from matmul_rows,
+// matmul_pixels or matmul_scalars; `finish4` from matmul_quads or matmul_numbers, or from matmul_partial if
+// the common dimension is cut into slices, which matmul_sum adds up.
 
 struct Params {
     // This dispatch: rows m0.. (m of them), columns n0.. (n of them).
@@ -16,6 +21,9 @@ struct Params {
     n0: u32,
     n: u32,
     quads: u32,
+    // Quads of one slice; for matmul_sum, how many slices.
+    slice: u32,
+    // Numbers in a row of y.
     columns: u32,
     rows_per_batch: u32,
     has: u32,
@@ -23,7 +31,9 @@ struct Params {
     // Where the bindings begin in their arrays, in words of 4 bytes.
     a_start: u32,
     w_start: u32,
+    row_start: u32,
     y_start: u32,
+    row_stride: u32,
     // The picture under a convolution; a plain matrix is one of height `rows`, width 1, kernel 1.
     height: u32,
     width: u32,
@@ -44,10 +54,6 @@ const HAS_RESIDUAL = 4u;
 
 var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read> w: array<vec2<u32>>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read> row: array<f32>;
-@group(0) @binding(4) var<storage, read> residual: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 /// Four numbers of column n's weights; of the last column where n is past the end.
 fn w4(n: u32, quad: u32) -> vec4<f32> {
@@ -58,26 +64,4 @@ fn w4(n: u32, quad: u32) -> vec4<f32> {
     }
     let pair = 2u * at - p.w_start / 2u;
     return vec4(bitcast<vec2<f32>>(w[pair]), bitcast<vec2<f32>>(w[pair + 1u]));
-}
-
-/// Finishes and writes one number of this dispatch's part of y.
-fn finish(m: u32, n: u32, sum: f32) {
-    if m >= p.m || n >= p.n {
-        return;
-    }
-    let line = p.m0 + m;
-    let column = p.n0 + n;
-    var value = sum;
-    if (p.has & HAS_BIAS) != 0u {
-        value += bias[column];
-    }
-    if (p.has & HAS_ROW) != 0u {
-        value += row[line / p.rows_per_batch * p.columns + column];
-    }
-    value = act(p.kind, value);
-    let at = line * p.columns + column - p.y_start;
-    if (p.has & HAS_RESIDUAL) != 0u {
-        value += residual[at];
-    }
-    y[at] = value;
 }

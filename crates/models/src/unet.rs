@@ -434,3 +434,6 @@ pub(crate) fn channels_last(x: &[f32], [b, c, p]: [usize; 3]) -> Vec<f32> {
 pub(crate) fn channels_first(x: &[f32], [b, c, p]: [usize; 3]) -> Vec<f32> {
     channels_last(x, [b, p, c])
 }
+
+#[cfg(test)]
+mod tests;

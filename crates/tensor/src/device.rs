@@ -4,7 +4,7 @@ use crate::{
     Adapter, GpuOptions, Program, Result, Time,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
-    gpu::{GpuDevice, GpuNetwork},
+    gpu::{Created, GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
 use std::sync::Arc;
@@ -58,6 +58,14 @@ impl Device {
         match self {
             Self::Cpu(cpu) => cpu.timings.all(),
             Self::Gpu(_) | Self::Dry(_) => Vec::new(),
+        }
+    }
+
+    /// Pipelines, buffers and bind groups that a GPU has made so far: running networks makes none.
+    pub fn created(&self) -> Option<Created> {
+        match self {
+            Self::Gpu(gpu) => Some(gpu.created()),
+            Self::Cpu(_) | Self::Dry(_) => None,
         }
     }
 

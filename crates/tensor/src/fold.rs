@@ -6,7 +6,8 @@ use crate::{
 };
 
 impl Program {
-    /// Moves activations, sums and upsampling into the operations that can do them on the way.
+    /// Moves activations, sums and upsampling into the operations that can do them on the way, and makes
+    /// linear layers that read the same one.
     /// Results stay the same up to rounding.
     #[must_use]
     pub fn folded(mut self) -> Self {
@@ -17,7 +18,9 @@ impl Program {
             let Some(kind) = step.op.fusable() else { continue };
             match kind {
                 Fusable::Upsample => self.fold_into_reader(&mut steps, at),
-                Fusable::Act(_) => drop(self.fold_into_producer(&mut steps, at, 0, kind)),
+                Fusable::Act(_) | Fusable::Geglu => {
+                    self.fold_into_producer(&mut steps, at, 0, kind);
+                }
                 Fusable::Add => {
                     let producer = |i: usize| producer_of(&steps, steps[at].as_ref()?.inputs[i]);
                     // The operand that is made last is the one whose result is still at hand.
@@ -26,6 +29,7 @@ impl Program {
                 }
             }
         }
+        self.join_linears(&mut steps);
         self.steps = steps.into_iter().flatten().collect();
         self
     }
@@ -116,6 +120,9 @@ mod tests {
     fn random(seed: u64, len: usize) -> crate::Program {
         let w = testing::weights(&[
             ("conv", &[8, 8, 3, 3]),
+            ("q", &[8, 8]),
+            ("k", &[8, 8]),
+            ("v", &[8, 8]),
             ("wide", &[16, 8]),
             ("narrower", &[8, 16]),
             ("b", &[8]),
@@ -124,6 +131,7 @@ mod tests {
         let get = |key: &str| w.get(key).unwrap();
         let (conv, wide, narrow, b, g) =
             (get("conv"), get("wide"), get("narrower"), get("b"), get("g"));
+        let [q, k, v] = ["q", "k", "v"].map(get);
         let mut random = testing::Random(seed);
         let tape = Tape::new();
         let row = tape.input("row", &[2, 8]);
@@ -132,7 +140,7 @@ mod tests {
             let x = made[random.below(made.len())].clone();
             let other = made[random.below(made.len())].clone();
             let tokens = x.reshape(&[2, 24, 8]);
-            made.push(match random.below(13) {
+            made.push(match random.below(15) {
                 0 => x.conv2d(&conv, Some(&b), Conv::same(3)),
                 1 => x.upsample2x().conv2d(&conv, None, Conv { stride: 2, ..Conv::same(3) }),
                 2 => x.group_norm(4, &g, &b, 1e-5),
@@ -145,6 +153,12 @@ mod tests {
                 9 => tokens.attention(&tokens, &tokens, 2, false).reshape(&[2, 4, 6, 8]),
                 10 => tokens.layer_norm(&g, &b, 1e-5).reshape(&[2, 4, 6, 8]),
                 11 => x.mul(&row),
+                // Products of the same values, which become one.
+                12 => {
+                    let [q, k, v] = [&q, &k, &v].map(|w| tokens.linear(w, Some(&b)));
+                    q.attention(&k, &v, 2, true).reshape(&[2, 4, 6, 8])
+                }
+                13 => x.conv2d(&conv, None, Conv::same(3)).add(&row.linear(&q, Some(&b))),
                 _ => x.concat(&[&other], 1).slice(1, 2, 4).affine(0.5, 0.25),
             });
         }
@@ -157,7 +171,7 @@ mod tests {
     fn random_networks_give_the_same_numbers_folded_and_on_every_device() {
         let inputs = [testing::numbers(16, 3), testing::numbers(2 * 4 * 6 * 8, 4)];
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        let devices = testing::devices(1 << 12);
+        let devices = testing::devices(1 << 14);
         for seed in 0..40 {
             let network = Device::cpu().compile(random(seed, 12)).unwrap().run(&inputs).unwrap();
             for device in &devices {
@@ -168,6 +182,39 @@ mod tests {
                     testing::assert_close(got, expected, 1e-3);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn products_of_the_same_values_are_one_and_gates_are_within_theirs() {
+        let w = testing::weights(&[
+            ("q", &[8, 8]),
+            ("k", &[8, 8]),
+            ("v", &[8, 8]),
+            ("wide", &[16, 8]),
+            ("b", &[8]),
+        ]);
+        let get = |key: &str| w.get(key).unwrap();
+        let program = || {
+            let tape = Tape::new();
+            let x = tape.input("x", &[2, 24, 8]);
+            let row = tape.input("row", &[2, 8]);
+            let [q, k, v] = ["q", "k", "v"].map(|key| x.linear(&get(key), None));
+            let h = q.attention(&k, &v, 2, false);
+            let rows = ["q", "k"].map(|key| row.linear(&get(key), Some(&get("b"))));
+            let h = h.linear(&get("k"), None).add(&rows[0]).linear(&get("v"), None).add(&rows[1]);
+            tape.finish(&[&h.linear(&get("wide"), None).geglu()])
+        };
+        let folded = program().folded();
+        let names: Vec<_> = folded.steps.iter().map(|s| s.op.name()).collect();
+        let linear = "linear";
+        assert_eq!(names, [linear, "attention", linear, linear, linear, linear]);
+        let inputs = [testing::numbers(2 * 24 * 8, 1), testing::numbers(16, 2)];
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let expected = Device::cpu().compile(program()).unwrap().run(&inputs).unwrap();
+        for device in testing::devices(1 << 12) {
+            let got = device.compile(program().folded()).unwrap().run(&inputs).unwrap();
+            testing::assert_close(&got[0], &expected[0], 1e-5);
         }
     }
 

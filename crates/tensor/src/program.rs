@@ -1,7 +1,7 @@
 //! What a recording becomes: a list of operations over numbered values.
 
 use crate::{Weight, ops::Op};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// The index of a value in [`Program::values`].
 pub type ValueId = usize;
@@ -12,6 +12,17 @@ pub struct Value {
     pub shape: Vec<usize>,
     /// The value whose memory this one is, seen in another shape.
     pub view_of: Option<ValueId>,
+    /// Of a view of some columns of a matrix: which.
+    pub columns: Option<Columns>,
+}
+
+/// Some columns of a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// How many the matrix has.
+    pub of: usize,
+    /// How many come before them.
+    pub skip: usize,
 }
 
 impl Value {
@@ -20,6 +31,17 @@ impl Value {
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+    /// How far apart its rows begin in memory.
+    pub fn stride(&self) -> usize {
+        let dense = self.shape.last().copied().unwrap_or(1);
+        self.columns.map_or(dense, |columns| columns.of)
+    }
+    /// Where it is in its owner's memory, from its first number to its last.
+    pub fn place(&self) -> Range<usize> {
+        let Some(Columns { of, skip }) = self.columns else { return 0..self.len() };
+        let columns = self.shape.last().copied().unwrap_or(1);
+        skip..self.len() / columns * of - of + skip + columns
     }
 }
 

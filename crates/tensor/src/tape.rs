@@ -52,7 +52,7 @@ impl Tape {
 
     fn value(&self, shape: &[usize], view_of: Option<ValueId>) -> Tensor {
         let values = &mut self.0.borrow_mut().values;
-        values.push(Value { shape: shape.to_vec(), view_of });
+        values.push(Value { shape: shape.to_vec(), view_of, columns: None });
         Tensor { id: values.len() - 1, shape: shape.into(), tape: self.clone() }
     }
 }

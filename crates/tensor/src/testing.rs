@@ -1,6 +1,6 @@
 //! What the tests of operations share: random numbers, weights without a file, every device.
 
-use crate::{Adapter, Device, GpuOptions, Program, Weights};
+use crate::{Adapter, Device, GpuOptions, Program, TileClass, Weights};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -132,21 +132,26 @@ pub fn devices(limit: u64) -> Vec<Device> {
 }
 
 fn gpus(limit: u64) -> Vec<Device> {
+    let plain = GpuOptions { checked: true, tile: Some(TileClass::Small), binding_limit: u64::MAX };
+    let ways = [
+        plain,
+        GpuOptions { tile: Some(TileClass::Direct), ..plain },
+        GpuOptions { checked: false, ..plain },
+        GpuOptions { binding_limit: limit, ..plain },
+    ];
+    ways.iter().filter_map(|way| gpu(*way)).collect()
+}
+
+/// The first adapter, opened so; none where there is none.
+pub fn gpu(options: GpuOptions) -> Option<Device> {
     static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
     let adapters = ADAPTERS.get_or_init(Adapter::all);
     let Some(adapter) = adapters.iter().find(|a| a.unfit().is_none()) else {
         assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
         eprintln!("SKIPPED: no GPU here");
-        return Vec::new();
+        return None;
     };
-    let plain = GpuOptions { checked: true, direct: Some(false), binding_limit: u64::MAX };
-    let ways = [
-        plain,
-        GpuOptions { direct: Some(true), ..plain },
-        GpuOptions { checked: false, ..plain },
-        GpuOptions { binding_limit: limit, ..plain },
-    ];
-    ways.iter().map(|way| Device::gpu(adapter, *way).unwrap()).collect()
+    Some(Device::gpu(adapter, options).unwrap())
 }
 
 /// All index tuples of a shape, in memory order.

@@ -4,6 +4,7 @@
 //! <https://github.com/huggingface/safetensors#format>.
 
 mod format;
+mod join;
 mod patch;
 mod save;
 #[cfg(test)]
@@ -159,6 +160,8 @@ pub struct Weight {
     /// Whether the numbers are rounded to f16 as they are read.
     f16: bool,
     changes: Option<patch::Changes>,
+    /// If it is several weights as one: those.
+    parts: Arc<[Weight]>,
 }
 
 impl Debug for Weight {
@@ -254,7 +257,7 @@ impl Weights {
     fn weight(&self, key: String, shape: &[usize], dtype: Dtype) -> Weight {
         let (file, shape) = (self.file.clone(), shape.to_vec());
         let changes = self.patches.get(&key).cloned();
-        Weight { file, key, shape, dtype, f16: self.f16, changes }
+        Weight { file, key, shape, dtype, f16: self.f16, changes, parts: Arc::default() }
     }
 
     /// The tensor `name` in this shape. One that is missing or has another shape is noted, and a
@@ -424,6 +427,9 @@ impl Weight {
     }
     /// Whether rounding its numbers to f16 changes none of them.
     pub fn fits_f16(&self) -> bool {
+        if !self.parts.is_empty() {
+            return self.parts.iter().all(Self::fits_f16);
+        }
         self.f16 || (self.dtype == Dtype::F16 && self.changes.is_none())
     }
     /// How many numbers it has.
@@ -437,6 +443,9 @@ impl Weight {
     /// All numbers as f32, row-major as in the file, changed as patches say. An infinite number or a
     /// NaN is an error. The pages read are given back to the system.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
+        if !self.parts.is_empty() {
+            return Ok(self.parts.iter().map(Self::to_f32).collect::<Result<Vec<_>>>()?.concat());
+        }
         let (entry, bytes) = self.bytes()?;
         let mut numbers = self.decode(bytes);
         self.file.parts[entry.part].release(entry.start, entry.len);
@@ -451,6 +460,9 @@ impl Weight {
     /// An error if a number is infinite or a NaN. Reads the tensor once, where it lies; its pages are
     /// given back to the system.
     pub fn check(&self) -> Result<()> {
+        if !self.parts.is_empty() {
+            return self.parts.iter().try_for_each(Self::check);
+        }
         let (entry, bytes) = self.bytes()?;
         let finite = bytes.par_chunks(1 << 20).all(|piece| self.is_finite(piece));
         self.file.parts[entry.part].release(entry.start, entry.len);
@@ -494,6 +506,7 @@ impl Weight {
         let mut hash = DefaultHasher::new();
         let changes = self.changes.as_ref().map(|changes| changes.serial);
         (self.file.serial, &self.key, self.f16, changes).hash(&mut hash);
+        self.parts.iter().for_each(|part| part.id().hash(&mut hash));
         hash.finish()
     }
 

@@ -17,6 +17,8 @@ pub struct Heads {
     pub heads: usize,
     /// Token i sees tokens 0..=i only.
     pub causal: bool,
+    /// How far apart tokens of queries, keys and values begin.
+    pub strides: [usize; 3],
 }
 
 /// Queries of one task, a multiple of every panel's width; and keys seen at once: the scores of a panel
@@ -32,8 +34,8 @@ impl Heads {
         with_scratch(2 * heads * len, |by_head| {
             by_head.par_chunks_mut(2 * len).enumerate().for_each(|(head, into)| {
                 let (k_into, v_into) = into.split_at_mut(len);
-                self.gather(head, k, k_into);
-                self.gather(head, v, v_into);
+                self.gather(head, k, self.strides[1], k_into);
+                self.gather(head, v, self.strides[2], v_into);
             });
             let (by_head, y) = (&*by_head, Shared::new(y));
             let tasks = self.tokens.div_ceil(QUERIES);
@@ -50,16 +52,18 @@ impl Heads {
         self.channels / self.heads
     }
 
-    /// Where a head's numbers of a token begin; heads are counted through the batch.
-    fn place(&self, head: usize, tokens: usize, token: usize) -> usize {
+    /// Where a head's numbers of its first token begin, of `tokens` that begin `stride` apart; heads are
+    /// counted through the batch.
+    fn place(&self, head: usize, tokens: usize, stride: usize) -> usize {
         let (entry, head) = (head / self.heads, head % self.heads);
-        (entry * tokens + token) * self.channels + head * self.width()
+        entry * tokens * stride + head * self.width()
     }
 
     /// A head's numbers of all keys, `[S, D]`.
-    fn gather(&self, head: usize, from: &[f32], into: &mut [f32]) {
-        for (key, into) in into.chunks_exact_mut(self.width()).enumerate() {
-            into.copy_from_slice(&from[self.place(head, self.keys, key)..][..self.width()]);
+    fn gather(&self, head: usize, from: &[f32], stride: usize, into: &mut [f32]) {
+        let from = from[self.place(head, self.keys, stride)..].chunks(stride);
+        for (into, from) in into.chunks_exact_mut(self.width()).zip(from) {
+            into.copy_from_slice(&from[..self.width()]);
         }
     }
 }
@@ -122,9 +126,10 @@ impl Task<'_> {
         let d = self.of.width();
         let count = width().min(self.of.tokens - first);
         let scale = 1.0 / (d as f32).sqrt();
-        let q = &q[self.of.place(self.head, self.of.tokens, first)..];
+        let stride = self.of.strides[0];
+        let q = &q[self.of.place(self.head, self.of.tokens, stride) + first * stride..];
         panel.fill(0.0);
-        for (query, q) in q.chunks(self.of.channels).take(count).enumerate() {
+        for (query, q) in q.chunks(stride).take(count).enumerate() {
             let column = panel[query..].iter_mut().step_by(width());
             column.zip(&q[..d]).for_each(|(into, q)| *into = scale * q);
         }
@@ -145,10 +150,11 @@ impl Task<'_> {
     }
 
     fn store(&self, first: usize, panel: &Panel, y: Shared) {
-        let (d, wide) = (self.of.width(), width());
+        let (d, wide, stride) = (self.of.width(), width(), self.of.channels);
+        let start = self.of.place(self.head, self.of.tokens, stride) + first * stride;
         for query in 0..wide.min(self.of.tokens - first) {
             // SAFETY: each query's channels of a head are of one task.
-            let y = unsafe { y.from(self.of.place(self.head, self.of.tokens, first + query)) };
+            let y = unsafe { y.from(start + query * stride) };
             let (sums, scale) =
                 (panel.sums[query..].iter().step_by(wide), 1.0 / panel.total[query]);
             y[..d].iter_mut().zip(sums).for_each(|(y, sum)| *y = sum * scale);

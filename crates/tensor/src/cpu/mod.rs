@@ -41,6 +41,8 @@ pub struct Compiler<'a> {
     device: &'a CpuDevice,
     /// Shapes of the step's inputs.
     pub inputs: Vec<&'a [usize]>,
+    /// How far apart rows of each input begin in memory.
+    pub strides: Vec<usize>,
     pub output: &'a [usize],
 }
 
@@ -86,6 +88,7 @@ impl CpuDevice {
             let cx = Compiler {
                 device: self,
                 inputs: program.shapes(step),
+                strides: step.inputs.iter().map(|id| program.values[*id].stride()).collect(),
                 output: program.shape(step.output),
             };
             step.op.cpu(&cx)
@@ -124,8 +127,8 @@ impl CpuNetwork {
             // The output's slot holds no input of this step, so it can be taken out meanwhile.
             let mut out = std::mem::take(&mut self.slots[slot(step.output)]);
             let len = |id: usize| self.program.values[id].len();
-            let read: Vec<&[f32]> =
-                step.inputs.iter().map(|id| &self.slots[slot(*id)][..len(*id)]).collect();
+            let read = |id: &usize| &self.slots[slot(*id)][self.program.values[*id].place()];
+            let read: Vec<&[f32]> = step.inputs.iter().map(read).collect();
             let start = Instant::now();
             kernel(&read, &mut out[..len(step.output)]);
             self.timings.add(&self.program, step, start.elapsed());
@@ -154,6 +157,8 @@ pub fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
 pub struct Finish {
     bias: Option<Arc<Vec<f32>>>,
     row: Option<usize>,
+    /// How far apart those rows begin.
+    row_stride: usize,
     act: Act,
     residual: Option<usize>,
     channels: usize,
@@ -163,13 +168,19 @@ pub struct Finish {
 
 impl Finish {
     pub fn new(cx: &Compiler, epilogue: &Epilogue) -> Result<Self> {
-        let (rows, channels) = cx.output.split_at(cx.output.len() - 1);
+        Self::of_channels(cx, epilogue, *cx.output.last().expect("a tensor has dimensions"))
+    }
+
+    /// For rows of so many channels, which may be more than those of the output.
+    pub fn of_channels(cx: &Compiler, epilogue: &Epilogue, channels: usize) -> Result<Self> {
+        let rows = &cx.output[..cx.output.len() - 1];
         Ok(Self {
             bias: epilogue.bias.as_ref().map(|b| cx.weight(b)).transpose()?,
             row: epilogue.row,
+            row_stride: epilogue.row.map_or(0, |i| cx.strides[i]),
             act: epilogue.act,
             residual: epilogue.residual,
-            channels: channels[0],
+            channels,
             rows_per_batch: rows[1..].iter().product(),
         })
     }
@@ -188,7 +199,7 @@ fn finish_rows(finish: &Finish, inputs: &[&[f32]], first: usize, y: &mut [f32]) 
             add(y, bias);
         }
         if let Some(row) = finish.row {
-            add(y, &inputs[row][i / finish.rows_per_batch * c..][..c]);
+            add(y, &inputs[row][i / finish.rows_per_batch * finish.row_stride..][..c]);
         }
         finish.act.apply(y);
         if let Some(residual) = finish.residual {

@@ -1,6 +1,6 @@
 //! Which GPUs there are, and opening one.
 
-use super::{ALIGN, GpuDevice, GpuOptions, lock};
+use super::{ALIGN, GpuDevice, GpuOptions, TileClass, Tiles, lock};
 use crate::Result;
 use anyhow::{Context as _, ensure};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ pub struct Adapter {
 /// Storage buffers that one kernel binds at most.
 const BINDINGS: u32 = 6;
 /// Bytes of parameters of a kernel.
-pub const PARAMETERS: u32 = 96;
+pub const PARAMETERS: u32 = 112;
 
 impl Adapter {
     /// All adapters here, the most capable first; none where there is no driver.
@@ -100,6 +100,13 @@ impl Adapter {
             "{name}: bindings must begin at multiples of {} bytes, more than Weft's {ALIGN}",
             limits.min_storage_buffer_offset_alignment
         );
+        // Where workgroup memory is plain memory and a barrier is costly, tiles only cost.
+        let direct = (!self.is_gpu()).then_some(TileClass::Direct);
+        let tiles = Tiles {
+            only: options.tile.or(direct),
+            memory: limits.max_compute_workgroup_storage_size as usize,
+            ..Tiles::default()
+        };
         let fault = watch(&device);
         let nothing = device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("nothing"),
@@ -112,12 +119,13 @@ impl Adapter {
             device,
             queue,
             checked: options.checked,
-            direct: options.direct.unwrap_or(!self.is_gpu()),
             binding_limit: limits.max_storage_buffer_binding_size.min(options.binding_limit),
+            tiles: Mutex::new(tiles),
             pipelines: Mutex::default(),
             resident: Mutex::default(),
             nothing: Arc::new(nothing),
             fault,
+            created: Default::default(),
         })
     }
 }

@@ -1,127 +1,62 @@
-//! What operations see while a program is made ready on the GPU: their arrays, and how to dispatch.
+//! What operations see while a program is recorded for the GPU: their arrays, and how to dispatch.
 
-use super::{ALIGN, GpuDevice, Kernel, THREADS};
+use super::{
+    Kernel, Launch, Operand, Recording, Span, THREADS, Target, Tiles,
+    recording::{Form, Memory, Stored},
+};
 use crate::{Result, Weight};
 use anyhow::bail;
 use std::{ops::Range, sync::Arc};
 
-/// An array on the device, of words of 4 bytes.
-#[derive(Clone)]
-pub struct Operand {
-    pub(super) buffer: Arc<wgpu::Buffer>,
-    pub shape: Vec<usize>,
-}
-
-/// The part of an array that a dispatch binds. It begins at a multiple of [`ALIGN`] bytes, so a little
-/// before what was asked for: shaders index the whole array and take `start` away.
-#[derive(Clone)]
-pub struct Span {
-    buffer: Arc<wgpu::Buffer>,
-    pub start: usize,
-    end: usize,
-}
-
-impl Operand {
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// The size of the last dimension.
-    pub fn columns(&self) -> usize {
-        self.shape.last().copied().unwrap_or(1)
-    }
-
-    pub fn span(&self, range: Range<usize>) -> Span {
-        let align = ALIGN as usize / 4;
-        let (start, end) = (range.start / align * align, range.end.next_multiple_of(align));
-        Span { buffer: self.buffer.clone(), start, end }
-    }
-
-    /// Rows of the last dimension.
-    pub fn rows(&self, range: Range<usize>) -> Span {
-        self.span(range.start * self.columns()..range.end * self.columns())
-    }
-
-    pub fn all(&self) -> Span {
-        self.span(0..self.len())
-    }
-}
-
-impl Span {
-    fn bytes(&self) -> u64 {
-        4 * (self.end - self.start) as u64
-    }
-}
-
-/// One launch of a kernel, ready to be replayed.
-pub struct Dispatch {
-    pub(super) pipeline: wgpu::ComputePipeline,
-    pub(super) bindings: wgpu::BindGroup,
-    pub(super) parameters: Vec<u8>,
-    pub(super) groups: [u32; 3],
-    pub(super) flops: u64,
-}
-
 /// What an operation sees while it is made ready.
 pub struct Compiler<'a> {
-    pub(super) device: &'a GpuDevice,
+    pub(super) target: &'a Target,
     pub(super) name: &'static str,
     pub(super) flops: u64,
     pub inputs: Vec<Operand>,
     pub output: Operand,
-    pub(super) scratch: &'a mut Option<Operand>,
-    /// Weights to be kept as long as the network.
-    pub(super) held: &'a mut Vec<Arc<wgpu::Buffer>>,
-    pub(super) dispatches: &'a mut Vec<Dispatch>,
+    pub(super) recording: &'a mut Recording,
 }
 
 impl Compiler<'_> {
     /// A weight's numbers as they are in the file.
-    pub fn weight(&mut self, weight: &Weight) -> Result<Operand> {
-        self.resident(weight, weight.shape().to_vec(), false, |w| bytemuck::cast_slice(w).to_vec())
+    pub fn weight(&self, weight: &Weight) -> Operand {
+        self.stored(weight, Form::Plain)
     }
 
-    /// A weight as the words that `pack` makes of its numbers; `shape` counts words.
-    pub fn packed(
-        &mut self,
-        weight: &Weight,
-        shape: Vec<usize>,
-        pack: impl Fn(&[f32]) -> Vec<u32>,
-    ) -> Result<Operand> {
-        self.resident(weight, shape, true, pack)
-    }
-
-    fn resident(
-        &mut self,
-        weight: &Weight,
-        shape: Vec<usize>,
-        packed: bool,
-        pack: impl Fn(&[f32]) -> Vec<u32>,
-    ) -> Result<Operand> {
-        let buffer = self.device.weight(weight, packed, pack)?;
-        self.held.push(buffer.clone());
-        Ok(Operand { buffer, shape })
+    /// A weight as the right side of products: rows of words.
+    pub(super) fn stored(&self, weight: &Weight, form: Form) -> Operand {
+        let stored = Stored { weight: weight.clone(), form };
+        let shape = match form {
+            Form::Plain => weight.shape().to_vec(),
+            Form::Product(packing) => vec![weight.shape()[0], packing.words()],
+        };
+        Operand::new(Memory::Weight(Arc::new(stored)), shape)
     }
 
     /// What stands for an array that the kernel does not read this time.
     pub fn nothing(&self) -> Span {
-        Operand { buffer: self.device.nothing.clone(), shape: vec![1] }.all()
+        Operand::new(Memory::Nothing, vec![1]).all()
     }
 
     /// Memory for what one dispatch of this operation leaves to the next; all operations share it.
-    pub fn scratch(&mut self, len: usize) -> Result<Operand> {
-        let large = self.scratch.as_ref().is_some_and(|s| s.len() >= len);
-        if !large {
-            let usage = wgpu::BufferUsages::STORAGE;
-            let buffer = Arc::new(self.device.buffer("scratch", len, usage)?);
-            *self.scratch = Some(Operand { buffer, shape: vec![len] });
-        }
-        let buffer = self.scratch.as_ref().expect("just made").buffer.clone();
-        Ok(Operand { buffer, shape: vec![len] })
+    pub fn scratch(&mut self, len: usize) -> Operand {
+        self.recording.scratch = self.recording.scratch.max(len);
+        Operand::new(Memory::Scratch, vec![len])
     }
 
-    pub fn direct(&self) -> bool {
-        self.device.direct
+    pub fn tiles(&self) -> &Tiles {
+        &self.target.tiles
+    }
+
+    /// Whether each of these can be bound.
+    pub fn fits(&self, spans: &[Span]) -> bool {
+        spans.iter().all(|span| span.bytes() <= self.target.binding_limit)
+    }
+
+    /// Whether so many words can be bound.
+    pub fn fits_words(&self, words: usize) -> bool {
+        4 * words as u64 <= self.target.binding_limit
     }
 
     /// Cuts `total` units of work into the fewest equal ranges whose arrays fit the adapter's bindings.
@@ -130,21 +65,20 @@ impl Compiler<'_> {
         total: usize,
         spans: &dyn Fn(Range<usize>) -> Vec<Span>,
     ) -> Result<Vec<Range<usize>>> {
-        let limit = self.device.binding_limit;
-        let fits = |r: &Range<usize>| spans(r.clone()).iter().all(|s| s.bytes() <= limit);
         let mut size = total.max(1);
         loop {
             let ranges: Vec<_> =
                 (0..total).step_by(size).map(|i| i..(i + size).min(total)).collect();
-            if ranges.iter().all(fits) {
+            if ranges.iter().all(|r| self.fits(&spans(r.clone()))) {
                 return Ok(ranges);
             }
             if size == 1 {
                 let largest = spans(0..1).iter().map(Span::bytes).max().unwrap_or_default();
                 bail!(
-                    "{}: {} needs {largest} bytes at once; this GPU binds at most {limit}. Use --device cpu",
-                    self.device.name,
-                    self.name
+                    "{}: {} needs {largest} bytes at once; this GPU binds at most {}. Use --device cpu",
+                    self.target.name,
+                    self.name,
+                    self.target.binding_limit
                 );
             }
             size = size.div_ceil(2);
@@ -195,7 +129,7 @@ impl Compiler<'_> {
                 .chain(rest.iter().copied())
                 .collect();
             let write = reads.pop().expect("just put there");
-            self.dispatch(kernel, &[], &reads, &write, &parameters, groups(&range))?;
+            self.dispatch(kernel, &[], &reads, &write, &parameters, groups(&range));
         }
         Ok(())
     }
@@ -204,41 +138,21 @@ impl Compiler<'_> {
     pub fn dispatch(
         &mut self,
         kernel: &Kernel,
-        constants: &[(&str, usize)],
+        constants: &[(&'static str, usize)],
         reads: &[Span],
         write: &Span,
         parameters: &[u32],
         groups: [u32; 3],
-    ) -> Result<()> {
-        let device = &self.device.device;
-        let pipeline = self.device.pipeline(kernel, constants, reads.len());
-        let entries: Vec<_> = reads.iter().chain([write]).zip(0..).map(binding).collect();
-        let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(kernel.name),
-            layout: &pipeline.get_bind_group_layout(0),
-            entries: &entries,
-        });
-        self.dispatches.push(Dispatch {
-            pipeline,
-            bindings,
-            parameters: bytemuck::cast_slice(parameters).to_vec(),
+    ) {
+        self.recording.launches.push(Launch {
+            kernel: kernel.clone(),
+            constants: constants.to_vec(),
+            reads: reads.to_vec(),
+            write: write.clone(),
+            parameters: parameters.to_vec(),
             groups,
             flops: std::mem::take(&mut self.flops),
         });
-        self.device.check()
-    }
-}
-
-fn binding((span, binding): (&Span, u32)) -> wgpu::BindGroupEntry<'_> {
-    let offset = 4 * span.start as u64;
-    let size = span.bytes().min(span.buffer.size() - offset);
-    wgpu::BindGroupEntry {
-        binding,
-        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: &span.buffer,
-            offset,
-            size: std::num::NonZero::new(size),
-        }),
     }
 }
 

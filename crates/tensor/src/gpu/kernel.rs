@@ -1,15 +1,16 @@
 //! Kernels: WGSL files put together, with constants.
 
-use super::{GpuDevice, adapter::PARAMETERS, lock};
-use std::fmt::Write as _;
+use super::{GpuDevice, PIPELINES, adapter::PARAMETERS, lock};
+use std::{borrow::Cow, fmt::Write as _};
 
 /// Threads of a workgroup, where the shader leaves that open.
 pub const THREADS: usize = 64;
 
 /// A shader: the file whose entry point has its name, and the files whose functions it uses.
+#[derive(Clone, Debug)]
 pub struct Kernel {
     pub name: &'static str,
-    pub parts: &'static [&'static str],
+    pub parts: Cow<'static, [&'static str]>,
 }
 
 /// `kernel!("softmax")`: the file `shaders/softmax.wgsl`; further names are further parts.
@@ -17,14 +18,21 @@ macro_rules! kernel {
     ($name:literal $(, $part:literal)*) => {
         $crate::gpu::Kernel {
             name: $name,
-            parts: &[
-                include_str!(concat!("../../../../shaders/", $name, ".wgsl")),
-                $(include_str!(concat!("../../../../shaders/", $part, ".wgsl"))),*
-            ],
+            parts: std::borrow::Cow::Borrowed(&[
+                $crate::gpu::shader!($name), $($crate::gpu::shader!($part)),*
+            ]),
         }
     };
 }
 pub(crate) use kernel;
+
+/// The text of a file of `shaders/`.
+macro_rules! shader {
+    ($name:literal) => {
+        include_str!(concat!("../../../../shaders/", $name, ".wgsl"))
+    };
+}
+pub(crate) use shader;
 
 impl GpuDevice {
     /// The pipeline of a kernel with these constants, made once. Its bindings are buffers: `reads` to
@@ -32,12 +40,14 @@ impl GpuDevice {
     pub(super) fn pipeline(
         &self,
         kernel: &Kernel,
-        constants: &[(&str, usize)],
+        constants: &[(&'static str, usize)],
         reads: usize,
     ) -> wgpu::ComputePipeline {
         let mut source = kernel.parts.concat();
+        let says = constants.iter().any(|(name, _)| *name == "THREADS");
+        let threads = (!says).then_some(("THREADS", THREADS));
         // Last, so that lines in messages are lines of the files.
-        for (name, value) in [("THREADS", THREADS)].iter().chain(constants) {
+        for (name, value) in threads.iter().chain(constants) {
             let _ = writeln!(source, "const {name} = {value}u;");
         }
         let mut pipelines = lock(&self.pipelines);
@@ -50,6 +60,7 @@ impl GpuDevice {
     }
 
     fn create_pipeline(&self, name: &str, source: &str, reads: usize) -> wgpu::ComputePipeline {
+        self.count(PIPELINES);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(source.into()),

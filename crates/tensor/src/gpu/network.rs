@@ -1,9 +1,6 @@
 //! A program on the GPU: compiled once, replayed every step.
 
-use super::{
-    GpuDevice, UPLOADS,
-    compile::{Compiler, Dispatch, Operand},
-};
+use super::{BIND_GROUPS, GpuDevice, Launch, Recording, Span, UPLOADS, recording::Memory};
 use crate::{Plan, Program, Result};
 use anyhow::{Context as _, anyhow};
 use std::sync::{Arc, mpsc};
@@ -11,12 +8,22 @@ use std::sync::{Arc, mpsc};
 /// Work of one submission: few enough for systems that reset a GPU which is silent for two seconds.
 const FLOPS_PER_SUBMISSION: u64 = 100_000_000_000;
 
+/// One launch of a kernel, ready to be replayed.
+struct Dispatch {
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    parameters: Vec<u8>,
+    groups: [u32; 3],
+    flops: u64,
+}
+
 /// A program with its pipelines, weights and memory.
 pub struct GpuNetwork {
     pub(crate) program: Program,
     device: Arc<GpuDevice>,
     plan: Plan,
     slots: Vec<Arc<wgpu::Buffer>>,
+    scratch: Arc<wgpu::Buffer>,
     /// Those of steady steps first.
     dispatches: Vec<Dispatch>,
     /// How many need not be done again while steady inputs stay as they are.
@@ -31,11 +38,14 @@ pub struct GpuNetwork {
 impl GpuDevice {
     pub(crate) fn compile(self: &Arc<Self>, program: Program) -> Result<GpuNetwork> {
         let plan = program.plan();
+        let recording = Recording::new(&program, &plan, &self.target())?;
         let usage = wgpu::BufferUsages::STORAGE
             | wgpu::BufferUsages::COPY_DST
             | wgpu::BufferUsages::COPY_SRC;
         let slot = |len: &usize| self.buffer("intermediate values", *len, usage).map(Arc::new);
         let slots = plan.slots.iter().map(slot).collect::<Result<Vec<_>>>()?;
+        let usage = wgpu::BufferUsages::STORAGE;
+        let scratch = Arc::new(self.buffer("scratch", recording.scratch, usage)?);
         let len = program.outputs.iter().map(|id| program.values[*id].len()).sum();
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let readback = self.buffer("results", len, usage)?;
@@ -43,44 +53,36 @@ impl GpuDevice {
             device: self.clone(),
             plan,
             slots,
+            scratch,
             dispatches: Vec::new(),
-            steady: 0,
+            steady: recording.steady,
             settled: Vec::new(),
             readback,
             _weights: Vec::new(),
             program,
         };
-        network.record()?;
+        network.realise(&recording)?;
         self.wait()?;
         Ok(network)
     }
 }
 
 impl GpuNetwork {
-    /// Turns every step into dispatches.
-    fn record(&mut self) -> Result<()> {
-        let (mut dispatches, mut held, mut scratch) = (Vec::new(), Vec::new(), None);
+    /// Turns launches into dispatches: uploads weights, makes pipelines and bind groups.
+    fn realise(&mut self, recording: &Recording) -> Result<()> {
+        let (mut dispatches, mut held) = (Vec::new(), Vec::new());
         let mut uploaded = 0;
-        let (steady, others): (Vec<_>, Vec<_>) =
-            self.program.steps.iter().zip(self.program.steady_steps()).partition(|(_, s)| *s);
-        for (step, steady) in steady.into_iter().chain(others) {
-            let mut compiler = Compiler {
-                device: &self.device,
-                name: step.op.name(),
-                flops: step.op.flops(&self.program.shapes(step), self.program.shape(step.output)),
-                inputs: step.inputs.iter().map(|id| self.operand(*id)).collect(),
-                output: self.operand(step.output),
-                scratch: &mut scratch,
-                held: &mut held,
-                dispatches: &mut dispatches,
-            };
-            step.op.gpu(&mut compiler)?;
-            if steady {
-                self.steady = dispatches.len();
+        for launch in &recording.launches {
+            let buffers = launch.bindings().map(|span| self.buffer(span));
+            let buffers = buffers.collect::<Result<Vec<_>>>()?;
+            dispatches.push(self.dispatch(launch, &buffers));
+            self.device.check()?;
+            for (span, buffer) in launch.bindings().zip(buffers) {
+                if let Memory::Weight(stored) = &span.memory {
+                    uploaded += 4 * stored.len();
+                    held.push(buffer);
+                }
             }
-            let weights = step.op.weights();
-            uploaded +=
-                weights.iter().map(|w| 4 * w.shape().iter().product::<usize>()).sum::<usize>();
             if uploaded > UPLOADS {
                 self.device.wait()?;
                 uploaded = 0;
@@ -90,8 +92,33 @@ impl GpuNetwork {
         Ok(())
     }
 
-    fn operand(&self, id: usize) -> Operand {
-        Operand { buffer: self.slot(id).clone(), shape: self.program.shape(id).to_vec() }
+    fn buffer(&self, span: &Span) -> Result<Arc<wgpu::Buffer>> {
+        match &span.memory {
+            Memory::Slot(slot) => Ok(self.slots[*slot].clone()),
+            Memory::Weight(stored) => self.device.weight(stored),
+            Memory::Scratch => Ok(self.scratch.clone()),
+            Memory::Nothing => Ok(self.device.nothing.clone()),
+        }
+    }
+
+    fn dispatch(&self, launch: &Launch, buffers: &[Arc<wgpu::Buffer>]) -> Dispatch {
+        let gpu = &self.device;
+        let pipeline = gpu.pipeline(&launch.kernel, &launch.constants, launch.reads.len());
+        let bound = launch.bindings().zip(buffers).zip(0..);
+        let entries: Vec<_> = bound.map(|((span, buffer), i)| binding(span, buffer, i)).collect();
+        gpu.count(BIND_GROUPS);
+        let bindings = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(launch.kernel.name),
+            layout: &pipeline.get_bind_group_layout(0),
+            entries: &entries,
+        });
+        Dispatch {
+            pipeline,
+            bindings,
+            parameters: bytemuck::cast_slice(&launch.parameters).to_vec(),
+            groups: launch.groups,
+            flops: launch.flops,
+        }
     }
 
     fn slot(&self, id: usize) -> &Arc<wgpu::Buffer> {
@@ -104,6 +131,12 @@ impl GpuNetwork {
             self.device.queue.write_buffer(self.slot(*id), 0, bytemuck::cast_slice(data));
         }
         let first = self.settle(inputs);
+        self.replay(first);
+        self.read()
+    }
+
+    /// Submits the dispatches from number `first` on.
+    pub(super) fn replay(&self, first: usize) {
         let mut rest = &self.dispatches[first..];
         while !rest.is_empty() {
             let mut flops = 0;
@@ -115,7 +148,6 @@ impl GpuNetwork {
             self.submit(now);
             rest = later;
         }
-        self.read()
     }
 
     /// The first dispatch that these inputs need.
@@ -176,4 +208,11 @@ impl GpuNetwork {
         }
         Ok(outputs)
     }
+}
+
+fn binding<'a>(span: &Span, buffer: &'a wgpu::Buffer, binding: u32) -> wgpu::BindGroupEntry<'a> {
+    let offset = 4 * span.start as u64;
+    let size = std::num::NonZero::new(span.bytes().min(buffer.size() - offset));
+    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+    wgpu::BindGroupEntry { binding, resource }
 }

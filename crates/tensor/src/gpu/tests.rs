@@ -1,7 +1,9 @@
 //! What only the GPU can get wrong: memory that is not there, a device that goes away, bindings that are
 //! too large for this adapter.
 
-use crate::{Conv, Device, Tape, testing};
+use super::TileClass;
+use crate::{Conv, Device, GpuOptions, Network, Program, Tape, testing};
+use std::time::Instant;
 
 fn gpus() -> Vec<Device> {
     testing::devices(u64::MAX).into_iter().skip(1).collect()
@@ -76,5 +78,100 @@ fn grids_longer_than_a_line_are_folded() {
         };
         let expected = run(&Device::cpu());
         gpus().iter().take(1).for_each(|gpu| testing::assert_close(&run(gpu), &expected, 1e-5));
+    }
+}
+
+/// A convolution with everything that a product can end with, and products so deep that they are sliced: one
+/// with values and gates.
+fn products() -> Program {
+    let (c, deep) = (20, 2048);
+    let weights = testing::weights(&[
+        ("conv", &[72, c, 3, 3]),
+        ("b", &[72]),
+        ("wide", &[deep, 72]),
+        ("gates", &[132, deep]),
+        ("narrow", &[9, deep]),
+    ]);
+    let halves = weights.rounded_to_f16();
+    let [conv, b, narrow] = ["conv", "b", "narrow"].map(|key| weights.get(key).unwrap());
+    let [wide, gates] = ["wide", "gates"].map(|key| halves.get(key).unwrap());
+    let tape = Tape::new();
+    let x = tape.input("x", &[2, 9, 7, c]);
+    let row = tape.input("row", &[2, 72]);
+    let other = tape.input("other", &[2, 18, 14, 72]);
+    let h = x.upsample2x().conv2d(&conv, Some(&b), Conv::same(3)).add(&row).silu().add(&other);
+    let deep = h.linear(&wide, None);
+    tape.finish(&[&h, &deep.linear(&gates, None).geglu(), &deep.linear(&narrow, None)]).folded()
+}
+
+#[test]
+fn every_tile_makes_the_same_products_checked_and_unchecked() {
+    let lens = |program: &Program| -> Vec<usize> {
+        program.inputs.iter().map(|(_, id)| program.values[*id].len()).collect()
+    };
+    let inputs: Vec<Vec<f32>> =
+        lens(&products()).into_iter().map(|len| testing::numbers(len, 7)).collect();
+    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let expected = Device::cpu().compile(products()).unwrap().run(&inputs).unwrap();
+    for tile in TileClass::ALL {
+        for checked in [true, false] {
+            let options = GpuOptions { tile: Some(tile), checked, ..GpuOptions::default() };
+            let Some(device) = testing::gpu(options) else { return };
+            let got = device.compile(products()).unwrap().run(&inputs).unwrap();
+            for (got, expected) in got.iter().zip(&expected) {
+                testing::assert_close(got, expected, 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_created_after_compiling() {
+    for gpu in gpus() {
+        let mut network = gpu.compile(products()).unwrap();
+        let inputs =
+            network.program().inputs.iter().map(|(_, id)| network.program().values[*id].len());
+        let inputs: Vec<Vec<f32>> = inputs.map(|len| testing::numbers(len, 7)).collect();
+        let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+        let Device::Gpu(device) = &gpu else { unreachable!("only GPUs are here") };
+        let before = device.created();
+        let recording =
+            super::Recording::new(network.program(), &network.program().plan(), &device.target());
+        assert_eq!(before.bind_groups as usize, recording.unwrap().launches.len());
+        for _ in 0..2 {
+            network.run(&inputs).unwrap();
+        }
+        assert_eq!(device.created(), before);
+        // A second network of the same program shares pipelines and weights.
+        let _second = gpu.compile(products()).unwrap();
+        assert_eq!(device.created().pipelines, before.pipelines);
+    }
+}
+
+/// Of the processor, not of the GPU: what it takes to replay dispatches, for each.
+#[test]
+fn a_dispatch_is_replayed_in_a_few_microseconds() {
+    const DISPATCHES: usize = 2000;
+    for gpu in gpus().into_iter().take(1) {
+        let tape = Tape::new();
+        let x = tape.input("x", &[1, 64]);
+        let y = (0..DISPATCHES).fold(x, |y, _| y.affine(0.5, 1.0));
+        let Network::Gpu(network) = gpu.compile(tape.finish(&[&y])).unwrap() else {
+            unreachable!("only GPUs are here")
+        };
+        let Device::Gpu(device) = &gpu else { unreachable!("only GPUs are here") };
+        let replay = |_| {
+            let start = Instant::now();
+            network.replay(0);
+            let time = start.elapsed();
+            device.wait().unwrap();
+            time
+        };
+        // The fastest of many: other programs are at work.
+        let fastest = (0..20).map(replay).min().unwrap();
+        let each = fastest.as_secs_f64() * 1e6 / DISPATCHES as f64;
+        eprintln!("{each:.2} microseconds of the processor for each replayed dispatch");
+        // 3 are wanted; as much again for a busy machine.
+        assert!(each < 6.0, "{each} microseconds");
     }
 }

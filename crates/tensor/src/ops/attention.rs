@@ -2,7 +2,7 @@
 
 use super::Op;
 use crate::{Result, Tensor, cpu, gpu};
-use std::ops::Range;
+use std::{array, ops::Range};
 
 const KERNEL: gpu::Kernel = gpu::kernel!("attention");
 /// Queries of a workgroup.
@@ -25,6 +25,9 @@ impl Op for Attention {
     fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
         4 * (output.iter().product::<usize>() * inputs[1][1]) as u64
     }
+    fn reads_columns(&self, _: usize) -> bool {
+        true
+    }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         let (q, k) = (cx.inputs[0], cx.inputs[1]);
         let heads = cpu::Heads {
@@ -33,49 +36,57 @@ impl Op for Attention {
             channels: q[2],
             heads: self.heads,
             causal: self.causal,
+            strides: array::from_fn(|i| cx.strides[i]),
         };
         Ok(Box::new(move |inputs, y| heads.run([inputs[0], inputs[1], inputs[2]], y)))
     }
-    /// Query rows of all batch entries are the units of work; a range of them may begin and end inside
-    /// an entry, and is cut there.
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
-        let [q, k, v] = [0, 1, 2].map(|i| cx.inputs[i].clone());
-        let y = cx.output.clone();
-        let (tokens, keys, d) = (q.shape[1], k.shape[1], q.columns() / self.heads);
-        let out = if d <= WHOLE { d } else { SLICE };
-        for entry in 0..q.shape[0] {
-            let spans = |rows: Range<usize>| {
-                let rows = entry * tokens + rows.start..entry * tokens + rows.end;
-                let columns = entry * keys..(entry + 1) * keys;
-                let [q, y] = [&q, &y].map(|x| x.rows(rows.clone()));
-                let [k, v] = [&k, &v].map(|x| x.rows(columns.clone()));
-                vec![q, k, v, y]
-            };
-            for rows in cx.split(tokens, &spans)? {
-                let mut spans = spans(rows.clone());
-                let y = spans.pop().expect("the output is the last");
-                let parameters = [
-                    [tokens, keys, self.heads, rows.start].map(|n| n as u32),
-                    [
-                        rows.len() as u32,
-                        self.causal.into(),
-                        (1.0 / (d as f32).sqrt()).to_bits(),
-                        entry as u32,
-                    ],
-                    [spans[0].start, spans[1].start, y.start, 0].map(|n| n as u32),
-                ];
-                let groups = [rows.len().div_ceil(ROWS), self.heads * d.div_ceil(out), 1];
-                cx.dispatch(
-                    &KERNEL,
-                    &[("D", d), ("OUT", out)],
-                    &spans,
-                    &y,
-                    parameters.as_flattened(),
-                    groups.map(|n| n as u32),
-                )?;
+        let (batch, tokens) = (cx.output.shape[0], cx.output.shape[1]);
+        if cx.fits(&spans(cx, 0..batch, 0..tokens)) {
+            self.dispatch(cx, 0..batch, 0..tokens);
+            return Ok(());
+        }
+        for entry in 0..batch {
+            for rows in cx.split(tokens, &|rows| spans(cx, entry..entry + 1, rows))? {
+                self.dispatch(cx, entry..entry + 1, rows);
             }
         }
         Ok(())
+    }
+}
+
+/// What is bound for some queries of some batch entries: queries, keys, values, output.
+fn spans(cx: &gpu::Compiler, entries: Range<usize>, rows: Range<usize>) -> Vec<gpu::Span> {
+    let [q, k, v] = [&cx.inputs[0], &cx.inputs[1], &cx.inputs[2]];
+    let (tokens, keys) = (q.shape[1], k.shape[1]);
+    let rows = entries.start * tokens + rows.start..(entries.end - 1) * tokens + rows.end;
+    let columns = entries.start * keys..entries.end * keys;
+    vec![q.rows(rows.clone()), k.rows(columns.clone()), v.rows(columns), cx.output.rows(rows)]
+}
+
+impl Attention {
+    fn dispatch(&self, cx: &mut gpu::Compiler, entries: Range<usize>, rows: Range<usize>) {
+        let [q, k, v] = [0, 1, 2].map(|i| cx.inputs[i].clone());
+        let (tokens, keys, d) = (q.shape[1], k.shape[1], q.columns() / self.heads);
+        let out = if d <= WHOLE { d } else { SLICE };
+        let mut spans = spans(cx, entries.clone(), rows.clone());
+        let y = spans.pop().expect("the output is the last");
+        let starts = [&q, &k, &v].into_iter().zip(&spans).map(|(array, span)| array.base(span));
+        let parameters = [tokens, keys, self.heads, rows.start, rows.len(), self.causal.into()];
+        let parameters = parameters.map(|n| n as u32).into_iter();
+        let parameters = parameters
+            .chain([(1.0 / (d as f32).sqrt()).to_bits(), entries.start as u32])
+            .chain(starts)
+            .chain([y.start, q.stride, k.stride, v.stride].map(|n| n as u32));
+        let groups = [rows.len().div_ceil(ROWS), self.heads * d.div_ceil(out), entries.len()];
+        cx.dispatch(
+            &KERNEL,
+            &[("D", d), ("OUT", out)],
+            &spans,
+            &y,
+            &parameters.collect::<Vec<_>>(),
+            groups.map(|n| n as u32),
+        );
     }
 }
 
@@ -139,6 +150,12 @@ mod tests {
             ([2, 64, 64, 4, 16], true),
             ([1, 100, 1100, 2, 8], false),
             ([1, 1100, 1100, 1, 8], true),
+            // The widths of heads that models have.
+            ([1, 33, 45, 2, 40], true),
+            ([2, 37, 33, 2, 64], false),
+            ([2, 65, 77, 2, 80], false),
+            ([2, 33, 37, 1, 128], false),
+            ([2, 70, 77, 2, 160], false),
         ];
         for (shape, causal) in cases {
             let [b, t, s, heads, d] = shape;

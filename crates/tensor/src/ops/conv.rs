@@ -49,6 +49,9 @@ impl Op for Conv2d {
         }
         self.epilogue.absorb(kind, next, row)
     }
+    fn reads_columns(&self, i: usize) -> bool {
+        self.epilogue.row == Some(i)
+    }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         let &[n, c, kh, kw] = self.weight.shape() else { unreachable!("conv2d asserts it") };
         let finish = cpu::Finish::new(cx, &self.epilogue)?;
@@ -75,7 +78,8 @@ impl Op for Conv2d {
             kernel: [w[2], w[3]],
             conv: self.conv,
         };
-        gpu::Matmul { weight: &self.weight, picture, epilogue: &self.epilogue }.record(cx)
+        let Self { weight, epilogue, .. } = self;
+        gpu::Matmul { weight, picture, epilogue, gated: false }.record(cx)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Gated linear units: GEGLU (Shazeer 2020), `y = a gelu(b)` where `x = [a | b]`.
 
-use super::{Op, gelu};
+use super::{Fusable, Op, gelu};
 use crate::{Result, Tensor, cpu, gpu};
 use multiversion::multiversion;
 use std::ops::Range;
@@ -17,12 +17,14 @@ impl Op for Geglu {
     fn flops(&self, _: &[&[usize]], output: &[usize]) -> u64 {
         8 * output.iter().product::<usize>() as u64
     }
+    fn fusable(&self) -> Option<Fusable> {
+        Some(Fusable::Geglu)
+    }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         let c = cx.output.last().copied().unwrap_or(1);
         Ok(Box::new(move |inputs, y| {
             cpu::rows(y, c, |first, y| {
-                let x = inputs[0][first * 2 * c..].chunks_exact(2 * c);
-                y.chunks_exact_mut(c).zip(x).for_each(|(y, x)| geglu_row(x, y));
+                geglu_rows(&inputs[0][first * 2 * c..], c, y);
             });
         }))
     }
@@ -31,6 +33,11 @@ impl Op for Geglu {
         let reads = |r: Range<usize>| vec![x.rows(r.start / columns..r.end.div_ceil(columns))];
         cx.each_number(&KERNEL, &reads, &[columns as u32])
     }
+}
+
+/// Rows of `c` numbers of `y`, from rows of `2 c`.
+pub(super) fn geglu_rows(x: &[f32], c: usize, y: &mut [f32]) {
+    y.chunks_exact_mut(c).zip(x.chunks_exact(2 * c)).for_each(|(y, x)| geglu_row(x, y));
 }
 
 #[multiversion(targets = "simd")]

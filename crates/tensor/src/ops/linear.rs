@@ -1,29 +1,70 @@
 //! Linear layers: `y[m, n] = sum_k x[m, k] w[n, k] + b[n]`.
 
-use super::{Epilogue, Fusable, Op};
+use super::{Act, Epilogue, Fusable, Op, glu::geglu_rows};
 use crate::{Result, Tensor, Weight, cpu, gpu};
 
 #[derive(Debug)]
-pub(crate) struct Linear {
+pub struct Linear {
     pub weight: Weight,
     pub epilogue: Epilogue,
+    /// Whether the result is halved by GEGLU; then the epilogue is a bias at most.
+    pub gated: bool,
+}
+
+/// Rows of a gated layer made at once on the CPU: their values and gates stay in a shared cache.
+const GATED_ROWS: usize = 1024;
+
+impl Linear {
+    fn gated(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        let weight = cx.packed(&self.weight)?;
+        let [n, k] = [self.weight.shape()[0], cx.inputs[0][cx.inputs[0].len() - 1]];
+        let finish = cpu::Finish::of_channels(cx, &self.epilogue, n)?;
+        Ok(Box::new(move |inputs, y| {
+            let blocks = y.chunks_mut(GATED_ROWS * n / 2).zip(inputs[0].chunks(GATED_ROWS * k));
+            for (y, x) in blocks {
+                cpu::with_scratch(2 * y.len(), |wide| {
+                    let add_bias = |first, rows: &mut [f32]| finish.apply(inputs, first, rows);
+                    weight.panels().product(x, wide, &add_bias);
+                    cpu::rows(y, n / 2, |first, y| geglu_rows(&wide[first * n..], n / 2, y));
+                });
+            }
+        }))
+    }
 }
 
 impl Op for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
-    fn flops(&self, inputs: &[&[usize]], _: &[usize]) -> u64 {
+    fn flops(&self, inputs: &[&[usize]], output: &[usize]) -> u64 {
         let rows: usize = inputs[0][..inputs[0].len() - 1].iter().product();
-        2 * (rows * self.weight.shape().iter().product::<usize>()) as u64
+        let gates = if self.gated { 8 * output.iter().product::<usize>() } else { 0 };
+        (2 * rows * self.weight.len() + gates) as u64
     }
     fn weights(&self) -> Vec<&Weight> {
         [&self.weight].into_iter().chain(&self.epilogue.bias).collect()
     }
     fn absorb(&mut self, kind: Fusable, next: usize, row: bool) -> bool {
-        self.epilogue.absorb(kind, next, row)
+        let Epilogue { act, row: added, residual, .. } = &self.epilogue;
+        match kind {
+            _ if self.gated => false,
+            Fusable::Geglu => {
+                self.gated = *act == Act::Identity && added.is_none() && residual.is_none();
+                self.gated
+            }
+            _ => self.epilogue.absorb(kind, next, row),
+        }
+    }
+    fn reads_columns(&self, i: usize) -> bool {
+        self.epilogue.row == Some(i)
+    }
+    fn linear(&self) -> Option<&Linear> {
+        Some(self)
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
+        if self.gated {
+            return self.gated(cx);
+        }
         let weight = cx.packed(&self.weight)?;
         let finish = cpu::Finish::new(cx, &self.epilogue)?;
         Ok(Box::new(move |inputs, y| {
@@ -33,7 +74,8 @@ impl Op for Linear {
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let x = &cx.inputs[0];
         let picture = gpu::Picture::matrix(x.len() / x.columns(), x.columns());
-        gpu::Matmul { weight: &self.weight, picture, epilogue: &self.epilogue }.record(cx)
+        let Self { weight, epilogue, gated } = self;
+        gpu::Matmul { weight, picture, epilogue, gated: *gated }.record(cx)
     }
 }
 
@@ -52,7 +94,7 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         *shape.last_mut().expect("a tensor has dimensions") = n;
         let epilogue = Epilogue::new(bias, n);
-        self.record(Linear { weight: weight.clone(), epilogue }, &[], &shape)
+        self.record(Linear { weight: weight.clone(), epilogue, gated: false }, &[], &shape)
     }
 }
 

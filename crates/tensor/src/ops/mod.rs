@@ -16,6 +16,7 @@ mod unit_range;
 mod winograd;
 
 pub use conv::Conv;
+pub(crate) use linear::Linear;
 pub(crate) use softmax::lanes_sum;
 
 use crate::{Result, Weight, cpu, gpu};
@@ -40,6 +41,15 @@ pub trait Op: Debug + Send + Sync {
         let _ = (kind, next, row);
         false
     }
+    /// Whether it can read its input `i` as some columns of a matrix.
+    fn reads_columns(&self, i: usize) -> bool {
+        let _ = i;
+        false
+    }
+    /// Itself, if it is a linear layer.
+    fn linear(&self) -> Option<&Linear> {
+        None
+    }
     /// Makes it ready on the CPU: weights in place, a function from inputs to output.
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel>;
     /// Makes it ready on the GPU: weights uploaded, dispatches added.
@@ -51,6 +61,7 @@ pub trait Op: Debug + Send + Sync {
 pub enum Fusable {
     Act(Act),
     Add,
+    Geglu,
     Upsample,
 }
 

@@ -4,6 +4,7 @@ use super::{Fusable, Op};
 use crate::{Result, Tensor, cpu, gpu};
 use std::ops::Range;
 
+const CONCAT: gpu::Kernel = gpu::kernel!("concat");
 const COPY_ROWS: gpu::Kernel = gpu::kernel!("copy_rows");
 const PERMUTE: gpu::Kernel = gpu::kernel!("permute");
 const UPSAMPLE: gpu::Kernel = gpu::kernel!("upsample2x");
@@ -53,6 +54,9 @@ impl Op for Concat {
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let inputs = cx.inputs.clone();
+        if let [a, b] = inputs.as_slice() {
+            return self.gpu_two(cx, a, b);
+        }
         let mut skip = 0;
         for x in &inputs {
             let len = x.shape[self.axis..].iter().product();
@@ -61,6 +65,20 @@ impl Op for Concat {
             skip += len;
         }
         Ok(())
+    }
+}
+
+impl Concat {
+    /// Two inputs, the usual number, are one dispatch.
+    fn gpu_two(&self, cx: &mut gpu::Compiler, a: &gpu::Operand, b: &gpu::Operand) -> Result<()> {
+        let runs = [a, b].map(|x| x.shape[self.axis..].iter().product::<usize>());
+        let run: usize = runs.iter().sum();
+        let reads = |r: Range<usize>| {
+            let rows = r.start / run..r.end.div_ceil(run);
+            let span = |x: &gpu::Operand, run: usize| x.span(rows.start * run..rows.end * run);
+            vec![span(a, runs[0]), span(b, runs[1])]
+        };
+        cx.each_number(&CONCAT, &reads, &runs.map(|run| run as u32))
     }
 }
 
@@ -152,7 +170,7 @@ impl CopyRows {
             let parameters: Vec<u32> =
                 parameters.as_flattened().iter().map(|n| *n as u32).collect();
             let groups = gpu::fold(count.div_ceil(gpu::THREADS));
-            cx.dispatch(&COPY_ROWS, &[], &spans[..1], &spans[1], &parameters, groups)?;
+            cx.dispatch(&COPY_ROWS, &[], &spans[..1], &spans[1], &parameters, groups);
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ impl Op for Prelu {
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let x = cx.inputs[0].clone();
-        let slope = cx.weight(&self.slope)?;
+        let slope = cx.weight(&self.slope);
         let columns = x.columns() as u32;
         cx.each_number(&KERNEL, &|range| vec![x.span(range), slope.all()], &[columns])
     }
