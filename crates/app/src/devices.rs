@@ -3,7 +3,7 @@
 use crate::DeviceChoice;
 use anyhow::{Context as _, Result};
 use std::{io::Write as _, path::PathBuf};
-use tensor::{Adapter, Device, GpuOptions};
+use tensor::{Adapter, Device, GpuOptions, Known};
 
 /// Opens the device asked for: `auto` takes the first real GPU that can run Weft's kernels and computes
 /// what the CPU computes, else the CPU.
@@ -70,11 +70,7 @@ pub fn devices() -> Result<()> {
             writeln!(out, "      cannot run Weft's kernels: {lack}")?;
             continue;
         }
-        let known = cache_folder().map(|folder| adapter.known(&folder, GpuOptions::default()));
-        match known.is_some_and(|known| known.tested()) {
-            true => writeln!(out, "      self-test passed: it computes what the CPU computes")?,
-            false => writeln!(out, "      not tested yet: it will be when it is first used")?,
-        }
+        writeln!(out, "      {}", remembered(adapter))?;
         if !adapter.is_gpu() {
             writeln!(out, "      the processor acting as a GPU: slow, for --device gpu only")?;
         }
@@ -85,4 +81,18 @@ pub fn devices() -> Result<()> {
     let threads = std::thread::available_parallelism()?;
     writeln!(out, "cpu   this machine's processor, {threads} threads{}", mark(auto.is_none()))?;
     Ok(())
+}
+
+/// What earlier runs have found out about an adapter.
+fn remembered(adapter: &Adapter) -> String {
+    let known = cache_folder().map(|folder| adapter.known(&folder, GpuOptions::default()));
+    let Some(known) = known.filter(Known::tested) else {
+        return "not tested yet: it will be when it is first used".to_owned();
+    };
+    let tuned = match (known.tiles().len(), adapter.is_gpu()) {
+        (_, false) => "not tuned, as no GPU",
+        (0, true) => "not tuned yet: it will be as networks are first loaded",
+        (n, true) => return format!("self-test passed; tuned for {n} kinds of matrix products"),
+    };
+    format!("self-test passed; {tuned}")
 }

@@ -65,6 +65,27 @@ impl Adapter {
         format!("{} {}", self.info.driver, self.info.driver_info)
     }
 
+    /// Bytes of memory close to it, where a Vulkan driver tells: its largest heap.
+    #[cfg(not(target_vendor = "apple"))]
+    pub fn memory(&self) -> Option<u64> {
+        const DEVICE_LOCAL: u32 = 1;
+        // SAFETY: the handles do not leave this call, which only asks.
+        let properties = unsafe {
+            let adapter = self.adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+            let instance = adapter.shared_instance().raw_instance();
+            instance.get_physical_device_memory_properties(adapter.raw_physical_device())
+        };
+        let heaps = &properties.memory_heaps[..properties.memory_heap_count as usize];
+        let local = heaps.iter().filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0);
+        local.map(|heap| heap.size).max()
+    }
+
+    /// No driver here tells.
+    #[cfg(target_vendor = "apple")]
+    pub fn memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Its kind, driver and limits, for people.
     pub fn describe(&self) -> String {
         let limits = self.adapter.limits();
@@ -75,9 +96,10 @@ impl Adapter {
             false => format!("{least} to {most}"),
         };
         format!(
-            "{:?}, driver {}; {}, subgroups of {}; buffers to {} MiB, bindings to {} MiB, {} KiB of workgroup memory",
+            "{:?}, driver {}; {}{}, subgroups of {}; buffers to {} MiB, bindings to {} MiB, {} KiB of workgroup memory",
             self.info.device_type,
             self.driver(),
+            self.memory().map_or(String::new(), |bytes| format!("{} MiB of memory, ", mib(bytes))),
             if has(wgpu::Features::SHADER_F16) { "f16" } else { "no f16" },
             range(self.info.subgroup_min_size, self.info.subgroup_max_size),
             mib(limits.max_buffer_size),

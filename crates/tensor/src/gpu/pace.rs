@@ -49,6 +49,22 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Device, GpuOptions, Tape, gpu::lock, testing};
+
+    #[test]
+    fn a_run_in_many_submissions_makes_the_same_numbers_and_learns_the_pace() {
+        let Some(gpu) = testing::gpu(GpuOptions::default()) else { return };
+        let Device::Gpu(device) = &gpu else { unreachable!("it is one") };
+        let tape = Tape::new();
+        let x = tape.input("x", &[1000]);
+        let y = (0..40).fold(x, |y, _| y.affine(0.5, 1.0).softmax());
+        let mut network = gpu.compile(tape.finish(&[&y])).unwrap();
+        let x = testing::numbers(1000, 1);
+        let whole = network.run(&[&x]).unwrap();
+        *lock(&device.pace) = Pace(1);
+        assert_eq!(network.run(&[&x]).unwrap(), whole);
+        assert!(lock(&device.pace).0 > 1000, "{} operations", lock(&device.pace).0);
+    }
 
     /// The pace after 30 submissions on a GPU of so many operations a second, in seconds.
     fn settled(speed: f64) -> f64 {

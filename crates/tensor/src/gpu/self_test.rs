@@ -308,7 +308,7 @@ mod tests {
         ("if m >= p.m || n >= p.n", "if m >= p.m || n + 2u >= p.n", "linear"),
         ("p.causal != 0u && col", "false && col", "attention, causal"),
         ("squares += part.z", "squares += 1.01 * part.z", "group_norm"),
-        ("+ p.eps);", "+ 0.01);", "layer_norm"),
+        ("+ p.eps);", "+ 0.01);", "group_norm"),
         ("unpack2x16float(words.y)", "unpack2x16float(words.x)", "linear, f16"),
     ];
 

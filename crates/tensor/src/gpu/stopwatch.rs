@@ -79,3 +79,34 @@ impl Stopwatch {
         Ok(steps.into_iter().zip(ticks.chunks_exact(2).map(time)).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Device, GpuOptions, Tape, testing};
+
+    #[test]
+    fn runs_are_timed_step_by_step_once_that_is_asked_for() {
+        let Some(gpu) = testing::gpu(GpuOptions::default()) else { return };
+        let Device::Gpu(device) = &gpu else { unreachable!("it is one") };
+        let weights = testing::weights(&[("w", &[64, 64])]);
+        let tape = Tape::named("timed");
+        let x = tape.input("x", &[1, 300, 64]);
+        let y = x.linear(&weights.get("w").unwrap(), None).softmax();
+        let mut network = gpu.compile(tape.finish(&[&y])).unwrap();
+        let x = testing::numbers(300 * 64, 1);
+        let untimed = network.run(&[&x]).unwrap();
+        assert_eq!(gpu.timings(), [], "nobody asked");
+        gpu.start_timing();
+        assert_eq!(network.run(&[&x]).unwrap(), untimed);
+        network.run(&[&x]).unwrap();
+        if !device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            assert_eq!(gpu.timings(), []);
+            return;
+        }
+        let times = gpu.timings();
+        let told: Vec<_> = times.iter().map(|t| (t.network.as_str(), t.op, t.calls)).collect();
+        assert_eq!(told, [("timed", "linear", 2), ("timed", "softmax", 2)]);
+        assert_eq!(times[0].flops, 2 * 2 * 300 * 64 * 64);
+        assert!(times.iter().all(|t| !t.fastest.is_zero() && t.time.as_secs() < 60), "{times:?}");
+    }
+}
