@@ -1,6 +1,6 @@
 //! Bad input gives an error that says what, where and what to do; never a panic.
 
-use crate::common::{root, text, weft, weft_fails};
+use crate::common::{command, root, text, weft, weft_fails};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -260,10 +260,9 @@ fn without_a_driver_the_gpu_is_refused_and_the_cpu_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     let graph = root().join("graphs/text_to_image.json");
     let run = |device: &str| {
-        std::process::Command::new(env!("CARGO_BIN_EXE_weft"))
+        command(folder.path())
             .args(["run", graph.to_str().unwrap(), "--set", "KSampler.steps=1"])
             .args(["--device", device])
-            .current_dir(folder.path())
             // Where the Vulkan loader looks for drivers.
             .envs([("VK_DRIVER_FILES", "/none"), ("VK_ICD_FILENAMES", "/none")])
             .output()

@@ -1,6 +1,6 @@
 //! The command line as people use it.
 
-use crate::common::{root, text, weft, weft_fails, weft_ok};
+use crate::common::{command, root, text, weft, weft_fails, weft_ok};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -52,9 +52,8 @@ fn an_edited_input_picture_runs_its_loader_again() {
         std::fs::rename(folder.path().join("new.png"), folder.path().join("input/a.png")).unwrap();
     };
     paint(1);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
+    let mut child = command(folder.path())
         .args(["run", "graph.json", "--json", "--repeat", "1000000"])
-        .current_dir(folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -233,9 +232,9 @@ fn bench_tells_each_part_and_the_peak_it_is_measured_by() {
 #[test]
 fn without_a_display_the_editor_says_what_works_instead() {
     for args in [&[][..], &["edit", "graphs/inpaint.json"]] {
-        let mut weft = Command::new(env!("CARGO_BIN_EXE_weft"));
-        weft.args(args).current_dir(root());
-        let out = weft.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
+        let mut weft = command(&root());
+        let out =
+            weft.args(args).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY").output().unwrap();
         let said = text(&out.stderr);
         assert!(!out.status.success() && said.contains("weft run"), "{said}");
     }
@@ -245,9 +244,8 @@ fn without_a_display_the_editor_says_what_works_instead() {
 #[test]
 fn ctrl_c_stops_within_a_step_and_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_weft"))
+    let mut child = command(folder.path())
         .args(["run", &graph("text_to_image.json"), "--set", "KSampler.steps=5000", "--json"])
-        .current_dir(folder.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();

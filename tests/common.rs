@@ -34,9 +34,17 @@ pub fn gpu() -> Option<tensor::Device> {
     Some(tensor::Device::gpu(&adapter?, options).unwrap())
 }
 
+/// The `weft` program in a folder, not started yet. What it finds out about GPUs stays among the tests' own
+/// files.
+pub fn command(folder: &Path) -> Command {
+    let mut weft = Command::new(env!("CARGO_BIN_EXE_weft"));
+    weft.current_dir(folder).env("WEFT_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
+    weft
+}
+
 /// The `weft` program, run in a folder.
 pub fn weft(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weft")).args(args).current_dir(folder).output().unwrap()
+    command(folder).args(args).output().unwrap()
 }
 
 /// As [`weft`], which must succeed; gives what it printed.

@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod cli;
 mod contract;
+mod devices;
 mod goldens;
 mod graphs;
 mod inspect;

@@ -2,20 +2,25 @@
 
 use crate::DeviceChoice;
 use anyhow::{Context as _, Result};
-use std::io::Write as _;
-use tensor::{Adapter, Device, GpuOptions};
+use std::{io::Write as _, path::PathBuf};
+use tensor::{Adapter, Device, GpuOptions, Known};
 
-/// Opens the device asked for: `auto` takes the first real GPU that can run Weft's kernels, else the CPU.
+/// Opens the device asked for: `auto` takes the first real GPU that can run Weft's kernels and computes
+/// what the CPU computes, else the CPU.
 pub fn open(choice: DeviceChoice) -> Result<Device> {
-    let adapters = if choice == DeviceChoice::Cpu { Vec::new() } else { Adapter::all() };
-    match (choice, chosen(&adapters)) {
-        (DeviceChoice::Auto, Some(adapter)) => Device::gpu(adapter, GpuOptions::default()),
-        (DeviceChoice::Auto | DeviceChoice::Cpu, _) => Ok(Device::cpu()),
-        (DeviceChoice::Gpu, _) => {
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::cpu()),
+        DeviceChoice::Auto => Ok(Adapter::all()
+            .iter()
+            .filter(suits)
+            .find_map(refused_aloud)
+            .unwrap_or_else(Device::cpu)),
+        DeviceChoice::Gpu => {
+            let adapters = Adapter::all();
             let adapter = adapters.first().context(
                 "no GPU was found: no driver for Vulkan, Metal or DirectX 12 is installed. Use --device cpu",
             )?;
-            Device::gpu(adapter, GpuOptions::default())
+            proven(adapter)
         }
     }
 }
@@ -25,19 +30,37 @@ pub fn named(name: &str) -> Option<Device> {
     if name == Device::cpu().name() {
         return Some(Device::cpu());
     }
-    let adapter = Adapter::all().into_iter().find(|adapter| adapter.name() == name)?;
-    Device::gpu(&adapter, GpuOptions::default()).ok()
+    refused_aloud(Adapter::all().iter().find(|adapter| adapter.name() == name)?)
 }
 
-/// The adapter that `auto` takes.
-fn chosen(adapters: &[Adapter]) -> Option<&Adapter> {
-    adapters.iter().find(|a| a.is_gpu() && a.unfit().is_none())
+/// Opens a GPU, and tests it if that was not done before.
+fn proven(adapter: &Adapter) -> Result<Device> {
+    let folder = cache_folder();
+    Device::proven_gpu(adapter, GpuOptions::default(), folder.as_deref(), &|text| {
+        eprintln!("{text}")
+    })
+}
+
+/// As [`proven`]; of a GPU that is not taken, people are told why.
+fn refused_aloud(adapter: &Adapter) -> Option<Device> {
+    proven(adapter).inspect_err(|error| eprintln!("warning: {error:#}")).ok()
+}
+
+/// Where what is found out about GPUs is kept.
+fn cache_folder() -> Option<PathBuf> {
+    let chosen = std::env::var_os("WEFT_CACHE_DIR").map(PathBuf::from);
+    Some(chosen.or_else(|| Some(dirs::cache_dir()?.join("weft")))?.join("gpu"))
+}
+
+/// Whether `auto` may take it.
+fn suits(adapter: &&Adapter) -> bool {
+    adapter.is_gpu() && adapter.unfit().is_none()
 }
 
 pub fn devices() -> Result<()> {
     let mut out = std::io::stdout().lock();
     let adapters = Adapter::all();
-    let auto = chosen(&adapters).map(Adapter::name);
+    let auto = adapters.iter().find(suits).map(Adapter::name);
     let mark = |taken: bool| if taken { "  <- taken by --device auto" } else { "" };
     for adapter in &adapters {
         let name = adapter.name();
@@ -45,7 +68,9 @@ pub fn devices() -> Result<()> {
         writeln!(out, "      {}", adapter.describe())?;
         if let Some(lack) = adapter.unfit() {
             writeln!(out, "      cannot run Weft's kernels: {lack}")?;
+            continue;
         }
+        writeln!(out, "      {}", remembered(adapter))?;
         if !adapter.is_gpu() {
             writeln!(out, "      the processor acting as a GPU: slow, for --device gpu only")?;
         }
@@ -56,4 +81,18 @@ pub fn devices() -> Result<()> {
     let threads = std::thread::available_parallelism()?;
     writeln!(out, "cpu   this machine's processor, {threads} threads{}", mark(auto.is_none()))?;
     Ok(())
+}
+
+/// What earlier runs have found out about an adapter.
+fn remembered(adapter: &Adapter) -> String {
+    let known = cache_folder().map(|folder| adapter.known(&folder, GpuOptions::default()));
+    let Some(known) = known.filter(Known::tested) else {
+        return "not tested yet: it will be when it is first used".to_owned();
+    };
+    let tuned = match (known.tiles().len(), adapter.is_gpu()) {
+        (_, false) => "not tuned, as no GPU",
+        (0, true) => "not tuned yet: it will be as networks are first loaded",
+        (n, true) => return format!("self-test passed; tuned for {n} kinds of matrix products"),
+    };
+    format!("self-test passed; {tuned}")
 }

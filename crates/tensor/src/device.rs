@@ -7,7 +7,7 @@ use crate::{
     gpu::{Created, GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// What runs programs: this machine's processor, a GPU, or nothing.
 pub enum Device {
@@ -30,7 +30,24 @@ impl Device {
 
     /// Opens a GPU; an error says what it lacks.
     pub fn gpu(adapter: &Adapter, options: GpuOptions) -> Result<Self> {
-        Ok(Self::Gpu(Arc::new(adapter.open(options)?)))
+        Ok(Self::Gpu(Arc::new(adapter.open(options, None)?)))
+    }
+
+    /// Opens a GPU for real work: one that computes wrong results is refused. What is found out about
+    /// it is kept in `folder`, so that only the first opening takes long; `say` is told when one does.
+    pub fn proven_gpu(
+        adapter: &Adapter,
+        options: GpuOptions,
+        folder: Option<&Path>,
+        say: &dyn Fn(&str),
+    ) -> Result<Self> {
+        let known = folder.map(|folder| adapter.known(folder, options));
+        let gpu = Arc::new(adapter.open(options, known)?);
+        gpu.prove(say)?;
+        if adapter.is_gpu() && options.tile.is_none() {
+            gpu.start_tuning();
+        }
+        Ok(Self::Gpu(gpu))
     }
 
     /// A device that plans and counts in the ledger, computes nothing and gives zeros: to learn what
@@ -53,11 +70,21 @@ impl Device {
         "f32"
     }
 
-    /// What its runs have taken so far. Empty where nothing is timed.
+    /// Lets runs be timed from now on. A GPU times only when asked, as that slows it a little; the CPU
+    /// always does.
+    pub fn start_timing(&self) {
+        if let Self::Gpu(gpu) = self {
+            gpu.start_timing();
+        }
+    }
+
+    /// What its runs have taken so far. Empty where nothing is timed: on a GPU without a clock, or that
+    /// was not asked by [`Device::start_timing`].
     pub fn timings(&self) -> Vec<Time> {
         match self {
             Self::Cpu(cpu) => cpu.timings.all(),
-            Self::Gpu(_) | Self::Dry(_) => Vec::new(),
+            Self::Gpu(gpu) => gpu.timings.all(),
+            Self::Dry(_) => Vec::new(),
         }
     }
 

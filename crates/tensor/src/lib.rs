@@ -26,7 +26,7 @@ mod weights;
 pub use cpu::Peak;
 pub use device::{Device, Network};
 pub use dry::{Cost, Ledger};
-pub use gpu::{Adapter, Created, GpuCost, GpuOptions, TileClass};
+pub use gpu::{Adapter, Created, GpuCost, GpuOptions, Known, TileClass};
 pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Columns, Program, Step, Value, ValueId};

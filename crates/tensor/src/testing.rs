@@ -1,6 +1,6 @@
 //! What the tests of operations share: random numbers, weights without a file, every device.
 
-use crate::{Adapter, Device, GpuOptions, Program, TileClass, Weights};
+use crate::{Adapter, Device, GpuOptions, Program, TileClass, Weights, gpu::furthest};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -90,14 +90,13 @@ pub fn weights(tensors: &[(&str, &[usize])]) -> Weights {
 #[track_caller]
 pub fn assert_close(got: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(got.len(), expected.len());
-    let n = expected.len() as f64;
-    let mean = expected.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-    let variance = expected.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n;
-    let scale = variance.sqrt().max(1e-3);
-    for (i, (g, e)) in got.iter().zip(expected).enumerate() {
-        let off = f64::from((g - e).abs()) / scale;
-        assert!(off <= tolerance, "at {i}: {g}, expected {e} (off by {off:.2e} std)");
-    }
+    let (at, off) = furthest(got, expected);
+    assert!(
+        off <= tolerance,
+        "at {at}: {}, expected {} (off by {off:.2e} std)",
+        got[at],
+        expected[at]
+    );
 }
 
 /// Runs the program on every device here and compares with `expected`, made in f64. One of the devices
@@ -125,10 +124,20 @@ pub fn check_bound(
 
 /// The CPU, and the first adapter in every way of building kernels that there is; last, with bindings of
 /// at most `limit` bytes.
-///
-/// Without an adapter the GPU is left out, said aloud; with `WEFT_REQUIRE_GPU` that is a failure.
 pub fn devices(limit: u64) -> Vec<Device> {
     std::iter::once(Device::cpu()).chain(gpus(limit)).collect()
+}
+
+/// The first adapter that can run Weft's kernels; nothing, said aloud, where there is none. With
+/// `WEFT_REQUIRE_GPU` that is a failure.
+pub fn adapter() -> Option<&'static Adapter> {
+    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
+    let adapter = ADAPTERS.get_or_init(Adapter::all).iter().find(|a| a.unfit().is_none());
+    if adapter.is_none() {
+        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
+        eprintln!("SKIPPED: no GPU here");
+    }
+    adapter
 }
 
 fn gpus(limit: u64) -> Vec<Device> {
@@ -144,14 +153,7 @@ fn gpus(limit: u64) -> Vec<Device> {
 
 /// The first adapter, opened so; none where there is none.
 pub fn gpu(options: GpuOptions) -> Option<Device> {
-    static ADAPTERS: OnceLock<Vec<Adapter>> = OnceLock::new();
-    let adapters = ADAPTERS.get_or_init(Adapter::all);
-    let Some(adapter) = adapters.iter().find(|a| a.unfit().is_none()) else {
-        assert!(std::env::var_os("WEFT_REQUIRE_GPU").is_none(), "no GPU, but one is required");
-        eprintln!("SKIPPED: no GPU here");
-        return None;
-    };
-    Some(Device::gpu(adapter, options).unwrap())
+    Some(Device::gpu(adapter()?, options).unwrap())
 }
 
 /// All index tuples of a shape, in memory order.

@@ -124,6 +124,7 @@ pub fn kernels(args: &KernelsArgs) -> Result<()> {
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     ensure!(!cases.is_empty(), "no operation is called so; there are {names}");
     let device = devices::open(args.device)?;
+    device.start_timing();
     let peak = Peak::measure();
     let mut out = std::io::stdout().lock();
     if !args.json {

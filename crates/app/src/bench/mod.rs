@@ -141,6 +141,7 @@ fn model(args: &ModelArgs) -> Result<()> {
         anyhow::ensure!(PARTS.iter().any(|p| p.name == name), "{name}: the parts are {known}");
     }
     let device = devices::open(args.device)?;
+    device.start_timing();
     let size = [args.size / scale, args.batch as usize];
     let wanted = |part: &&Part| args.only.is_empty() || args.only.iter().any(|n| n == part.name);
     let peak = Peak::measure();

@@ -1,9 +1,12 @@
 //! Which GPUs there are, and opening one.
 
-use super::{ALIGN, GpuDevice, GpuOptions, TileClass, Tiles, lock};
-use crate::Result;
+use super::{ALIGN, GpuDevice, GpuOptions, Known, TileClass, Tiles, lock};
+use crate::{Result, Timings};
 use anyhow::{Context as _, ensure};
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+};
 
 /// A GPU, or a program that acts as one, as its driver describes it.
 pub struct Adapter {
@@ -13,6 +16,9 @@ pub struct Adapter {
 
 /// Storage buffers that one kernel binds at most.
 const BINDINGS: u32 = 6;
+/// Used where they are there: compiled pipelines that can be kept, and a clock.
+const USEFUL: wgpu::Features =
+    wgpu::Features::PIPELINE_CACHE.union(wgpu::Features::TIMESTAMP_QUERY);
 /// Bytes of parameters of a kernel.
 pub const PARAMETERS: u32 = 112;
 
@@ -50,15 +56,52 @@ impl Adapter {
         self.info.device_type != wgpu::DeviceType::Cpu
     }
 
+    pub(super) fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// Its driver's name and version.
+    pub fn driver(&self) -> String {
+        format!("{} {}", self.info.driver, self.info.driver_info)
+    }
+
+    /// Bytes of memory close to it, where a Vulkan driver tells: its largest heap.
+    #[cfg(not(target_vendor = "apple"))]
+    pub fn memory(&self) -> Option<u64> {
+        const DEVICE_LOCAL: u32 = 1;
+        // SAFETY: the handles do not leave this call, which only asks.
+        let properties = unsafe {
+            let adapter = self.adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+            let instance = adapter.shared_instance().raw_instance();
+            instance.get_physical_device_memory_properties(adapter.raw_physical_device())
+        };
+        let heaps = &properties.memory_heaps[..properties.memory_heap_count as usize];
+        let local = heaps.iter().filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0);
+        local.map(|heap| heap.size).max()
+    }
+
+    /// No driver here tells.
+    #[cfg(target_vendor = "apple")]
+    pub fn memory(&self) -> Option<u64> {
+        None
+    }
+
     /// Its kind, driver and limits, for people.
     pub fn describe(&self) -> String {
         let limits = self.adapter.limits();
         let mib = |bytes: u64| bytes >> 20;
+        let has = |feature| self.adapter.features().contains(feature);
+        let range = |least: u32, most: u32| match least == most {
+            true => least.to_string(),
+            false => format!("{least} to {most}"),
+        };
         format!(
-            "{:?}, driver {} {}; buffers to {} MiB, bindings to {} MiB, {} KiB of workgroup memory",
+            "{:?}, driver {}; {}{}, subgroups of {}; buffers to {} MiB, bindings to {} MiB, {} KiB of workgroup memory",
             self.info.device_type,
-            self.info.driver,
-            self.info.driver_info,
+            self.driver(),
+            self.memory().map_or(String::new(), |bytes| format!("{} MiB of memory, ", mib(bytes))),
+            if has(wgpu::Features::SHADER_F16) { "f16" } else { "no f16" },
+            range(self.info.subgroup_min_size, self.info.subgroup_max_size),
             mib(limits.max_buffer_size),
             mib(limits.max_storage_buffer_binding_size),
             limits.max_compute_workgroup_storage_size >> 10,
@@ -81,13 +124,13 @@ impl Adapter {
         }
     }
 
-    pub(crate) fn open(&self, options: GpuOptions) -> Result<GpuDevice> {
+    pub(crate) fn open(&self, options: GpuOptions, known: Option<Known>) -> Result<GpuDevice> {
         let name = self.name();
         if let Some(lack) = self.unfit() {
             anyhow::bail!("{name} cannot run Weft's kernels: {lack}. Use --device cpu");
         }
         let descriptor = wgpu::DeviceDescriptor {
-            required_features: wgpu::Features::IMMEDIATES,
+            required_features: wgpu::Features::IMMEDIATES | self.adapter.features() & USEFUL,
             required_limits: self.adapter.limits(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -105,6 +148,7 @@ impl Adapter {
         let tiles = Tiles {
             only: options.tile.or(direct),
             memory: limits.max_compute_workgroup_storage_size as usize,
+            tuned: known.as_ref().map_or_else(BTreeMap::new, |known| known.tiles().clone()),
             ..Tiles::default()
         };
         let fault = watch(&device);
@@ -116,6 +160,14 @@ impl Adapter {
         });
         Ok(GpuDevice {
             name,
+            driver: self.driver(),
+            compiled: known.as_ref().and_then(|known| compiled(&device, known)),
+            unsaved: AtomicBool::new(false),
+            known: Mutex::new(known),
+            tuning: AtomicBool::new(false),
+            pace: Mutex::default(),
+            timing: AtomicBool::new(false),
+            timings: Timings::default(),
             device,
             queue,
             checked: options.checked,
@@ -128,6 +180,20 @@ impl Adapter {
             created: Default::default(),
         })
     }
+}
+
+/// The pipelines that are remembered, if the adapter can make use of such.
+fn compiled(device: &wgpu::Device, known: &Known) -> Option<wgpu::PipelineCache> {
+    device.features().contains(wgpu::Features::PIPELINE_CACHE).then(|| {
+        let data = known.pipelines();
+        let descriptor = wgpu::PipelineCacheDescriptor {
+            label: Some("pipelines"),
+            data: data.as_deref(),
+            fallback: true,
+        };
+        // SAFETY: the data is what `get_data` gave for this adapter and driver, by its hash.
+        unsafe { device.create_pipeline_cache(&descriptor) }
+    })
 }
 
 /// Where the first thing that goes wrong outside any call of ours is written down.

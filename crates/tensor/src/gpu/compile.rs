@@ -12,7 +12,6 @@ use std::{ops::Range, sync::Arc};
 pub struct Compiler<'a> {
     pub(super) target: &'a Target,
     pub(super) name: &'static str,
-    pub(super) flops: u64,
     pub inputs: Vec<Operand>,
     pub output: Operand,
     pub(super) recording: &'a mut Recording,
@@ -151,7 +150,8 @@ impl Compiler<'_> {
             write: write.clone(),
             parameters: parameters.to_vec(),
             groups,
-            flops: std::mem::take(&mut self.flops),
+            step: 0,
+            work: 0,
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Kernels: WGSL files put together, with constants.
 
 use super::{GpuDevice, PIPELINES, adapter::PARAMETERS, lock};
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, fmt::Write as _, sync::atomic::Ordering};
 
 /// Threads of a workgroup, where the shader leaves that open.
 pub const THREADS: usize = 64;
@@ -56,10 +56,16 @@ impl GpuDevice {
         }
         let pipeline = self.create_pipeline(kernel.name, &source, reads);
         pipelines.insert(source, pipeline.clone());
+        self.unsaved.store(true, Ordering::Relaxed);
         pipeline
     }
 
-    fn create_pipeline(&self, name: &str, source: &str, reads: usize) -> wgpu::ComputePipeline {
+    pub(super) fn create_pipeline(
+        &self,
+        name: &str,
+        source: &str,
+        reads: usize,
+    ) -> wgpu::ComputePipeline {
         self.count(PIPELINES);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(name),
@@ -92,7 +98,7 @@ impl GpuDevice {
                 zero_initialize_workgroup_memory: self.checked,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.compiled.as_ref(),
         })
     }
 }

@@ -120,6 +120,7 @@ impl Part<'_> {
             reader: self.of.picture.reader(),
             halves: self.packing.halves,
         };
+        cx.recording.products.push(product);
         let Tiling { class, slices } = cx.tiles().tiling(&product);
         // As many quads in each, and none without any.
         let slice = quads.div_ceil(slices);

@@ -6,29 +6,39 @@
 mod adapter;
 mod compile;
 mod kernel;
+mod known;
 mod matmul;
 mod network;
+mod pace;
 mod recording;
+mod self_test;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod tune;
 
 pub use adapter::Adapter;
 pub use compile::{Compiler, fold};
 pub(crate) use kernel::{Kernel, THREADS, kernel, shader};
+pub use known::Known;
 pub use matmul::{Matmul, Picture};
 pub use network::GpuNetwork;
 pub use recording::{GpuCost, Launch, Operand, Recording, Span, Target};
-pub use tiles::{Product, Reader, TileClass, Tiles, Tiling};
+#[cfg(test)]
+pub(crate) use self_test::furthest;
+pub use tiles::{Product, Reader, ShapeClass, TileClass, Tiles, Tiling};
 
-use crate::Result;
+use crate::{Result, Timings};
 use anyhow::{Context as _, anyhow, bail};
+use pace::Pace;
 use recording::{Form, Stored};
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
 };
 
@@ -55,6 +65,8 @@ type Resident = HashMap<(u64, Form), Weak<wgpu::Buffer>>;
 /// An open adapter. Weights and pipelines are shared by all networks on it.
 pub struct GpuDevice {
     name: String,
+    /// Its driver's name and version.
+    driver: String,
     device: wgpu::Device,
     queue: wgpu::Queue,
     checked: bool,
@@ -63,6 +75,18 @@ pub struct GpuDevice {
     /// Which tiles networks compiled from now on take.
     tiles: Mutex<Tiles>,
     pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
+    /// What the driver made of them, to be kept for the next run, where the adapter can give it.
+    compiled: Option<wgpu::PipelineCache>,
+    /// Whether pipelines were made that are not kept yet.
+    unsaved: AtomicBool,
+    /// What is remembered of the adapter, where something is to be remembered.
+    known: Mutex<Option<Known>>,
+    /// Whether tiles are tried for products of kinds that are not known yet.
+    tuning: AtomicBool,
+    pace: Mutex<Pace>,
+    /// Whether runs are timed, step by step.
+    timing: AtomicBool,
+    pub(crate) timings: Timings,
     resident: Mutex<Resident>,
     /// Bound where a kernel does not read what it could.
     nothing: Arc<wgpu::Buffer>,
@@ -154,10 +178,46 @@ impl GpuDevice {
 
     /// Waits until everything submitted is done.
     fn wait(&self) -> Result<()> {
-        self.queue.submit([]);
-        let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
+        self.wait_for(self.queue.submit([]))
+    }
+
+    /// Waits until a submission is done.
+    fn wait_for(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        let waited = self.device.poll(wait);
+        if waited.is_err() {
+            // Lets the device say that it is lost.
+            let _ = self.device.poll(wgpu::PollType::wait_indefinitely());
+        }
         self.check()?;
         waited.map(drop).with_context(|| self.name.clone())
+    }
+
+    /// Waits until everything submitted is done, then hands a buffer's bytes out.
+    fn read<T>(&self, buffer: &wgpu::Buffer, take: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        const READING: &str = "reading the GPU's results";
+        let (sender, mapped) = mpsc::channel();
+        buffer.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        self.wait()?;
+        mapped.recv().map_err(|_| anyhow!("no answer"))?.context(READING)?;
+        let taken = buffer.get_mapped_range(..).map(|view| take(&view)).context(READING);
+        buffer.unmap();
+        taken
+    }
+
+    /// Runs are timed from now on.
+    pub(crate) fn start_timing(&self) {
+        self.timing.store(true, Ordering::Relaxed);
+    }
+
+    /// Keeps newly compiled pipelines for the next run of the program; that this fails is no harm.
+    fn keep_compiled(&self) {
+        if let (Some(known), Some(compiled)) = (&*lock(&self.known), &self.compiled)
+            && self.unsaved.swap(false, Ordering::Relaxed)
+            && let Some(data) = compiled.get_data()
+        {
+            let _ = known.keep_pipelines(&data);
+        }
     }
 
     /// An error if the device is lost or the driver complained.

@@ -1,12 +1,20 @@
 //! A program on the GPU: compiled once, replayed every step.
 
-use super::{BIND_GROUPS, GpuDevice, Launch, Recording, Span, UPLOADS, recording::Memory};
+use super::{
+    BIND_GROUPS, GpuDevice, Launch, Recording, Span, UPLOADS, lock, recording::Memory,
+    stopwatch::Stopwatch,
+};
 use crate::{Plan, Program, Result};
-use anyhow::{Context as _, anyhow};
-use std::sync::{Arc, mpsc};
+use anyhow::anyhow;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
-/// Work of one submission: few enough for systems that reset a GPU which is silent for two seconds.
-const FLOPS_PER_SUBMISSION: u64 = 100_000_000_000;
+/// Submissions that may wait for the GPU or be on it: it is never idle, and stops soon when asked to.
+const IN_FLIGHT: usize = 2;
 
 /// One launch of a kernel, ready to be replayed.
 struct Dispatch {
@@ -14,7 +22,8 @@ struct Dispatch {
     bindings: wgpu::BindGroup,
     parameters: Vec<u8>,
     groups: [u32; 3],
-    flops: u64,
+    step: usize,
+    work: u64,
 }
 
 /// A program with its pipelines, weights and memory.
@@ -32,11 +41,22 @@ pub struct GpuNetwork {
     settled: Vec<Vec<f32>>,
     /// Outputs, one after another, where the processor can read them.
     readback: wgpu::Buffer,
+    /// From the first run that is to be timed on.
+    pub(super) stopwatch: Option<Stopwatch>,
     _weights: Vec<Arc<wgpu::Buffer>>,
 }
 
 impl GpuDevice {
     pub(crate) fn compile(self: &Arc<Self>, program: Program) -> Result<GpuNetwork> {
+        let products = Recording::new(&program, &program.plan(), &self.target())?.products;
+        self.tune(&products)?;
+        let network = self.realise(program)?;
+        self.keep_compiled();
+        Ok(network)
+    }
+
+    /// Compiles it with the tiles that are known.
+    pub(super) fn realise(self: &Arc<Self>, program: Program) -> Result<GpuNetwork> {
         let plan = program.plan();
         let recording = Recording::new(&program, &plan, &self.target())?;
         let usage = wgpu::BufferUsages::STORAGE
@@ -58,6 +78,7 @@ impl GpuDevice {
             steady: recording.steady,
             settled: Vec::new(),
             readback,
+            stopwatch: None,
             _weights: Vec::new(),
             program,
         };
@@ -117,7 +138,8 @@ impl GpuNetwork {
             bindings,
             parameters: bytemuck::cast_slice(&launch.parameters).to_vec(),
             groups: launch.groups,
-            flops: launch.flops,
+            step: launch.step,
+            work: launch.work,
         }
     }
 
@@ -130,24 +152,31 @@ impl GpuNetwork {
         for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
             self.device.queue.write_buffer(self.slot(*id), 0, bytemuck::cast_slice(data));
         }
+        if self.device.timing.load(Ordering::Relaxed) && self.stopwatch.is_none() {
+            self.stopwatch = Stopwatch::new(&self.device, self.dispatches.len())?;
+        }
         let first = self.settle(inputs);
-        self.replay(first);
-        self.read()
+        self.replay(first)?;
+        let outputs = self.read()?;
+        for (step, time) in self.times()?.unwrap_or_default() {
+            self.device.timings.add(&self.program, &self.program.steps[step], time);
+        }
+        Ok(outputs)
     }
 
-    /// Submits the dispatches from number `first` on.
-    pub(super) fn replay(&self, first: usize) {
-        let mut rest = &self.dispatches[first..];
+    /// Submits the dispatches from number `first` on, a share at a time.
+    pub(super) fn replay(&mut self, first: usize) -> Result<()> {
+        let device = self.device.clone();
+        let (mut flight, mut rest) = (Flight::default(), first..self.dispatches.len());
         while !rest.is_empty() {
-            let mut flops = 0;
-            let fits = |dispatch: &&Dispatch| {
-                flops += dispatch.flops;
-                flops <= FLOPS_PER_SUBMISSION
-            };
-            let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
-            self.submit(now);
-            rest = later;
+            flight.make_room(&device)?;
+            let works = self.dispatches[rest.clone()].iter().map(|dispatch| dispatch.work);
+            let share = rest.start..rest.start + lock(&device.pace).share(works.clone());
+            let work = works.take(share.len()).sum();
+            rest.start = share.end;
+            flight.submitted(self.submit(share), work);
         }
+        Ok(())
     }
 
     /// The first dispatch that these inputs need.
@@ -162,18 +191,28 @@ impl GpuNetwork {
         0
     }
 
-    fn submit(&self, dispatches: &[Dispatch]) {
+    fn submit(&mut self, share: Range<usize>) -> wgpu::SubmissionIndex {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for dispatch in dispatches {
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, &dispatch.bindings, &[]);
-            pass.set_immediates(0, &dispatch.parameters);
-            let [x, y, z] = dispatch.groups;
-            pass.dispatch_workgroups(x, y, z);
+        let dispatches = &self.dispatches[share];
+        match &mut self.stopwatch {
+            None => record_pass(&mut encoder, None, dispatches),
+            Some(stopwatch) => {
+                for step in dispatches.chunk_by(|a, b| a.step == b.step) {
+                    record_pass(&mut encoder, Some(stopwatch.next_pass(step[0].step)), step);
+                }
+            }
         }
-        drop(pass);
-        self.device.queue.submit([encoder.finish()]);
+        self.device.queue.submit([encoder.finish()])
+    }
+
+    /// What each step took that was done in the last run, by number, if it was timed.
+    pub(super) fn times(&mut self) -> Result<Option<BTreeMap<usize, Duration>>> {
+        let Some(stopwatch) = &mut self.stopwatch else { return Ok(None) };
+        let mut times = BTreeMap::new();
+        for (step, time) in stopwatch.times(&self.device)? {
+            *times.entry(step).or_default() += time;
+        }
+        Ok(Some(times))
     }
 
     /// Waits for the outputs and copies them out.
@@ -186,18 +225,11 @@ impl GpuNetwork {
             at += size;
         }
         self.device.queue.submit([encoder.finish()]);
-        let (sender, mapped) = mpsc::channel();
-        self.readback.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
-        self.device.wait()?;
-        mapped.recv().map_err(|_| anyhow!("no answer"))?.context("reading the GPU's results")?;
-        let outputs = self.copy_out();
-        self.readback.unmap();
-        outputs
+        self.device.read(&self.readback, |bytes| self.copy_out(bytes))?
     }
 
-    fn copy_out(&self) -> Result<Vec<Vec<f32>>> {
-        let view = self.readback.get_mapped_range(..).context("reading the GPU's results")?;
-        let numbers: &[f32] = bytemuck::try_cast_slice(&view)
+    fn copy_out(&self, bytes: &[u8]) -> Result<Vec<Vec<f32>>> {
+        let numbers: &[f32] = bytemuck::try_cast_slice(bytes)
             .map_err(|e| anyhow!("reading the GPU's results: {e}"))?;
         let mut rest = numbers;
         let mut outputs = Vec::new();
@@ -215,4 +247,48 @@ fn binding<'a>(span: &Span, buffer: &'a wgpu::Buffer, binding: u32) -> wgpu::Bin
     let size = std::num::NonZero::new(span.bytes().min(buffer.size() - offset));
     let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
     wgpu::BindGroupEntry { binding, resource }
+}
+
+fn record_pass(
+    encoder: &mut wgpu::CommandEncoder,
+    timestamp_writes: Option<wgpu::ComputePassTimestampWrites>,
+    dispatches: &[Dispatch],
+) {
+    let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+    let mut pass = encoder.begin_compute_pass(&descriptor);
+    for dispatch in dispatches {
+        pass.set_pipeline(&dispatch.pipeline);
+        pass.set_bind_group(0, &dispatch.bindings, &[]);
+        pass.set_immediates(0, &dispatch.parameters);
+        let [x, y, z] = dispatch.groups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
+/// The submissions of one run that are not known to be done.
+#[derive(Default)]
+struct Flight {
+    submitted: VecDeque<(wgpu::SubmissionIndex, u64, Instant)>,
+    /// When the last one was done.
+    done: Option<Instant>,
+}
+
+impl Flight {
+    fn submitted(&mut self, index: wgpu::SubmissionIndex, work: u64) {
+        self.submitted.push_back((index, work, Instant::now()));
+    }
+
+    /// Waits until one more may be submitted; learns from the time that took.
+    fn make_room(&mut self, device: &GpuDevice) -> Result<()> {
+        while self.submitted.len() >= IN_FLIGHT {
+            let Some((index, work, start)) = self.submitted.pop_front() else { break };
+            device.wait_for(index)?;
+            let now = Instant::now();
+            // It began when the one before it was done.
+            let began = self.done.map_or(start, |done| done.max(start));
+            lock(&device.pace).took(work, now - began);
+            self.done = Some(now);
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,7 @@
 //! A program as launches of kernels: plain values, made without a GPU, of which a device makes pipelines
 //! and bind groups, and a person counts.
 
-use super::{ALIGN, Compiler, Kernel, Tiles, matmul::Packing};
+use super::{ALIGN, Compiler, Kernel, Product, Tiles, matmul::Packing, pace};
 use crate::{Plan, Program, Result, Weight};
 use std::{ops::Range, sync::Arc};
 
@@ -133,7 +133,10 @@ pub struct Launch {
     pub parameters: Vec<u32>,
     /// Workgroups.
     pub groups: [u32; 3],
-    pub flops: u64,
+    /// The step of the program that it belongs to.
+    pub step: usize,
+    /// In floating-point operations, by [`pace::work`].
+    pub work: u64,
 }
 
 impl Launch {
@@ -167,6 +170,8 @@ pub struct Recording {
     pub steady: usize,
     /// Words of scratch memory, which all launches share.
     pub scratch: usize,
+    /// The matrix products, of which each has a tile.
+    pub products: Vec<Product>,
 }
 
 impl Recording {
@@ -179,12 +184,12 @@ impl Recording {
             Operand { skip: value.place().start, stride: value.stride(), ..whole }
         };
         let (steady, others): (Vec<_>, Vec<_>) =
-            program.steps.iter().zip(program.steady_steps()).partition(|(_, steady)| *steady);
-        for (step, steady) in steady.into_iter().chain(others) {
+            (0..).zip(&program.steps).zip(program.steady_steps()).partition(|(_, steady)| *steady);
+        for ((at, step), steady) in steady.into_iter().chain(others) {
+            let before = recording.launches.len();
             let mut compiler = Compiler {
                 target,
                 name: step.op.name(),
-                flops: program.flops_of(step),
                 inputs: step.inputs.iter().map(operand).collect(),
                 output: operand(&step.output),
                 recording: &mut recording,
@@ -193,6 +198,8 @@ impl Recording {
             if steady {
                 recording.steady = recording.launches.len();
             }
+            let work = pace::work(program.flops_of(step), program.bytes_of(step));
+            share(&mut recording.launches[before..], at, work);
         }
         Ok(recording)
     }
@@ -216,5 +223,29 @@ impl Program {
             Recording::new(self, &self.plan(), &Target::default())?;
         let bytes = launches.iter().flat_map(Launch::bindings).map(Span::bytes).sum();
         Ok(GpuCost { dispatches: launches.len(), bytes, scratch: 4 * scratch as u64 })
+    }
+}
+
+impl Recording {
+    /// A hash of the shaders and of how they are launched.
+    pub fn digest(&self) -> blake3::Hash {
+        let mut hash = blake3::Hasher::new();
+        for Launch { kernel, constants, parameters, groups, .. } in &self.launches {
+            for part in kernel.parts.iter() {
+                hash.update(part.as_bytes());
+            }
+            hash.update(format!("{constants:?} {parameters:?} {groups:?}").as_bytes());
+        }
+        hash.finalize()
+    }
+}
+
+/// Divides a step's work among its launches, by their workgroups.
+fn share(launches: &mut [Launch], step: usize, work: u64) {
+    let groups = |launch: &Launch| launch.groups.iter().map(|n| f64::from(*n)).product::<f64>();
+    let all: f64 = launches.iter().map(groups).sum();
+    for launch in launches {
+        launch.step = step;
+        launch.work = (work as f64 * groups(launch) / all) as u64;
     }
 }

@@ -3,6 +3,7 @@
 //! The default is a model of a GPU in a few numbers ([`Tiles::cost`]); what has been measured on an adapter
 //! ([`Tiles::tuned`]) overrules it.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The part of a result that one workgroup makes, and how.
@@ -19,7 +20,7 @@ pub struct Tile {
 }
 
 /// The tiles there are: rows of [`TileClass::tile`]'s table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TileClass {
     /// 128 by 128.
     Large,
@@ -80,7 +81,7 @@ pub struct Product {
 }
 
 /// How a product reads its rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reader {
     /// Of a matrix, in whole quads.
     Rows,
@@ -91,7 +92,7 @@ pub enum Reader {
 }
 
 /// Products alike enough to share a tile: what is measured once, and kept on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ShapeClass {
     /// Base-2 logarithms, rounded: of rows, of columns and of the common dimension.
     pub rows: u32,
@@ -140,6 +141,8 @@ impl Default for Tiles {
 /// The common dimension is cut into at most so many slices, of at least such a length each.
 const SLICES: usize = 8;
 const SLICE: usize = 512;
+/// A tile that should take so many times as long as the best is not measured.
+const PROMISING: f64 = 4.0;
 /// What a slicing must save to be worth a further dispatch.
 const WORTH: f64 = 0.6;
 /// Multiplications that one thread does while a dispatch begins, and bytes that memory moves while every
@@ -169,15 +172,30 @@ impl Tiles {
             .unwrap_or(whole)
     }
 
+    /// The tiles that products may have.
+    pub fn possible(&self) -> impl Iterator<Item = TileClass> {
+        let fits = |class: &TileClass| match self.only {
+            Some(only) => *class == only,
+            None => *class != TileClass::Direct && class.tile().memory() <= self.memory,
+        };
+        TileClass::ALL.into_iter().filter(fits)
+    }
+
+    /// The tiles that are worth a measurement, by the model.
+    pub fn promising(&self, product: &Product) -> impl Iterator<Item = TileClass> {
+        let cost = |class| self.cost(product, Tiling { class, slices: 1 });
+        let least = self.possible().map(cost).fold(f64::INFINITY, f64::min);
+        self.possible().filter(move |class| cost(*class) <= PROMISING * least)
+    }
+
     fn cheapest(&self, product: &Product, slices: usize) -> TileClass {
-        use TileClass::{Large, Medium, Skinny, Small};
         let cost = |class: &TileClass| self.cost(product, Tiling { class: *class, slices });
         // A tile of few rows reads the weight again for every few rows.
-        let fit = [Large, Medium, Small, Skinny].into_iter().filter(|class| {
-            let tile = class.tile();
-            tile.memory() <= self.memory && (*class != Skinny || product.rows <= 2 * tile.rows)
-        });
-        fit.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(Small)
+        let tall = |class: &TileClass| {
+            *class != TileClass::Skinny || product.rows <= 2 * class.tile().rows
+        };
+        let fit = self.possible().filter(tall);
+        fit.min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap_or(TileClass::Small)
     }
 
     /// Time, in multiplications that one thread does: all threads work at once until there are more tiles
