@@ -350,7 +350,7 @@ impl Blocks {
             )?;
         }
         let h = linear(&h, &w.at("proj_out"));
-        add(x, &h.reshape(&[b, height, width, h.channels()]), w)
+        Ok(add(&x.reshape(&[b, height * width, c]), &h, w)?.reshape(x.shape()))
     }
 
     /// Attention to itself, attention to the text, and a gated MLP, each added to its input.

@@ -167,5 +167,5 @@ fn attention(x: &Tensor, w: &Weights) -> Result<Tensor> {
     let (q, k, v) = (linear(&h, &w.at("q")), linear(&h, &w.at("k")), linear(&h, &w.at("v")));
     let h = layers::attention([&q, &k, &v], 1, false, w)?;
     let h = linear(&h, &w.at("proj_out"));
-    add(x, &h.reshape(&[b, height, width, h.channels()]), w)
+    Ok(add(&x.reshape(&[b, height * width, c]), &h, w)?.reshape(x.shape()))
 }

@@ -90,14 +90,14 @@ impl Operand {
     /// Numbers of a whole array.
     pub fn span(&self, range: Range<usize>) -> Span {
         debug_assert_eq!((self.skip, self.stride), (0, self.columns()), "this needs a whole array");
-        self.place(range)
+        self.place(&range)
     }
 
     /// Rows of the last dimension.
     pub fn rows(&self, range: Range<usize>) -> Span {
         let first = self.skip + range.start * self.stride;
         let rows_before_last = range.len().saturating_sub(1);
-        self.place(first..first + rows_before_last * self.stride + self.columns())
+        self.place(&(first..first + rows_before_last * self.stride + self.columns()))
     }
 
     pub fn all(&self) -> Span {
@@ -110,7 +110,7 @@ impl Operand {
         (span.start as u32).wrapping_sub(self.skip as u32)
     }
 
-    fn place(&self, range: Range<usize>) -> Span {
+    fn place(&self, range: &Range<usize>) -> Span {
         let align = ALIGN as usize / 4;
         let (start, end) = (range.start / align * align, range.end.next_multiple_of(align));
         Span { memory: self.memory.clone(), start, end }

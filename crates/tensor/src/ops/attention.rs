@@ -42,21 +42,22 @@ impl Op for Attention {
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let (batch, tokens) = (cx.output.shape[0], cx.output.shape[1]);
-        if cx.fits(&spans(cx, 0..batch, 0..tokens)) {
-            self.dispatch(cx, 0..batch, 0..tokens);
+        if cx.fits(&spans(cx, &(0..batch), &(0..tokens))) {
+            self.dispatch(cx, &(0..batch), &(0..tokens));
             return Ok(());
         }
         for entry in 0..batch {
-            for rows in cx.split(tokens, &|rows| spans(cx, entry..entry + 1, rows))? {
-                self.dispatch(cx, entry..entry + 1, rows);
+            let entry = entry..entry + 1;
+            for rows in cx.split(tokens, &|rows| spans(cx, &entry, &rows))? {
+                self.dispatch(cx, &entry, &rows);
             }
         }
         Ok(())
     }
 }
 
-/// What is bound for some queries of some batch entries: queries, keys, values, output.
-fn spans(cx: &gpu::Compiler, entries: Range<usize>, rows: Range<usize>) -> Vec<gpu::Span> {
+/// What is bound for some queries of one batch entry, or all of several: queries, keys, values, output.
+fn spans(cx: &gpu::Compiler, entries: &Range<usize>, rows: &Range<usize>) -> Vec<gpu::Span> {
     let [q, k, v] = [&cx.inputs[0], &cx.inputs[1], &cx.inputs[2]];
     let (tokens, keys) = (q.shape[1], k.shape[1]);
     let rows = entries.start * tokens + rows.start..(entries.end - 1) * tokens + rows.end;
@@ -65,11 +66,11 @@ fn spans(cx: &gpu::Compiler, entries: Range<usize>, rows: Range<usize>) -> Vec<g
 }
 
 impl Attention {
-    fn dispatch(&self, cx: &mut gpu::Compiler, entries: Range<usize>, rows: Range<usize>) {
+    fn dispatch(&self, cx: &mut gpu::Compiler, entries: &Range<usize>, rows: &Range<usize>) {
         let [q, k, v] = [0, 1, 2].map(|i| cx.inputs[i].clone());
         let (tokens, keys, d) = (q.shape[1], k.shape[1], q.columns() / self.heads);
         let out = if d <= WHOLE { d } else { SLICE };
-        let mut spans = spans(cx, entries.clone(), rows.clone());
+        let mut spans = spans(cx, entries, rows);
         let y = spans.pop().expect("the output is the last");
         let starts = [&q, &k, &v].into_iter().zip(&spans).map(|(array, span)| array.base(span));
         let parameters = [tokens, keys, self.heads, rows.start, rows.len(), self.causal.into()];
