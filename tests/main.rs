@@ -12,4 +12,5 @@ mod inspect;
 mod models;
 mod pictures;
 mod previews;
+mod profile;
 mod tidy;

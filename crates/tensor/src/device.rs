@@ -1,13 +1,13 @@
 //! Where programs run.
 
 use crate::{
-    Adapter, GpuOptions, Program, Result, Time,
+    Adapter, GpuOptions, Program, Result, Time, Timings,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
     gpu::{Created, GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// What runs programs: this machine's processor, a GPU, or nothing.
 pub enum Device {
@@ -17,7 +17,12 @@ pub enum Device {
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
-pub enum Network {
+pub struct Network {
+    kind: Kind,
+    timings: Timings,
+}
+
+enum Kind {
     Cpu(CpuNetwork),
     Gpu(GpuNetwork),
     Dry(DryNetwork),
@@ -53,11 +58,16 @@ impl Device {
         "f32"
     }
 
-    /// What its runs have taken so far. Empty where nothing is timed.
+    /// What its networks have taken so far. A dry device counts calls, operations and bytes without time.
     pub fn timings(&self) -> Vec<Time> {
+        self.account().all()
+    }
+
+    fn account(&self) -> Timings {
         match self {
-            Self::Cpu(cpu) => cpu.timings.all(),
-            Self::Gpu(_) | Self::Dry(_) => Vec::new(),
+            Self::Cpu(cpu) => cpu.timings.clone(),
+            Self::Gpu(gpu) => gpu.timings.clone(),
+            Self::Dry(ledger) => ledger.timings(),
         }
     }
 
@@ -72,11 +82,15 @@ impl Device {
     /// Makes a program ready. Its weights become resident (shared with other networks that name
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
-        match self {
-            Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
-            Self::Gpu(gpu) => Ok(Network::Gpu(gpu.compile(program)?)),
-            Self::Dry(ledger) => Ok(Network::Dry(ledger.compile(program))),
-        }
+        let start = Instant::now();
+        let kind = match self {
+            Self::Cpu(cpu) => Kind::Cpu(cpu.compile(program)?),
+            Self::Gpu(gpu) => Kind::Gpu(gpu.compile(program)?),
+            Self::Dry(ledger) => Kind::Dry(ledger.compile(program)),
+        };
+        let network = Network { kind, timings: self.account() };
+        network.timings.prepared(network.program(), start.elapsed());
+        Ok(network)
     }
 }
 
@@ -90,18 +104,21 @@ impl Network {
             let len = program.values[*id].len();
             ensure!(data.len() == len, "input {name}: {} numbers for {shape:?}", data.len());
         }
-        match self {
-            Self::Cpu(cpu) => Ok(cpu.run(inputs)),
-            Self::Gpu(gpu) => gpu.run(inputs),
-            Self::Dry(dry) => Ok(dry.run()),
-        }
+        let (start, before) = (Instant::now(), self.timings.counted());
+        let outputs = match &mut self.kind {
+            Kind::Cpu(cpu) => cpu.run(inputs),
+            Kind::Gpu(gpu) => gpu.run(inputs)?,
+            Kind::Dry(dry) => dry.run(),
+        };
+        self.timings.transferred(self.program(), start.elapsed(), before);
+        Ok(outputs)
     }
 
     pub fn program(&self) -> &Program {
-        match self {
-            Self::Cpu(cpu) => &cpu.program,
-            Self::Gpu(gpu) => &gpu.program,
-            Self::Dry(dry) => &dry.program,
+        match &self.kind {
+            Kind::Cpu(cpu) => &cpu.program,
+            Kind::Gpu(gpu) => &gpu.program,
+            Kind::Dry(dry) => &dry.program,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which GPUs there are, and opening one.
 
 use super::{ALIGN, GpuDevice, GpuOptions, TileClass, Tiles, lock};
-use crate::Result;
+use crate::{Result, Timings};
 use anyhow::{Context as _, ensure};
 use std::sync::{Arc, Mutex};
 
@@ -118,6 +118,7 @@ impl Adapter {
             name,
             device,
             queue,
+            timings: Timings::default(),
             checked: options.checked,
             binding_limit: limits.max_storage_buffer_binding_size.min(options.binding_limit),
             tiles: Mutex::new(tiles),

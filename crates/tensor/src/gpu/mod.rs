@@ -21,7 +21,7 @@ pub use network::GpuNetwork;
 pub use recording::{GpuCost, Launch, Operand, Recording, Span, Target};
 pub use tiles::{Product, Reader, TileClass, Tiles, Tiling};
 
-use crate::Result;
+use crate::{Result, Timings};
 use anyhow::{Context as _, anyhow, bail};
 use recording::{Form, Stored};
 use std::{
@@ -57,6 +57,7 @@ pub struct GpuDevice {
     name: String,
     device: wgpu::Device,
     queue: wgpu::Queue,
+    pub(crate) timings: Timings,
     checked: bool,
     /// Bytes of one binding.
     binding_limit: u64,
