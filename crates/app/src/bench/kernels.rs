@@ -281,16 +281,15 @@ mod tests {
         ];
         let steps = programs.iter().flat_map(|p| &p.as_ref().unwrap().steps);
         let encoder = device.timings().into_iter().filter(Time::is_op).map(|t| t.op);
-        let folded = ["binary", "map", "permute", "upsample2x"];
+        let folded = ["binary", "concat", "geglu", "map", "permute", "upsample2x"];
         steps.map(|s| s.op.name()).chain(encoder).chain(folded).collect()
     }
 
     #[test]
     fn every_operation_of_the_networks_is_measured_at_sizes_of_both_families() {
         let used = used();
-        assert!(used.len() >= 12, "{used:?}");
+        assert!(used.len() > 10, "{used:?}");
         for family in ["SD 1.5", "SDXL"] {
-            // Small pictures, so that weights of any size are no matter.
             let cases = CASES.iter().filter(|case| case.place.starts_with(family));
             let measured: BTreeSet<&str> = cases.map(|case| op_of(case.op)).collect();
             let absent: Vec<_> = used.difference(&measured).collect();
