@@ -17,12 +17,7 @@ pub enum Device {
 }
 
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
-pub struct Network {
-    kind: Kind,
-    timings: Timings,
-}
-
-enum Kind {
+pub enum Network {
     Cpu(CpuNetwork),
     Gpu(GpuNetwork),
     Dry(DryNetwork),
@@ -60,14 +55,10 @@ impl Device {
 
     /// What its networks have taken so far. A dry device counts calls, operations and bytes without time.
     pub fn timings(&self) -> Vec<Time> {
-        self.account().all()
-    }
-
-    fn account(&self) -> Timings {
         match self {
-            Self::Cpu(cpu) => cpu.timings.clone(),
-            Self::Gpu(gpu) => gpu.timings.clone(),
-            Self::Dry(ledger) => ledger.timings(),
+            Self::Cpu(cpu) => cpu.timings.all(),
+            Self::Gpu(gpu) => gpu.timings.all(),
+            Self::Dry(ledger) => ledger.timings().all(),
         }
     }
 
@@ -83,13 +74,12 @@ impl Device {
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
         let start = Instant::now();
-        let kind = match self {
-            Self::Cpu(cpu) => Kind::Cpu(cpu.compile(program)?),
-            Self::Gpu(gpu) => Kind::Gpu(gpu.compile(program)?),
-            Self::Dry(ledger) => Kind::Dry(ledger.compile(program)),
+        let network = match self {
+            Self::Cpu(cpu) => Network::Cpu(cpu.compile(program)?),
+            Self::Gpu(gpu) => Network::Gpu(gpu.compile(program)?),
+            Self::Dry(ledger) => Network::Dry(ledger.compile(program)),
         };
-        let network = Network { kind, timings: self.account() };
-        network.timings.prepared(network.program(), start.elapsed());
+        network.account().prepared(network.program(), start.elapsed());
         Ok(network)
     }
 }
@@ -104,21 +94,29 @@ impl Network {
             let len = program.values[*id].len();
             ensure!(data.len() == len, "input {name}: {} numbers for {shape:?}", data.len());
         }
-        let (start, before) = (Instant::now(), self.timings.counted());
-        let outputs = match &mut self.kind {
-            Kind::Cpu(cpu) => cpu.run(inputs),
-            Kind::Gpu(gpu) => gpu.run(inputs)?,
-            Kind::Dry(dry) => dry.run(),
+        let (start, before) = (Instant::now(), self.account().counted());
+        let outputs = match self {
+            Self::Cpu(cpu) => cpu.run(inputs),
+            Self::Gpu(gpu) => gpu.run(inputs)?,
+            Self::Dry(dry) => dry.run(),
         };
-        self.timings.transferred(self.program(), start.elapsed(), before);
+        self.account().transferred(self.program(), start.elapsed(), before);
         Ok(outputs)
     }
 
+    fn account(&self) -> Timings {
+        match self {
+            Self::Cpu(cpu) => cpu.timings.clone(),
+            Self::Gpu(gpu) => gpu.device.timings.clone(),
+            Self::Dry(dry) => dry.ledger.timings(),
+        }
+    }
+
     pub fn program(&self) -> &Program {
-        match &self.kind {
-            Kind::Cpu(cpu) => &cpu.program,
-            Kind::Gpu(gpu) => &gpu.program,
-            Kind::Dry(dry) => &dry.program,
+        match self {
+            Self::Cpu(cpu) => &cpu.program,
+            Self::Gpu(gpu) => &gpu.program,
+            Self::Dry(dry) => &dry.program,
         }
     }
 }

@@ -113,7 +113,7 @@ pub struct DryNetwork {
     cost: Cost,
     /// Identities and bytes.
     weights: Vec<(u64, u64)>,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
 }
 
 impl DryNetwork {

@@ -110,7 +110,7 @@ pub struct CpuNetwork {
     steady: Vec<bool>,
     /// Whether they were done with the inputs that lie in the slots.
     settled: bool,
-    timings: Timings,
+    pub(crate) timings: Timings,
 }
 
 impl CpuNetwork {
