@@ -8,7 +8,7 @@ use image::{
     codecs::gif::GifDecoder,
 };
 use ndarray::{Array3, Array4};
-use std::{io::Cursor, path::Path, sync::Arc};
+use std::{io::Cursor, path::Path, sync::Arc, time::Instant};
 
 /// Pictures up to this many pixels, all frames together, are loaded; more would fill the memory.
 const MAX_PIXELS: u64 = 1 << 27;
@@ -101,12 +101,15 @@ impl Node for LoadImageMask {
 }
 
 /// The frames of a picture in a folder, turned as its camera says.
-fn frames(ctx: &Context, folder: &str, name: &str) -> Result<Vec<DynamicImage>> {
+fn frames(ctx: &mut Context, folder: &str, name: &str) -> Result<Vec<DynamicImage>> {
+    let start = Instant::now();
     let bytes = match ctx.host.find(folder, name)? {
         File::Path(path) => read(&path).with_context(|| path.display().to_string())?,
         File::Builtin(parts) => parts.concat(),
     };
-    decode(&bytes).with_context(|| name.to_owned())
+    let frames = decode(&bytes).with_context(|| name.to_owned())?;
+    ctx.took("reading pictures", start);
+    Ok(frames)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -6,7 +6,7 @@ use graph::{Context, Inputs, Node};
 use image::{ExtendedColorType, ImageEncoder, codecs::webp::WebPEncoder};
 use ndarray::{ArrayView3, ArrayView4};
 use serde_json::json;
-use std::path::Path;
+use std::{path::Path, time::Instant};
 
 /// Writes one file of the next free number into the output folder, and shows it under `list`.
 pub fn save_file(
@@ -22,8 +22,9 @@ pub fn save_file(
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut number = save_image::next_counter(&folder, &stem)?;
-    let write = |part: &Path| Ok(std::fs::write(part, bytes)?);
+    let (start, write) = (Instant::now(), |part: &Path| Ok(std::fs::write(part, bytes)?));
     let name = save_image::write_new(&folder, &stem, ending, &mut number, &write)?;
+    ctx.took("writing files", start);
     ctx.show(
         list,
         json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": "output"}),
@@ -61,12 +62,9 @@ impl Node for SaveAnimatedPNG {
             4..=6 => png::Compression::Balanced,
             _ => png::Compression::High,
         };
-        let bytes = moving_png(
-            &self.images.0.view(),
-            delay(self.fps),
-            compression,
-            &save_image::texts(ctx),
-        )?;
+        let (texts, start) = (save_image::texts(ctx), Instant::now());
+        let bytes = moving_png(&self.images.0.view(), delay(self.fps), compression, &texts)?;
+        ctx.took("encoding pictures", start);
         save_file(ctx, &self.filename_prefix, (w, h), ("images", "png"), &bytes)?;
         ctx.show("animated", true.into());
         Ok(())
@@ -149,7 +147,9 @@ impl Node for SaveAnimatedWEBP {
             ctx.note("the file is written without loss: Weft has no encoder for WebP with loss");
         }
         let (_, h, w, _) = self.images.0.dim();
-        let bytes = moving_webp(&self.images.0.view(), delay(self.fps), &save_image::texts(ctx))?;
+        let (texts, start) = (save_image::texts(ctx), Instant::now());
+        let bytes = moving_webp(&self.images.0.view(), delay(self.fps), &texts)?;
+        ctx.took("encoding pictures", start);
         save_file(ctx, &self.filename_prefix, (w, h), ("images", "webp"), &bytes)?;
         ctx.show("animated", true.into());
         Ok(())

@@ -8,6 +8,7 @@ use serde_json::json;
 use std::{
     io::ErrorKind,
     path::{Component, Path, PathBuf},
+    time::Instant,
 };
 
 /// Writes pictures as PNG into the output folder.
@@ -63,9 +64,12 @@ pub(crate) fn save(ctx: &mut Context, images: &Image, prefix: &str, kind: &str) 
     let texts = texts(ctx);
     for (i, picture) in images.0.outer_iter().enumerate() {
         let stem = stem.replace("%batch_num%", &i.to_string());
+        let start = Instant::now();
         let bytes = encode(&picture, &texts)?;
-        let write = |part: &Path| Ok(std::fs::write(part, &bytes)?);
+        ctx.took("encoding pictures", start);
+        let (start, write) = (Instant::now(), |part: &Path| Ok(std::fs::write(part, &bytes)?));
         let name = write_new(&folder, &stem, "png", &mut number, &write)?;
+        ctx.took("writing files", start);
         ctx.show(
             "images",
             json!({"filename": name, "subfolder": subfolder.to_string_lossy(), "type": kind}),
@@ -116,10 +120,12 @@ pub(crate) fn placeholders(prefix: &str, width: usize, height: usize) -> String 
 }
 
 /// What a file carries: the graph that ran, and the graph as the editor had it.
-pub(crate) fn texts(ctx: &Context) -> Vec<(String, String)> {
+pub(crate) fn texts(ctx: &mut Context) -> Vec<(String, String)> {
+    let start = Instant::now();
+    let stamp = ctx.services.find::<Stamp>().map(|stamp| (stamp.0)(ctx.prompt));
+    ctx.took("hashing files", start);
     let prompt = Some(("prompt", ctx.prompt)).filter(|(_, p)| !p.is_null());
     let extra = ctx.extra.iter().map(|(k, v)| (k.as_str(), v));
-    let stamp = ctx.services.find::<Stamp>().map(|stamp| (stamp.0)(ctx.prompt));
     let stamp = stamp.iter().map(|stamp| (Stamp::KEY, stamp));
     let all = prompt.into_iter().chain(extra).chain(stamp);
     all.map(|(k, v)| (k.to_owned(), graph::chunk_text(v))).collect()

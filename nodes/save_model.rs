@@ -3,7 +3,7 @@
 use crate::{Clip, Model, Vae, save_image};
 use anyhow::{Context as _, Result, bail};
 use graph::{Context, Inputs, Node};
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, time::Instant};
 use tensor::Weight;
 
 /// Writes model, text encoder and VAE into one checkpoint in the output folder.
@@ -119,7 +119,7 @@ fn below(prefix: &str, tensors: Vec<(String, Weight)>) -> impl Iterator<Item = (
 
 /// Writes a file of the next free number; the graph that made it goes along.
 fn save(
-    ctx: &Context,
+    ctx: &mut Context,
     prefix: &str,
     tensors: &[(String, Weight)],
     about: &[(&str, String)],
@@ -133,6 +133,8 @@ fn save(
     metadata.extend(about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     let write = |part: &Path| tensor::save_safetensors(part, tensors.to_vec(), metadata.clone());
     let mut number = save_image::next_counter(&folder, &stem)?;
+    let start = Instant::now();
     save_image::write_new(&folder, &stem, "safetensors", &mut number, &write)?;
+    ctx.took("writing files", start);
     Ok(())
 }

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use graph::{Context, Inputs, Node};
 use ndarray::Array3;
 use sampling::Cond;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 use tensor::Device;
 
 /// Encodes a prompt as what a network reads. (word:1.2) counts 1.2 times; embedding:name takes a file
@@ -27,8 +27,9 @@ impl Node for CLIPTextEncode {
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
         let encoder = &self.clip.encoder;
         let width = encoder.channels;
-        let find = |name: &str| embedding(ctx, name, width);
+        let (start, find) = (Instant::now(), |name: &str| embedding(ctx, name, width));
         let chunks = models::prompt::parse(&self.text, &find)?;
+        ctx.took("tokenizing", start);
         for name in &chunks.missing {
             ctx.note(format!("there is no embedding {name}; the prompt is read without it"));
         }

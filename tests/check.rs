@@ -63,7 +63,7 @@ fn a_run_costs_what_its_networks_cost_times_their_calls() {
     assert_eq!(json["order"].as_array().unwrap().len(), 7);
     assert_eq!(
         json["order"][6],
-        json!({"id": "7", "class": "SaveImage", "title": "SaveImage", "output": true})
+        json!({"id": "7", "class": "SaveImage", "title": "SaveImage", "output": true, "flops": 0, "bytes": 0})
     );
 }
 
@@ -90,6 +90,24 @@ fn a_graph_without_networks_costs_nothing() {
     });
     let text = weft_ok(folder.path(), &["check", written(folder.path(), &graph)]);
     assert!(text.contains("no network is called"), "{text}");
+}
+
+#[test]
+fn the_work_of_each_node_and_kind_of_operation_is_told_in_eighty_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut graph = text_to_image("weft-tiny.safetensors");
+    let title = "a title that is longer than any column of any table should be";
+    graph["5"]["_meta"] = json!({"title": title});
+    let text = weft_ok(folder.path(), &["check", written(folder.path(), &graph)]);
+    let told: Vec<&str> = text.lines().take_while(|line| !line.starts_with("networks")).collect();
+    let line = |start: &str| told.iter().find(|line| line.trim_start().starts_with(start)).unwrap();
+    assert!(
+        line("5  a title that").contains("… [5]") && line("5  a title").ends_with(" MB"),
+        "{text}"
+    );
+    assert!(line("7  SaveImage [7]").ends_with("(output)"), "{text}");
+    assert!(line("conv2d").contains("FLOP"), "{text}");
+    assert!(told.iter().all(|line| line.chars().count() <= 90), "{text}");
 }
 
 #[test]

@@ -13,4 +13,5 @@ mod inspect;
 mod models;
 mod pictures;
 mod previews;
+mod profile;
 mod tidy;

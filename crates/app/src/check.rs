@@ -1,6 +1,12 @@
 //! `weft check`: everything that is wrong with a graph, then what a run takes.
 
-use crate::{FolderArgs, Folders, GraphArg, document::Graph, rehearsal::Rehearsal, units::si};
+use crate::{
+    FolderArgs, Folders, GraphArg,
+    account::{self, Work},
+    document::Graph,
+    rehearsal::Rehearsal,
+    units::si,
+};
 use anyhow::Result;
 use engine::{Plan, Targets};
 use graph::Json;
@@ -34,7 +40,8 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
         return Ok(());
     }
-    order(&mut out, &plan, &graph)?;
+    order(&mut out, &plan, &graph, &rehearsal)?;
+    operations(&mut out, &rehearsal)?;
     costs(&mut out, &rehearsal)
 }
 
@@ -47,13 +54,42 @@ fn problems(plan: &Plan, rehearsal: &Rehearsal) -> Vec<String> {
     warnings.into_iter().chain(rehearsal.failures.iter().map(failure)).collect()
 }
 
-fn order(out: &mut impl Write, plan: &Plan, graph: &Graph) -> Result<()> {
-    writeln!(out, "{} nodes, all in order; they run as", plan.steps.len())?;
+/// The nodes, and what the networks do that each calls.
+fn order(out: &mut impl Write, plan: &Plan, graph: &Graph, rehearsal: &Rehearsal) -> Result<()> {
+    let nodes = format!("{} nodes, all in order; they run as", plan.steps.len());
+    writeln!(out, "{nodes:48} {:>12} {:>10}", "work", "bytes")?;
     for (i, step) in plan.steps.iter().enumerate() {
+        let (name, work) = (graph.short_label(&step.id, 41), work_of(&step.id, rehearsal));
+        let [flops, bytes] = if work.calls > 0 {
+            [si(work.flops, "FLOP"), si(work.bytes, "B")]
+        } else {
+            Default::default()
+        };
         let mark = if plan.targets.contains(&i) { "  (output)" } else { "" };
-        writeln!(out, "  {:>3}  {} [{}]{mark}", i + 1, graph.label(&step.id), step.id)?;
+        let line = format!("  {:>3}  {name:41} {flops:>12} {bytes:>10}{mark}", i + 1);
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// Of the operations of all networks that a node calls.
+fn work_of(id: &str, rehearsal: &Rehearsal) -> Work {
+    let of_node = rehearsal.nodes.iter().filter(|node| node.id == id);
+    Work::of(of_node.flat_map(|node| &node.times).filter(|time| time.is_op()))
+}
+
+/// The same work by kind of operation.
+fn operations(out: &mut impl Write, rehearsal: &Rehearsal) -> Result<()> {
+    let ops = account::by_op(&account::sum(&rehearsal.nodes));
+    if ops.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{:39} {:>8} {:>12} {:>10}", "operations", "calls", "work", "bytes")?;
+    for (op, work) in ops {
+        let [flops, bytes] = [si(work.flops, "FLOP"), si(work.bytes, "B")];
+        writeln!(out, "  {op:37} {:>8} {flops:>12} {bytes:>10}", work.calls)?;
+    }
+    Ok(writeln!(out)?)
 }
 
 fn costs(out: &mut impl Write, rehearsal: &Rehearsal) -> Result<()> {
@@ -92,7 +128,11 @@ fn flops(costs: &[Cost]) -> u64 {
 fn as_json(plan: &Plan, graph: &Graph, rehearsal: &Rehearsal) -> Json {
     let order = plan.steps.iter().enumerate().map(|(i, step)| {
         let (class, title) = (step.node.name, graph.label(&step.id));
-        json!({"id": step.id, "class": class, "title": title, "output": plan.targets.contains(&i)})
+        let work = work_of(&step.id, rehearsal);
+        json!({
+            "id": step.id, "class": class, "title": title, "output": plan.targets.contains(&i),
+            "flops": work.flops, "bytes": work.bytes,
+        })
     });
     let costs = rehearsal.ledger.costs();
     let networks = costs.iter().map(|c| {
@@ -101,7 +141,11 @@ fn as_json(plan: &Plan, graph: &Graph, rehearsal: &Rehearsal) -> Json {
             "weights": c.weights, "activations": c.activations,
         })
     });
+    let ops = account::by_op(&account::sum(&rehearsal.nodes)).into_iter().map(|(op, work)| {
+        json!({"op": op, "calls": work.calls, "flops": work.flops, "bytes": work.bytes})
+    });
     json!({
+        "ops": ops.collect::<Vec<_>>(),
         "order": order.collect::<Vec<_>>(),
         "networks": networks.collect::<Vec<_>>(),
         "flops": flops(&costs),

@@ -118,6 +118,16 @@ impl Graph {
         self.prompt.get(id).map_or_else(|| id.to_owned(), label)
     }
 
+    /// A node's label and id in at most so many characters.
+    pub fn short_label(&self, id: &str, most: usize) -> String {
+        let (label, id) = (self.label(id), format!(" [{id}]"));
+        let room = most.saturating_sub(id.chars().count());
+        if label.chars().count() <= room {
+            return label + &id;
+        }
+        label.chars().take(room.saturating_sub(1)).collect::<String>() + "…" + &id
+    }
+
     /// Raises every seed by `by`: what "run it again" means for a graph. Where a seed comes from another
     /// node, such as PrimitiveInt, that one's number is raised.
     pub fn advance_seeds(&mut self, by: u64, types: &[NodeType]) {

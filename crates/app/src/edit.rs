@@ -25,7 +25,7 @@ pub fn edit(args: EditArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(devices::open(args.device)?);
     let (homes, options) = (folders.clone(), nodes::Options::default());
-    let stamp = record::stamp(folders.clone(), &device, options);
+    let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
     let setup = Setup {
         // They live as long as the program.
         types: Vec::leak(nodes::all()),

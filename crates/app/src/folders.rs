@@ -233,7 +233,7 @@ fn annotated<'n>(folder: &'n str, name: &'n str) -> (&'n str, &'n str) {
 }
 
 /// Files above this size are told apart by size, time and their first megabyte, not read whole.
-const WHOLE_FILE: u64 = 64 << 20;
+pub const WHOLE_FILE: u64 = 64 << 20;
 
 fn fingerprint(path: &Path) -> Result<u64> {
     use std::io::Read as _;

@@ -1,5 +1,6 @@
 //! The command line: the only crate that names both the nodes and the front ends.
 
+mod account;
 mod aside;
 mod bench;
 mod check;
@@ -10,6 +11,7 @@ mod edit;
 mod folders;
 mod inspect;
 mod menu;
+mod profile;
 mod progress;
 mod record;
 mod rehearsal;

@@ -1,7 +1,12 @@
 //! A run in which nothing is computed and nothing is left on the disk: the same nodes, with a device
 //! that counts. What it meets, a run would meet.
 
-use crate::{Folders, aside::Aside, document::Graph};
+use crate::{
+    Folders,
+    account::{Accounts, NodeAccount},
+    aside::Aside,
+    document::Graph,
+};
 use anyhow::Result;
 use engine::{
     Cache, End, Engine, Failure, Keep, Plan, RunEvent, RunOptions, Source, Step, Targets,
@@ -26,6 +31,8 @@ const KEEP: Keep = Keep::Bytes(64 << 20);
 pub struct Rehearsal {
     /// What the networks that were called cost.
     pub ledger: Ledger,
+    /// And of these, each node.
+    pub nodes: Vec<NodeAccount>,
     /// Nodes that cannot run, each by itself to blame.
     pub failures: Vec<Failure>,
     /// What is worth telling a person that is no error.
@@ -44,9 +51,9 @@ impl Rehearsal {
     }
 
     fn play(&mut self, plan: &Plan, graph: &Graph, folders: &Folders) -> Result<()> {
-        let services = Services::default()
-            .with(Arc::new(Device::dry(&self.ledger)))
-            .with(Arc::new(nodes::Options::default()));
+        let device = Arc::new(Device::dry(&self.ledger));
+        let services =
+            Services::default().with(device.clone()).with(Arc::new(nodes::Options::default()));
         let aside = Aside::new(folders)?;
         let types = nodes::all();
         let mut engine = Engine::new(&types, &aside, &services);
@@ -61,10 +68,13 @@ impl Rehearsal {
                 return Ok(());
             }
             let part = engine.plan(&prompt, Targets::Only(&ends))?;
+            let mut accounts = Accounts::new(&device);
             let outcome = engine.run(&part, &options, &mut |event| {
                 self.hear(&event, graph);
+                accounts.hear(&event);
                 stop.fetch_or(start.elapsed() > LIMIT, Ordering::Relaxed);
             });
+            self.nodes.extend(accounts.nodes().into_iter().filter(|node| !node.cached));
             match outcome.end {
                 End::Completed => return Ok(()),
                 End::Failed(failure) => self.failures.push(failure),

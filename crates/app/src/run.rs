@@ -1,7 +1,10 @@
 //! `weft run`: a graph from the command line, without an editor.
 
 use crate::{
-    DeviceChoice, FolderArgs, Folders, GraphArg, devices, document::Graph, progress::Progress,
+    DeviceChoice, FolderArgs, Folders, GraphArg, devices,
+    document::Graph,
+    profile::{Profiler, Profiles},
+    progress::Progress,
     record,
 };
 use anyhow::{Context as _, Result};
@@ -15,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 #[derive(clap::Args)]
@@ -48,6 +52,12 @@ pub struct RunArgs {
     /// Says of each node why it runs, or that its result was kept
     #[arg(long)]
     explain_cache: bool,
+    /// Tells where the time went: by node, by network and operation, and beside networks
+    #[arg(long)]
+    profile: bool,
+    /// Writes the same as a JSON object, one a line for each run
+    #[arg(long, value_name = "FILE")]
+    profile_json: Option<PathBuf>,
     /// One JSON event a line on standard output
     #[arg(long)]
     json: bool,
@@ -84,6 +94,7 @@ impl From<NoiseChoice> for nodes::Options {
 }
 
 pub fn run(args: &RunArgs) -> Result<()> {
+    let mut begun = Instant::now();
     let types = nodes::all();
     let mut graph = Graph::open(&args.graph.graph, &types)?;
     for assignment in &args.set {
@@ -94,8 +105,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let device = Arc::new(devices::open(args.device)?);
     announce(&device, args.json)?;
     let options = nodes::Options::from(args.sampler_noise);
-    let stamp = record::stamp(folders.clone(), &device, options);
-    let services = Services::default().with(device).with(Arc::new(options)).with(Arc::new(stamp));
+    let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
+    let services =
+        Services::default().with(device.clone()).with(Arc::new(options)).with(Arc::new(stamp));
     let mut engine = Engine::new(&types, &*folders, &services);
     if let Some(keep) = args.cache {
         engine.cache.set_keep(keep);
@@ -106,17 +118,26 @@ pub fn run(args: &RunArgs) -> Result<()> {
         json: args.json,
         explain: args.explain_cache,
     };
+    let mut profiles = Profiles::new(args.profile, args.profile_json.clone(), args.json);
+    if profiles.wanted() {
+        device.start_timing();
+    }
     for turn in 0..args.repeat {
         if turn > 0 {
+            begun = Instant::now();
             graph.advance_seeds(1, &types);
         }
-        let outcome = turns.run(&mut engine, &graph, &targets)?;
+        let mut profiler = profiles.wanted().then(|| Profiler::new(&device, begun));
+        let outcome = turns.run(&mut engine, &graph, &targets, profiler.as_mut());
+        let told = profiler.map(|p| profiles.tell(&p.finish(), &graph, &device));
+        let outcome = outcome?;
         if !args.json {
             print_files(&outcome, &folders)?;
         }
         if let Some(dir) = &args.dump {
             dump(dir, &targets, &outcome)?;
         }
+        told.transpose()?;
     }
     Ok(())
 }
@@ -153,17 +174,29 @@ struct Turns {
 }
 
 impl Turns {
-    fn run(&mut self, engine: &mut Engine, graph: &Graph, targets: &[String]) -> Result<Outcome> {
+    fn run(
+        &mut self,
+        engine: &mut Engine,
+        graph: &Graph,
+        targets: &[String],
+        mut profiler: Option<&mut Profiler>,
+    ) -> Result<Outcome> {
         let prompt = Json::Object(graph.prompt.clone());
         let names: Vec<&str> = targets.iter().map(String::as_str).collect();
         let wanted = if names.is_empty() { Targets::Outputs } else { Targets::Only(&names) };
         let plan = engine.plan(&prompt, wanted)?;
         // A graph half of which cannot run is a mistake here, where nobody watches.
         anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
+        if let Some(profiler) = &mut profiler {
+            profiler.planned();
+        }
         let now = Planned::new(&graph.prompt, &plan);
         let options = RunOptions { prompt: &prompt, extra: &graph.extra, stop: &self.stop };
         let mut progress = (!self.json).then(|| Progress::new(graph, plan.steps.len()));
         let outcome = engine.run(&plan, &options, &mut |event| {
+            if let Some(profiler) = &mut profiler {
+                profiler.hear(&event);
+            }
             if self.explain {
                 self.explain(&event, &now, graph, progress.as_ref());
             }
@@ -223,6 +256,9 @@ fn event_json(event: &RunEvent) -> Json {
             json!({"event": "preview", "node": id, "width": width, "height": height})
         }
         RunEvent::Note { id, text } => json!({"event": "note", "node": id, "text": text}),
+        RunEvent::Took { id, what, seconds } => {
+            json!({"event": "took", "node": id, "what": what, "seconds": seconds})
+        }
         RunEvent::Executed { id, ui, seconds, cached } => {
             json!({"event": "executed", "node": id, "output": ui, "seconds": seconds, "cached": cached})
         }

@@ -46,7 +46,10 @@ pub fn verify(args: &VerifyArgs) -> Result<()> {
     let mut engine = Engine::new(&types, &aside, &services);
     let plan = engine.plan(&prompt, Targets::Outputs)?;
     ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
-    said(&then, &(record::stamp(folders.clone(), &device, options).0)(&prompt))?;
+    // Who verifies trusts no earlier run: every file is read.
+    let now =
+        (record::stamp(folders.clone(), &device, options, record::Kept::default()).0)(&prompt);
+    said(&then, &now)?;
     let outcome = run(&mut engine, &plan, &prompt)?;
     judge(&wanted, &written(&outcome, &aside)?, args.tolerance)
 }

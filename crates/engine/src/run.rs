@@ -53,6 +53,8 @@ pub enum RunEvent {
     Preview { id: String, width: u32, height: u32, rgb: Arc<[u8]> },
     /// Something worth telling a person that is no error.
     Note { id: String, text: String },
+    /// A part of a node's work took so long.
+    Took { id: String, what: &'static str, seconds: f64 },
     /// A node is done. Cached nodes say so again if they show something, as in ComfyUI.
     Executed { id: String, ui: Map<String, Json>, seconds: f64, cached: bool },
     /// A node failed; the last event.
@@ -386,6 +388,7 @@ impl RunEvent {
             Event::Step { done, total } => Self::Step { id, done, total },
             Event::Preview { width, height, rgb } => Self::Preview { id, width, height, rgb },
             Event::Note(text) => Self::Note { id, text },
+            Event::Took { what, seconds } => Self::Took { id, what, seconds },
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 /// Where a file's bytes are.
@@ -62,6 +63,8 @@ pub enum Event {
     Preview { width: u32, height: u32, rgb: Arc<[u8]> },
     /// Something worth telling a person that is no error.
     Note(String),
+    /// A part of the node's work, such as encoding a picture, took so long.
+    Took { what: &'static str, seconds: f64 },
 }
 
 /// Everything a node may ask of the outside world.
@@ -99,6 +102,11 @@ impl Context<'_> {
     /// An [`Interrupted`] error if someone wants the run to stop. To be asked before every long call.
     pub fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(()) }
+    }
+
+    /// Says what a part of the node's work took, from `start` to now: for accounts of a run's time.
+    pub fn took(&mut self, what: &'static str, start: Instant) {
+        (self.events)(Event::Took { what, seconds: start.elapsed().as_secs_f64() });
     }
 
     pub fn note(&mut self, text: impl Into<String>) {

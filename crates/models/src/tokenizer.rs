@@ -33,18 +33,35 @@ static CLIP: LazyLock<Bpe> = LazyLock::new(clip);
 const WORDS: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
+/// What tokens at the end of a word end with.
+const WORD_END: &str = "</w>";
+
+/// The pairs that become one token, the most frequent first.
+fn merges() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("../tokenizers/clip/merges.txt").lines();
+    lines.filter(|line| !line.starts_with("#version")).filter_map(|line| line.split_once(' '))
+}
+
+/// All tokens in the order of their ids: bytes, bytes at the end of a word, what each merge makes, and the
+/// two that are no text.
+fn vocabulary() -> impl Iterator<Item = String> {
+    // Bytes that cannot be printed are written as characters past Latin-1.
+    let printable = ('!'..='~').chain('¡'..='¬').chain('®'..='ÿ');
+    let others = 256 - printable.clone().count();
+    let bytes = printable.chain(('\u{100}'..).take(others));
+    let ends = bytes.clone().map(|byte| format!("{byte}{WORD_END}"));
+    let merged = merges().map(|(a, b)| format!("{a}{b}"));
+    let special = ["<|startoftext|>", "<|endoftext|>"].map(str::to_owned);
+    bytes.map(String::from).chain(ends).chain(merged).chain(special)
+}
+
 fn clip() -> Bpe {
-    let vocab = include_str!("../tokenizers/clip/vocab.json");
-    let vocab: AHashMap<String, u32> =
-        serde_json::from_str(vocab).expect("it ships with the program");
-    let merges = include_str!("../tokenizers/clip/merges.txt")
-        .lines()
-        .filter(|l| !l.starts_with("#version"));
-    let pair = |line: &str| line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+    let vocab: AHashMap<String, u32> = vocabulary().zip(0..).collect();
+    let merges = merges().map(|(a, b)| (a.to_owned(), b.to_owned()));
     let bpe = BPE::builder()
-        .vocab_and_merges(vocab, merges.filter_map(pair).collect::<Vec<_>>())
+        .vocab_and_merges(vocab, merges.collect::<Vec<_>>())
         .unk_token("<|endoftext|>".into())
-        .end_of_word_suffix("</w>".into())
+        .end_of_word_suffix(WORD_END.into())
         .build()
         .expect("the vocabulary and the merges belong together");
     let words =
@@ -74,6 +91,24 @@ pub fn tokenize(text: &str) -> anyhow::Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_token_has_the_id_of_its_place() {
+        let ids = CLIP.get_vocab(true);
+        assert_eq!(ids.len(), END as usize + 1);
+        let known = [
+            ("!", 0),
+            ("ÿ", 187),
+            ("\u{100}", 188),
+            ("!</w>", 256),
+            ("in", 512),
+            ("photo</w>", 1125),
+        ];
+        let special = [("<|startoftext|>", START), ("<|endoftext|>", END)];
+        for (token, id) in known.iter().chain(&special) {
+            assert_eq!(ids.get(*token), Some(id), "{token}");
+        }
+    }
 
     /// Ids from transformers' `CLIPTokenizer`.
     #[test]

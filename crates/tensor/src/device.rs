@@ -1,13 +1,13 @@
 //! Where programs run.
 
 use crate::{
-    Adapter, GpuOptions, Program, Result, Time,
+    Adapter, GpuOptions, Program, Result, Time, Timings,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
     gpu::{Created, GpuDevice, GpuNetwork},
 };
 use anyhow::ensure;
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 /// What runs programs: this machine's processor, a GPU, or nothing.
 pub enum Device {
@@ -78,13 +78,13 @@ impl Device {
         }
     }
 
-    /// What its runs have taken so far. Empty where nothing is timed: on a GPU without a clock, or that
-    /// was not asked by [`Device::start_timing`].
+    /// What its networks have taken so far. A dry device counts calls, operations and bytes without time;
+    /// a GPU without a clock, or that was not asked by [`Device::start_timing`], tells nothing.
     pub fn timings(&self) -> Vec<Time> {
         match self {
             Self::Cpu(cpu) => cpu.timings.all(),
             Self::Gpu(gpu) => gpu.timings.all(),
-            Self::Dry(_) => Vec::new(),
+            Self::Dry(ledger) => ledger.timings().all(),
         }
     }
 
@@ -99,11 +99,14 @@ impl Device {
     /// Makes a program ready. Its weights become resident (shared with other networks that name
     /// them); an error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
-        match self {
-            Self::Cpu(cpu) => Ok(Network::Cpu(cpu.compile(program)?)),
-            Self::Gpu(gpu) => Ok(Network::Gpu(gpu.compile(program)?)),
-            Self::Dry(ledger) => Ok(Network::Dry(ledger.compile(program))),
-        }
+        let start = Instant::now();
+        let network = match self {
+            Self::Cpu(cpu) => Network::Cpu(cpu.compile(program)?),
+            Self::Gpu(gpu) => Network::Gpu(gpu.compile(program)?),
+            Self::Dry(ledger) => Network::Dry(ledger.compile(program)),
+        };
+        network.account().prepared(network.program(), start.elapsed());
+        Ok(network)
     }
 }
 
@@ -117,10 +120,21 @@ impl Network {
             let len = program.values[*id].len();
             ensure!(data.len() == len, "input {name}: {} numbers for {shape:?}", data.len());
         }
+        let (start, before) = (Instant::now(), self.account().counted());
+        let outputs = match self {
+            Self::Cpu(cpu) => cpu.run(inputs),
+            Self::Gpu(gpu) => gpu.run(inputs)?,
+            Self::Dry(dry) => dry.run(),
+        };
+        self.account().transferred(self.program(), start.elapsed(), before);
+        Ok(outputs)
+    }
+
+    fn account(&self) -> Timings {
         match self {
-            Self::Cpu(cpu) => Ok(cpu.run(inputs)),
-            Self::Gpu(gpu) => gpu.run(inputs),
-            Self::Dry(dry) => Ok(dry.run()),
+            Self::Cpu(cpu) => cpu.timings.clone(),
+            Self::Gpu(gpu) => gpu.device.timings.clone(),
+            Self::Dry(dry) => dry.ledger.timings(),
         }
     }
 

@@ -1,9 +1,10 @@
 //! The dry device: plans programs, computes nothing, and writes down what a run would take.
 
-use crate::Program;
+use crate::{Program, Timings};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// What the calls of one network cost.
@@ -29,6 +30,7 @@ pub struct Ledger(Arc<Mutex<Book>>);
 #[derive(Default)]
 struct Book {
     costs: Vec<Cost>,
+    timings: Timings,
     /// By identity: how many networks hold a weight.
     held: HashMap<u64, usize>,
     /// Bytes in memory now, and at most so far.
@@ -48,6 +50,10 @@ impl Ledger {
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.book().peak
+    }
+
+    pub(crate) fn timings(&self) -> Timings {
+        self.book().timings.clone()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -107,13 +113,15 @@ pub struct DryNetwork {
     cost: Cost,
     /// Identities and bytes.
     weights: Vec<(u64, u64)>,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
 }
 
 impl DryNetwork {
     /// Counts the call; gives zeros.
     pub(crate) fn run(&self) -> Vec<Vec<f32>> {
         self.ledger.book().count(&self.cost);
+        let timings = self.ledger.timings();
+        self.program.steps.iter().for_each(|step| timings.add(&self.program, step, Duration::ZERO));
         let zeros = |id: &usize| vec![0.0; self.program.values[*id].len()];
         self.program.outputs.iter().map(zeros).collect()
     }

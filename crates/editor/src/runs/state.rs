@@ -147,7 +147,7 @@ impl Nodes {
                 self.before.insert(id, self.prompt.clone());
             }
             RunEvent::Failed(failure) => self.failed(&failure),
-            RunEvent::Interrupted { .. } => {}
+            RunEvent::Took { .. } | RunEvent::Interrupted { .. } => {}
         }
     }
 

@@ -93,6 +93,7 @@ fn within(id: &str, event: RunEvent) -> Option<RunEvent> {
             RunEvent::Preview { id, width, height, rgb }
         }
         RunEvent::Note { text, .. } => RunEvent::Note { id, text },
+        RunEvent::Took { what, seconds, .. } => RunEvent::Took { id, what, seconds },
         _ => return None,
     })
 }

@@ -110,7 +110,7 @@ pub struct CpuNetwork {
     steady: Vec<bool>,
     /// Whether they were done with the inputs that lie in the slots.
     settled: bool,
-    timings: Timings,
+    pub(crate) timings: Timings,
 }
 
 impl CpuNetwork {
@@ -142,9 +142,13 @@ impl CpuNetwork {
 thread_local!(static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
 
 /// Lends `len` numbers of this thread's scratch memory; what is in them is left over. A call within
-/// another gets memory of its own.
+/// another gets memory of its own. The smallest that is large enough is taken, so that what has grown once
+/// serves again.
 pub fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
-    let mut scratch = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let mut scratch = SCRATCH.with_borrow_mut(|all| {
+        let fit = |i: &usize| (all[*i].len() < len, all[*i].len().abs_diff(len));
+        (0..all.len()).min_by_key(fit).map(|i| all.swap_remove(i)).unwrap_or_default()
+    });
     if scratch.len() < len {
         scratch.resize(len, 0.0);
     }

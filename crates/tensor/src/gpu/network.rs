@@ -29,7 +29,7 @@ struct Dispatch {
 /// A program with its pipelines, weights and memory.
 pub struct GpuNetwork {
     pub(crate) program: Program,
-    device: Arc<GpuDevice>,
+    pub(crate) device: Arc<GpuDevice>,
     plan: Plan,
     slots: Vec<Arc<wgpu::Buffer>>,
     scratch: Arc<wgpu::Buffer>,

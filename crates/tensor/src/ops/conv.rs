@@ -61,7 +61,7 @@ impl Op for Conv2d {
                 weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
             }));
         }
-        match self.fewer_multiplications(cx) {
+        match Tiles::of(self.weight.shape(), self.conv, cx.output) {
             Some(Tiles::Of2) => self.winograd(cx, finish, Kernels::<F2>::new::<2, 4>),
             Some(Tiles::Of4) => self.winograd(cx, finish, Kernels::<F4>::new::<4, 6>),
             None => self.direct(cx, finish, [n, c, kh, kw]),
@@ -84,31 +84,34 @@ impl Op for Conv2d {
 }
 
 /// Sizes of tiles in which a convolution is done with fewer multiplications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tiles {
     Of2,
     Of4,
 }
 
-impl Conv2d {
+impl Tiles {
     /// Tiles of 4 save most, but their transformed kernels take four times the memory, those of tiles of 2
     /// not twice: so small pictures, which have many channels, do with less, and those with the most by the
     /// definition.
-    fn fewer_multiplications(&self, cx: &cpu::Compiler) -> Option<Tiles> {
+    fn of(weight: &[usize], conv: Conv, output: &[usize]) -> Option<Self> {
         const MOST_NUMBERS: usize = 32 << 20;
-        let &[n, c, kh, kw] = self.weight.shape() else { return None };
+        let &[n, c, kh, kw] = weight else { return None };
         let whole = n % winograd::LANES == 0 && c % winograd::LANES == 0;
-        if [kh, kw] != [3, 3] || self.conv.stride != 1 || !whole {
+        if [kh, kw] != [3, 3] || conv.stride != 1 || !whole {
             return None;
         }
-        let side = cx.output[1].min(cx.output[2]);
+        let side = output[1].min(output[2]);
         let (tiles, numbers) = match side {
-            48.. => (Tiles::Of4, 36 * n * c),
-            12.. => (Tiles::Of2, 16 * n * c),
+            48.. => (Self::Of4, 36 * n * c),
+            12.. => (Self::Of2, 16 * n * c),
             _ => return None,
         };
         (numbers <= MOST_NUMBERS).then_some(tiles)
     }
+}
 
+impl Conv2d {
     fn winograd<T: Tiling<M, A>, const M: usize, const A: usize>(
         &self,
         cx: &cpu::Compiler,
@@ -252,6 +255,36 @@ mod tests {
         ([1, 50, 49, 16, 16, 3], Conv { stride: 1, pad: [0, 1, 0, 1], up2: false }),
         ([1, 160, 60, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
     ];
+
+    /// The 3x3 convolutions of SD 1.5 at 512x512 that keep the size: input and output channels, the side of
+    /// what they make, and how. Those that halve have a stride and are direct.
+    #[rustfmt::skip]
+    const SD15: &[([usize; 3], Option<Tiles>)] = &[
+        // The UNet, from the first level down; those that double the size stand where they arrive.
+        ([4, 320, 64], None), ([320, 320, 64], Some(Tiles::Of4)), ([640, 320, 64], Some(Tiles::Of4)),
+        ([960, 320, 64], Some(Tiles::Of4)), ([640, 640, 64], Some(Tiles::Of4)), ([320, 4, 64], None),
+        ([320, 640, 32], Some(Tiles::Of2)), ([640, 640, 32], Some(Tiles::Of2)),
+        ([960, 640, 32], Some(Tiles::Of2)), ([1280, 640, 32], Some(Tiles::Of2)),
+        ([1920, 640, 32], Some(Tiles::Of2)), ([1280, 1280, 32], Some(Tiles::Of2)),
+        ([640, 1280, 16], Some(Tiles::Of2)), ([1280, 1280, 16], Some(Tiles::Of2)),
+        ([1920, 1280, 16], None), ([2560, 1280, 16], None),
+        ([1280, 1280, 8], None), ([2560, 1280, 8], None),
+        // The VAE's decoder; the encoder has no others.
+        ([4, 512, 64], None), ([512, 512, 64], Some(Tiles::Of4)), ([512, 512, 128], Some(Tiles::Of4)),
+        ([512, 512, 256], Some(Tiles::Of4)), ([512, 256, 256], Some(Tiles::Of4)),
+        ([256, 256, 256], Some(Tiles::Of4)), ([256, 256, 512], Some(Tiles::Of4)),
+        ([256, 128, 512], Some(Tiles::Of4)), ([128, 128, 512], Some(Tiles::Of4)), ([128, 3, 512], None),
+    ];
+
+    #[test]
+    fn layers_of_stable_diffusion_are_done_with_as_few_multiplications_as_memory_allows() {
+        for &([c, n, side], tiles) in SD15 {
+            let chosen = |conv, side| Tiles::of(&[n, c, 3, 3], conv, &[2, side, side, n]);
+            assert_eq!(chosen(Conv::same(3), side), tiles, "{c} to {n} channels, {side}x{side}");
+            let halving = Conv { stride: 2, ..Conv::same(3) };
+            assert_eq!(chosen(halving, side / 2), None);
+        }
+    }
 
     /// The definition, in f64.
     fn naive(

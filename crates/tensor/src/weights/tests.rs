@@ -253,3 +253,39 @@ fn headers_as_deep_or_as_long_as_they_may_be_take_memory_in_proportion() {
     let held = most_held(|| assert_eq!(open(&many).unwrap().keys().len(), 50_000));
     assert!(held < 16 * many.len(), "{held} bytes for a header of {}", many.len());
 }
+
+/// Kilobytes of a mapped file that are in memory.
+#[cfg(target_os = "linux")]
+fn resident(path: &Path) -> u64 {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let name = path.to_str().unwrap();
+    let mapping = maps.lines().skip_while(|line| !line.ends_with(name));
+    let rss = mapping.filter_map(|line| line.strip_prefix("Rss:")).next().expect("it is mapped");
+    rss.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_gigabytes_are_mapped_in_a_moment_and_read_as_they_are_used() {
+    const ALL: usize = 2 << 30;
+    let (first, rest) = (4 << 20, ALL - (4 << 20));
+    let header = format!(
+        r#"{{"first":{{"dtype":"F32","shape":[1024,1024],"data_offsets":[0,{first}]}},"rest":{{"dtype":"F16","shape":[{}],"data_offsets":[{first},{ALL}]}}}}"#,
+        rest / 2
+    );
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    let bytes = file(&header, 0);
+    std::fs::write(&path, &bytes).unwrap();
+    // Without blocks on the disk: zeros.
+    let sparse = std::fs::File::options().write(true).open(&path).unwrap();
+    sparse.set_len((bytes.len() + ALL) as u64).unwrap();
+    let start = std::time::Instant::now();
+    let weights = Weights::open(&path).unwrap();
+    assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+    assert_eq!(weights.get("rest").unwrap().shape(), [rest / 2]);
+    assert!(resident(&path) <= 1024, "{} kB after the header", resident(&path));
+    assert_eq!(weights.get("first").unwrap().rows(&[1000]).unwrap(), [0.0; 1024]);
+    assert!(resident(&path) <= 1024, "{} kB after a row", resident(&path));
+    assert_eq!(weights.get("first").unwrap().to_f32().unwrap().len(), 1 << 20);
+    assert!(resident(&path) <= 5 << 10, "{} kB after a tensor", resident(&path));
+}
