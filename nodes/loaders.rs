@@ -3,7 +3,7 @@
 use crate::{Clip, Model, Vae};
 use anyhow::Result;
 use graph::{Context, File, Inputs, Node};
-use models::{Family, Preview, Taesd, Unet};
+use models::{ClipVision, Family, Preview, Taesd, Unet};
 use sampling::{LatentFormat, ModelSampling, Prediction};
 use tensor::Weights;
 
@@ -16,7 +16,7 @@ pub(crate) fn weights(ctx: &Context, folder: &str, name: &str) -> Result<Weights
 }
 
 /// Tells the person that a file has tensors that its network does not read.
-fn note_unused(ctx: &mut Context, weights: &Weights) {
+pub(crate) fn note_unused(ctx: &mut Context, weights: &Weights) {
     if let Some(text) = models::unused(weights) {
         ctx.note(text);
     }
@@ -36,22 +36,32 @@ impl Node for CheckpointLoaderSimple {
     type Output = (Model, Clip, Vae);
 
     fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
-        let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
-        let loaded = models::Checkpoint::load(&weights)?;
-        note_unused(ctx, &weights);
-        let model = model(loaded.unet, loaded.family, loaded.preview);
-        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
+        let (model, clip, vae, _) = checkpoint(ctx, &self.ckpt_name)?;
+        Ok((model, clip, vae))
     }
+}
+
+/// All that a checkpoint holds; the last looks at the pictures that an unCLIP model is told.
+pub(crate) fn checkpoint(
+    ctx: &mut Context,
+    name: &str,
+) -> Result<(Model, Clip, Vae, Option<ClipVision>)> {
+    let weights = weights(ctx, "checkpoints", name)?;
+    let loaded = models::Checkpoint::load(&weights)?;
+    note_unused(ctx, &weights);
+    let model = model(loaded.unet, loaded.family, loaded.preview);
+    Ok((model, Clip::new(loaded.clip), Vae::Network(loaded.vae), loaded.vision))
 }
 
 /// A model as it comes from a file.
 fn model(unet: Unet, family: &'static Family, preview: Preview) -> Model {
+    let prediction = if family.v_prediction { Prediction::V } else { Prediction::Eps };
     Model {
         unet,
         family,
         preview,
         latent: LatentFormat::scaled(family.latent_scale),
-        sampling: ModelSampling::stable_diffusion(Prediction::Eps).into(),
+        sampling: ModelSampling::stable_diffusion(prediction).into(),
         guidance: Vec::new(),
         shrink: None,
         differential: None,
@@ -120,7 +130,7 @@ impl Node for CLIPLoader {
         let weights = weights(ctx, "text_encoders", &self.clip_name)?;
         let encoder = models::load_clip(&weights)?;
         note_unused(ctx, &weights);
-        Ok(Clip { encoder, layer: -1 })
+        Ok(Clip::new(encoder))
     }
 }
 

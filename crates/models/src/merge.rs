@@ -104,7 +104,11 @@ impl Clip {
 
     /// Every weight, under its key in a file of its own.
     pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
-        tensors("text_model.", &self.weights)
+        let mut tensors = tensors("", &self.weights)?;
+        tensors.retain(|(key, _)| {
+            key.starts_with("text_model.") || key.starts_with("text_projection.")
+        });
+        Ok(tensors)
     }
 }
 

@@ -96,7 +96,7 @@ fn step(model: &Checkpoint, device: &Device, [side, batch]: [usize; 2]) -> Resul
     let context = noise(size.batch * size.tokens * model.unet.context_channels);
     let timesteps = &vec![500.0; size.batch];
     let (control, mode) = (None, models::Mode::default());
-    let question = Question { x: &x, timesteps, context: &context, size, control, mode };
+    let question = Question { x: &x, timesteps, context: &context, label: &[], size, control, mode };
     model.unet.predict(device, &question).map(drop)
 }
 

@@ -175,7 +175,7 @@ fn full_size_layouts_load_whole_and_every_tensor_is_used() {
         assert_eq!(unused(weights), None);
     });
     with_layout(&layout("clip_l_standalone"), |weights| {
-        Clip::load(&weights.at("text_model"), None).unwrap();
+        Clip::load(weights, None).unwrap();
         assert_eq!(unused(weights), None);
     });
 }

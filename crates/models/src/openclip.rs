@@ -1,0 +1,89 @@
+//! The names of OpenCLIP's tensors (Ilharco et al. 2021), and of OpenAI's own, as the transformers library
+//! names them. There queries, keys and values are one matrix, and projections are stored turned.
+
+use tensor::{View, Weights};
+
+/// Whether a text encoder is here in OpenCLIP's layout.
+pub fn has_text(place: &Weights) -> bool {
+    place.has("transformer.resblocks") && place.has("token_embedding")
+}
+
+/// Whether a picture encoder is here in OpenCLIP's layout.
+pub fn has_vision(place: &Weights) -> bool {
+    place.has("transformer.resblocks") && place.has("class_embedding")
+}
+
+/// Names there, and here; each stands for all that is below it too.
+type Names = [(&'static str, &'static str)];
+
+const TEXT: &Names = &[
+    ("token_embedding", "text_model.embeddings.token_embedding"),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    ("transformer.resblocks", "text_model.encoder.layers"),
+    ("ln_final", "text_model.final_layer_norm"),
+];
+
+const VISION: &Names = &[
+    ("class_embedding", "vision_model.embeddings.class_embedding"),
+    ("conv1", "vision_model.embeddings.patch_embedding"),
+    ("positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    // The transformers library writes it so.
+    ("ln_pre", "vision_model.pre_layrnorm"),
+    ("transformer.resblocks", "vision_model.encoder.layers"),
+    ("ln_post", "vision_model.post_layernorm"),
+];
+
+/// Within a layer.
+const LAYER: &Names = &[
+    ("ln_1", "layer_norm1"),
+    ("ln_2", "layer_norm2"),
+    ("mlp.c_fc", "mlp.fc1"),
+    ("mlp.c_proj", "mlp.fc2"),
+    ("attn.out_proj", "self_attn.out_proj"),
+];
+
+/// The text encoder at this place.
+pub fn text(place: &Weights) -> Weights {
+    place.relaid(|key| match key {
+        "text_projection" => vec![("text_projection.weight".into(), View::Transposed)],
+        _ => renamed(key, TEXT),
+    })
+}
+
+/// The picture encoder at this place.
+pub fn vision(place: &Weights) -> Weights {
+    place.relaid(|key| match key {
+        "proj" => vec![("visual_projection.weight".into(), View::Transposed)],
+        _ => renamed(key, VISION),
+    })
+}
+
+fn renamed(key: &str, names: &Names) -> Vec<(String, View)> {
+    let Some(name) = replaced(key, names) else { return Vec::new() };
+    match name.split_once(".layers.").and_then(|(before, layer)| {
+        let (number, rest) = layer.split_once('.')?;
+        Some((format!("{before}.layers.{number}."), rest))
+    }) {
+        Some((before, rest)) => in_layer(&before, rest),
+        None => vec![(name, View::Whole)],
+    }
+}
+
+/// A tensor of one layer, after the layer's own name.
+pub fn in_layer(before: &str, key: &str) -> Vec<(String, View)> {
+    if let Some(kind) = key.strip_prefix("attn.in_proj_") {
+        let part = |(group, part): (usize, &str)| {
+            (format!("{before}self_attn.{part}.{kind}"), View::Rows { group, of: 3 })
+        };
+        return ["q_proj", "k_proj", "v_proj"].into_iter().enumerate().map(part).collect();
+    }
+    let name = replaced(key, LAYER).map(|name| (format!("{before}{name}"), View::Whole));
+    name.into_iter().collect()
+}
+
+fn replaced(key: &str, names: &Names) -> Option<String> {
+    names.iter().find_map(|(there, here)| {
+        let below = key.strip_prefix(there)?;
+        (below.is_empty() || below.starts_with('.')).then(|| format!("{here}{below}"))
+    })
+}
