@@ -23,6 +23,7 @@ const SEED_BELOW: u64 = 10;
 
 /// Loads a checkpoint that is told pictures: also what looks at them.
 #[derive(Inputs)]
+#[allow(non_camel_case_types, reason = "the name in files")]
 pub struct unCLIPCheckpointLoader {
     /// A file in models/checkpoints.
     #[widget(file("checkpoints"))]
@@ -48,6 +49,7 @@ impl Node for unCLIPCheckpointLoader {
 
 /// Tells an unCLIP model pictures; other models do not hear it. Of several, all are told at once.
 #[derive(Inputs)]
+#[allow(non_camel_case_types, reason = "the name in files")]
 pub struct unCLIPConditioning {
     /// What to add the pictures to.
     pub conditioning: Conditioning,

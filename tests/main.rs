@@ -9,6 +9,7 @@ mod contract;
 mod goldens;
 mod graphs;
 mod inspect;
+mod made;
 mod models;
 mod pictures;
 mod previews;

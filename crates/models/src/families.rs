@@ -342,8 +342,8 @@ pub fn load_unet(file: &Weights) -> Result<(Unet, &'static Family)> {
     let weights = inside.map_or_else(|| file.clone(), |place| file.at(place));
     // Networks of the same build that read four numbers there give depths of a picture (Lotus).
     let others = weights.shape(LABEL).is_some_and(|shape| shape.get(1) == Some(&4));
-    let family = UNETS.iter().filter(|_| !others);
-    let family = family
+    let mut families = UNETS.iter().filter(|_| !others);
+    let family = families
         .find(|(_, signs)| signs.iter().all(|sign| sign.holds(&weights)))
         .map(|(family, _)| *family);
     let Some(family) = family else {

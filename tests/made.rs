@@ -1,0 +1,88 @@
+//! Whole graphs with models of later families against diffusers and transformers.
+//!
+//! The models are made here: their weights are drawn from the tensors' names, as `tests/made/make.py` draws
+//! them, which wrote the goldens beside it; `tests/made/keys.json` says which tensors there are.
+
+use crate::{common::root, goldens::check_in};
+use graph::Json;
+use std::path::Path;
+
+type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+const V_MARK: &str = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias";
+
+/// splitmix64 (Vigna), seeded with the name's FNV-1a.
+fn bits(name: &str) -> impl Iterator<Item = u64> {
+    let step = |seed: u64, byte| (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3);
+    let mut state = name.bytes().fold(0xCBF2_9CE4_8422_2325, step);
+    std::iter::from_fn(move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Some(z ^ (z >> 31))
+    })
+}
+
+/// Numbers of a sound size for a tensor of this name and shape.
+fn drawn(name: &str, shape: &[usize]) -> Vec<f32> {
+    let (base, spread): (f32, f32) = match shape {
+        [] => (1.0, 0.0),
+        _ if name == V_MARK => (0.0, 0.4),
+        [_] if name.ends_with(".weight") => (1.0, 0.1),
+        _ if name.contains("embedding") && !name.contains("patch") => (0.0, 0.03),
+        [_] => (0.0, 0.05),
+        [_, inputs @ ..] => (0.0, (3.0 / inputs.iter().product::<usize>() as f64).sqrt() as f32),
+    };
+    let unit = |bits: u64| (bits >> 40) as f32 / (1 << 23) as f32 - 1.0;
+    let numbers = bits(name).map(|bits| base + spread * unit(bits));
+    numbers.take(shape.iter().product()).collect()
+}
+
+fn tensors(kind: &str) -> Tensors {
+    let keys = std::fs::read(root().join("tests/made/keys.json")).unwrap();
+    let mut keys: Json = serde_json::from_slice(&keys).unwrap();
+    let keys: Vec<(String, Vec<usize>)> = serde_json::from_value(keys[kind].take()).unwrap();
+    let drawn = |(name, shape): (String, Vec<usize>)| {
+        let numbers = drawn(&name, &shape);
+        (name, shape, numbers)
+    };
+    keys.into_iter().map(drawn).collect()
+}
+
+fn write(models: &Path, folder: &str, name: &str, tensors: Tensors) {
+    std::fs::create_dir_all(models.join(folder)).unwrap();
+    let path = models.join(folder).join(format!("made_{name}.safetensors"));
+    std::fs::write(path, tensor::write_safetensors(tensors).unwrap()).unwrap();
+}
+
+/// A picture of noise.
+fn picture(folder: &Path, name: &str, width: u32, height: u32) {
+    let bytes = bits(name).map(|bits| (bits >> 56) as u8).take((width * height * 3) as usize);
+    let picture = image::RgbImage::from_raw(width, height, bytes.collect()).unwrap();
+    picture.save(folder.join(name)).unwrap();
+}
+
+/// A models folder with all that the goldens' graphs name.
+fn make(folder: &Path) -> app::FolderArgs {
+    let unclip = tensors("unclip");
+    let mut plain = unclip.clone();
+    plain.retain(|(name, ..)| !name.contains("label_emb") && !name.starts_with("embedder"));
+    write(folder, "checkpoints", "unclip", unclip);
+    write(folder, "checkpoints", "velocity", plain.clone());
+    for (_, _, numbers) in plain.iter_mut().filter(|(name, ..)| name == V_MARK) {
+        numbers.iter_mut().for_each(|x| *x /= 8.0);
+    }
+    write(folder, "checkpoints", "noise", plain);
+    write(folder, "clip_vision", "vision", tensors("vision"));
+    write(folder, "style_models", "style", tensors("style"));
+    picture(folder, "one.png", 70, 45);
+    picture(folder, "two.png", 200, 300);
+    let (models, input) = (vec![folder.to_owned()], Some(folder.to_owned()));
+    app::FolderArgs { models, input, ..Default::default() }
+}
+
+#[test]
+fn stable_diffusion_2_and_models_told_pictures_give_the_numbers_of_diffusers() {
+    let folder = tempfile::tempdir().unwrap();
+    check_in(&root().join("tests/made"), &make(folder.path()), 5);
+}
