@@ -1,8 +1,8 @@
 //! Nodes that open files of weights.
 
 use crate::{Clip, Model, Vae};
-use anyhow::Result;
-use graph::{Context, File, Inputs, Node};
+use anyhow::{Context as _, Result, bail, ensure};
+use graph::{Context, File, Inputs, Json, Node};
 use models::{ClipVision, Family, Preview, Taesd, Unet};
 use sampling::{LatentFormat, ModelSampling, Prediction};
 use tensor::Weights;
@@ -39,6 +39,46 @@ impl Node for CheckpointLoaderSimple {
         let (model, clip, vae, _) = checkpoint(ctx, &self.ckpt_name)?;
         Ok((model, clip, vae))
     }
+}
+
+/// Loads a checkpoint as a configuration file of its training says: what it predicts, and the layer of the
+/// text encoder. CheckpointLoaderSimple finds both out by itself.
+#[derive(Inputs)]
+pub struct CheckpointLoader {
+    /// A file in models/configs.
+    #[widget(file("configs"))]
+    pub config_name: String,
+    /// A file in models/checkpoints.
+    #[widget(file("checkpoints"))]
+    pub ckpt_name: String,
+}
+
+impl Node for CheckpointLoader {
+    const CATEGORY: &str = "advanced/loaders";
+    const TITLE: &str = "Load Checkpoint With Config (DEPRECATED)";
+    type Output = (Model, Clip, Vae);
+
+    fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
+        let config = config(ctx, &self.config_name).with_context(|| self.config_name.clone())?;
+        let (mut model, mut clip, vae, _) = checkpoint(ctx, &self.ckpt_name)?;
+        if config["parameterization"] == "v" {
+            model.sampling = ModelSampling::stable_diffusion(Prediction::V).into();
+        }
+        let layer = &config["cond_stage_config"]["params"]["layer_idx"];
+        clip.layer = layer.as_i64().unwrap_or(clip.layer);
+        Ok((model, clip, vae))
+    }
+}
+
+/// The settings of a model in a configuration file; class names in it are only names.
+fn config(ctx: &Context, name: &str) -> Result<Json> {
+    let File::Path(path) = ctx.host.find("configs", name)? else {
+        bail!("no configuration comes with the program")
+    };
+    let text = std::fs::read_to_string(path)?;
+    let config: Json = serde_yaml_ng::from_str(&text)?;
+    let settings = config.pointer("/model/params").filter(|settings| settings.is_object());
+    settings.cloned().context("it has no settings below model, params")
 }
 
 /// All that a checkpoint holds; the last looks at the pictures that an unCLIP model is told.
@@ -123,7 +163,7 @@ impl Node for CLIPLoader {
 
     fn run(self, ctx: &mut Context) -> Result<Clip> {
         let kind = &self.r#type;
-        anyhow::ensure!(
+        ensure!(
             kind == "stable_diffusion",
             "text encoders for {kind} do not run yet; those for stable_diffusion do"
         );

@@ -3,8 +3,13 @@
 //! The models are made here: their weights are drawn from the tensors' names, as `tests/made/make.py` draws
 //! them, which wrote the goldens beside it; `tests/made/keys.json` says which tensors there are.
 
-use crate::{common::root, goldens::check_in};
+use crate::{
+    common::{root, weft_ok},
+    goldens::check_in,
+    models::{assert_close, run_in},
+};
 use graph::Json;
+use serde_json::json;
 use std::path::Path;
 
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
@@ -85,4 +90,108 @@ fn make(folder: &Path) -> app::FolderArgs {
 fn stable_diffusion_2_and_models_told_pictures_give_the_numbers_of_diffusers() {
     let folder = tempfile::tempdir().unwrap();
     check_in(&root().join("tests/made"), &make(folder.path()), 5);
+}
+
+/// The graph of a golden.
+fn graph(name: &str) -> Json {
+    let path = root().join(format!("tests/made/{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_saved_checkpoint_of_stable_diffusion_2_paints_as_what_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut folders = make(folder.path());
+    let output = folder.path().join("output");
+    std::fs::create_dir_all(&output).unwrap();
+    folders.models.push(output.clone());
+    folders.output = Some(output.clone());
+    let mut paint = graph("velocity");
+    let expected = run_in(&folders, &paint);
+    let save = json!({
+        "4": paint["4"].clone(),
+        "11": {"class_type": "CheckpointSave", "inputs": {
+            "model": ["4", 0], "clip": ["4", 1], "vae": ["4", 2], "filename_prefix": "checkpoints/mine",
+        }},
+    });
+    run_in(&folders, &save);
+    let saved = "mine_00001_.safetensors";
+    paint["4"]["inputs"]["ckpt_name"] = saved.into();
+    assert_close(&run_in(&folders, &paint), &expected, 1e-6);
+    // In the layout that other programs read.
+    let path = output.join("checkpoints").join(saved);
+    let text = weft_ok(folder.path(), &["inspect", path.to_str().unwrap(), "--tensors"]);
+    for part in [
+        "SD 2.x checkpoint (v-prediction), belongs in models/checkpoints",
+        "Weft runs it as Stable Diffusion 2.x (v-prediction)",
+        "cond_stage_model.model.transformer.resblocks.2.attn.in_proj_weight F16 [192, 64]",
+        "modelspec.predict_key: v",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    assert!(!text.contains("note:"), "{text}");
+}
+
+#[test]
+fn models_that_are_told_pictures_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path());
+    let cases = [
+        (
+            "checkpoints/made_unclip",
+            "SD 2.x unCLIP checkpoint (v-prediction)",
+            "CheckpointLoaderSimple",
+        ),
+        ("checkpoints/made_noise", "SD 2.x checkpoint, belongs", "Stable Diffusion 2.x:"),
+        ("clip_vision/made_vision", "CLIP vision encoder, belongs", "CLIPVisionLoader"),
+        ("style_models/made_style", "T2I style adapter for SD 1.x", "StyleModelLoader"),
+    ];
+    for (file, kind, runs) in cases {
+        let text = weft_ok(folder.path(), &["inspect", &format!("{file}.safetensors")]);
+        assert!(text.contains(kind) && text.contains(runs) && !text.contains("note:"), "{text}");
+    }
+}
+
+/// The configuration says what is predicted, whatever the checkpoint looks like.
+#[test]
+fn a_configuration_file_says_what_a_checkpoint_predicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = make(folder.path());
+    std::fs::create_dir_all(folder.path().join("configs")).unwrap();
+    let config = |name: &str, text: &str| {
+        std::fs::write(folder.path().join("configs").join(name), text).unwrap();
+    };
+    let stage = "cond_stage_config: {target: some.python.Class, params: {layer_idx: -1}}";
+    config("v.yaml", &format!("model:\n  params:\n    parameterization: v\n    {stage}\n"));
+    config("last.yaml", &format!("model:\n  params:\n    {stage}\n"));
+    config("odd.yaml", "- model\n");
+    let with = |name: &str, checkpoint: &str| {
+        let mut graph = graph("noise");
+        graph["4"] = json!({"class_type": "CheckpointLoader", "inputs": {
+            "config_name": name, "ckpt_name": format!("made_{checkpoint}.safetensors"),
+        }});
+        graph
+    };
+    let plain = |checkpoint: &str, v: bool| {
+        let mut graph = graph("noise");
+        graph["4"]["inputs"]["ckpt_name"] = format!("made_{checkpoint}.safetensors").into();
+        graph["8"] = json!({"class_type": "CLIPSetLastLayer", "inputs": {
+            "clip": ["4", 1], "stop_at_clip_layer": -1}});
+        for id in ["6", "7"] {
+            graph[id]["inputs"]["clip"] = json!(["8", 0]);
+        }
+        graph["9"] = json!({"class_type": "ModelSamplingDiscrete", "inputs": {
+            "model": ["4", 0], "sampling": if v { "v_prediction" } else { "eps" }, "zsnr": false}});
+        graph["3"]["inputs"]["model"] = json!(["9", 0]);
+        graph
+    };
+    let run = |graph: &Json| run_in(&folders, graph);
+    let velocity = run(&with("v.yaml", "noise"));
+    assert_close(&velocity, &run(&plain("noise", true)), 1e-6);
+    let noise = run(&with("last.yaml", "noise"));
+    assert_close(&noise, &run(&plain("noise", false)), 1e-6);
+    assert_ne!(velocity, noise);
+    let error = std::panic::catch_unwind(|| run(&with("odd.yaml", "noise"))).unwrap_err();
+    let error = error.downcast_ref::<String>().cloned().unwrap_or_default();
+    assert!(error.contains("odd.yaml"), "{error}");
 }

@@ -22,12 +22,13 @@ kinds! {
     "checkpoints", "loras", "vae", "text_encoders" ["clip"], "diffusion_models" ["unet"],
     "clip_vision", "style_models", "embeddings", "vae_approx", "controlnet" ["t2i_adapter"],
     "gligen", "upscale_models", "hypernetworks", "photomaker", "classifiers", "model_patches",
-    "audio_encoders",
+    "audio_encoders", "configs",
 }
 
 const MODEL_FILES: &[&str] = &["safetensors", "sft"];
 const PICTURE_FILES: &[&str] = &["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 const LATENT_FILES: &[&str] = &["latent"];
+const CONFIG_FILES: &[&str] = &["yaml"];
 
 /// How far below a folder its files are looked for.
 const MAX_DEPTH: usize = 8;
@@ -135,7 +136,7 @@ impl Folders {
         }
         let dirs = self.models.iter().find(|(name, _)| *name == folder);
         let (_, dirs) = dirs.with_context(|| format!("there is no folder named {folder}"))?;
-        Ok((dirs, MODEL_FILES))
+        Ok((dirs, if folder == "configs" { CONFIG_FILES } else { MODEL_FILES }))
     }
 
     /// The decoder of a tiny autoencoder that a VAE loader may name, if both its files are there.

@@ -1,8 +1,8 @@
 //! Two models made one: every weight a sum of both.
 
-use crate::{Clip, Unet, Vae};
+use crate::{Clip, Unet, Vae, openclip};
 use std::sync::Arc;
-use tensor::{Patch, Result, Weight, Weights, told};
+use tensor::{Patch, Result, Source, Weight, Weights, told};
 
 /// How much of each: `own x + other y`.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! The names of OpenCLIP's tensors (Ilharco et al. 2021), and of OpenAI's own, as the transformers library
 //! names them. There queries, keys and values are one matrix, and projections are stored turned.
 
-use tensor::{View, Weights};
+use tensor::{Source, View, Weight, Weights};
 
 /// Whether a text encoder is here in OpenCLIP's layout.
 pub fn has_text(place: &Weights) -> bool {
@@ -86,4 +86,47 @@ fn replaced(key: &str, names: &Names) -> Option<String> {
         let below = key.strip_prefix(there)?;
         (below.is_empty() || below.starts_with('.')).then(|| format!("{here}{below}"))
     })
+}
+
+/// The tensors of a text encoder in OpenCLIP's layout, given those under the names of the transformers library.
+pub fn text_stored(tensors: Vec<(String, Weight)>) -> Vec<(String, Source)> {
+    let (mut stored, mut joined) = (Vec::new(), Vec::<(String, Vec<Weight>)>::new());
+    for (key, weight) in tensors {
+        if key == "text_projection.weight" {
+            stored.push(("text_projection".to_owned(), Source::Transposed(weight)));
+            continue;
+        }
+        let Some(name) = reversed(&key) else { continue };
+        let Some(at) =
+            ["q", "k", "v"].iter().position(|part| key.contains(&format!(".{part}_proj.")))
+        else {
+            stored.push((name, weight.into()));
+            continue;
+        };
+        let place = joined.iter().position(|(n, _)| *n == name).unwrap_or_else(|| {
+            joined.push((name, vec![weight.clone(); 3]));
+            joined.len() - 1
+        });
+        joined[place].1[at] = weight;
+    }
+    stored.extend(joined.into_iter().map(|(name, parts)| (name, Source::Rows(parts))));
+    stored
+}
+
+/// OpenCLIP's name of a tensor, that of the joined one for queries, keys and values.
+fn reversed(key: &str) -> Option<String> {
+    let turned = |names: &Names, key: &str| {
+        names.iter().find_map(|(there, here)| {
+            let below = key.strip_prefix(here)?;
+            (below.is_empty() || below.starts_with('.')).then(|| format!("{there}{below}"))
+        })
+    };
+    let name = turned(TEXT, key)?;
+    let Some(layer) = name.strip_prefix("transformer.resblocks.") else { return Some(name) };
+    let (number, key) = layer.split_once('.')?;
+    let key = match key.strip_prefix("self_attn.").and_then(|k| k.split_once("_proj.")) {
+        Some(("q" | "k" | "v", kind)) => format!("attn.in_proj_{kind}"),
+        _ => turned(LAYER, key)?,
+    };
+    Some(format!("transformer.resblocks.{number}.{key}"))
 }

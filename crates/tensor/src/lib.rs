@@ -33,7 +33,7 @@ pub use program::{Columns, Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
 pub use timings::{Time, Timings};
 pub use weights::{
-    Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Patch, View, Weight, Weights,
+    Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Patch, Source, View, Weight, Weights,
     save_safetensors, told, write_safetensors,
 };
 

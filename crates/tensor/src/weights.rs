@@ -14,7 +14,7 @@ mod tests;
 pub use format::{PICKLE_ENDINGS, PICKLE_REFUSED};
 pub use patch::Patch;
 pub use relaid::View;
-pub use save::{save_safetensors, write_safetensors};
+pub use save::{Source, save_safetensors, write_safetensors};
 
 use crate::Result;
 use anyhow::{Context as _, bail, ensure};
