@@ -103,7 +103,7 @@ impl Clip {
             networks,
         };
         this.projection();
-        this.weights.verdict(this.record(1, layers))?;
+        openclip::told(open, this.weights.verdict(this.record(1, layers)))?;
         Ok(this)
     }
 

@@ -1,7 +1,8 @@
 //! The names of OpenCLIP's tensors (Ilharco et al. 2021), and of OpenAI's own, as the transformers library
 //! names them. There queries, keys and values are one matrix, and projections are stored turned.
 
-use tensor::{Source, View, Weight, Weights};
+use anyhow::Context as _;
+use tensor::{Result, Source, View, Weight, Weights};
 
 /// Whether a text encoder is here in OpenCLIP's layout.
 pub fn has_text(place: &Weights) -> bool {
@@ -11,6 +12,12 @@ pub fn has_text(place: &Weights) -> bool {
 /// Whether a picture encoder is here in OpenCLIP's layout.
 pub fn has_vision(place: &Weights) -> bool {
     place.has("transformer.resblocks") && place.has("class_embedding")
+}
+
+/// Errors of a file in this layout say whose names they use.
+pub fn told<T>(open: bool, result: Result<T>) -> Result<T> {
+    let names = "OpenCLIP's tensors, under the names of the transformers library";
+    if open { result.context(names) } else { result }
 }
 
 /// Names there, and here; each stands for all that is below it too.

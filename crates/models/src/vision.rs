@@ -90,7 +90,7 @@ impl ClipVision {
             networks: Networks::default(),
             weights,
         };
-        this.weights.verdict(this.record(1))?;
+        openclip::told(open, this.weights.verdict(this.record(1)))?;
         Ok(this)
     }
 
