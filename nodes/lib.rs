@@ -53,7 +53,7 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, CheckpointLoader, UNETLoader, CLIPLoader, VAELoader;
+    loaders: CheckpointLoaderSimple, CheckpointLoader, DiffusersLoader, UNETLoader, CLIPLoader, VAELoader;
     lora: LoraLoader, LoraLoaderModelOnly;
     merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
         CLIPMergeAdd, CLIPMergeSubtract;

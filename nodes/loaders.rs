@@ -70,6 +70,37 @@ impl Node for CheckpointLoader {
     }
 }
 
+/// Loads a model that the diffusers library saved: a folder with a file for each part.
+#[derive(Inputs)]
+pub struct DiffusersLoader {
+    /// A folder in models/diffusers.
+    #[widget(file("diffusers"))]
+    pub model_path: String,
+}
+
+impl Node for DiffusersLoader {
+    const CATEGORY: &str = "advanced/loaders/deprecated";
+    const TITLE: &str = "DiffusersLoader";
+    type Output = (Model, Clip, Vae);
+
+    fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
+        let part = |ctx: &mut Context, folder: &str, stem: &str| {
+            let name =
+                |half: &str| format!("{}/{folder}/{stem}{half}.safetensors", self.model_path);
+            let half = weights(ctx, "diffusers", &name(".fp16"));
+            half.or_else(|_| weights(ctx, "diffusers", &name("")))
+        };
+        let unet = part(ctx, "unet", "diffusion_pytorch_model")?;
+        let (network, family) = models::load_unet(&unet)?;
+        let text = part(ctx, "text_encoder", "model")?;
+        let clip = Clip::new(models::load_clip(&text)?);
+        let vae = part(ctx, "vae", "diffusion_pytorch_model")?;
+        let autoencoder = models::Vae::load(&vae)?;
+        [&unet, &text, &vae].into_iter().for_each(|file| note_unused(ctx, file));
+        Ok((model(network, family, Preview::load(&unet)?), clip, Vae::Network(autoencoder)))
+    }
+}
+
 /// The settings of a model in a configuration file; class names in it are only names.
 fn config(ctx: &Context, name: &str) -> Result<Json> {
     let File::Path(path) = ctx.host.find("configs", name)? else {
@@ -197,7 +228,7 @@ impl Node for VAELoader {
             return Ok(Vae::PixelSpace);
         }
         let inside = models::Vae::inside(&weights);
-        let vae = models::Vae::load(inside.clone())?;
+        let vae = models::Vae::load(&inside)?;
         note_unused(ctx, &inside);
         Ok(Vae::Network(vae))
     }

@@ -224,7 +224,7 @@ fn lanczos(from: usize, to: usize) -> Vec<Vec<(usize, i64)>> {
     };
     let lobes = |d: f64| if d.abs() < 3.0 { sinc(d) * sinc(d / 3.0) } else { 0.0 };
     let whole = |(k, weight): (usize, f64)| (k, (weight * f64::from(1 << BITS)).round() as i64);
-    let tap = |i| widened(i, from, to, 3.0, lobes).into_iter().map(whole).collect();
+    let tap = |i| widened(i, from, to, 3.0, lobes, |x| x).into_iter().map(whole).collect();
     (0..to).map(tap).collect()
 }
 
@@ -238,7 +238,9 @@ pub fn bicubic_antialiased(x: &Array4<f32>, new: [usize; 2], size: usize) -> Arr
     };
     let narrow = |(k, weight): (usize, f64)| (k, weight as f32);
     let taps = |from: usize, to: usize| -> Vec<Taps> {
-        let tap = |i| widened(i, from, to, 2.0, cubic).into_iter().map(narrow).collect();
+        // As there, places are counted in f32.
+        let round = |x| f64::from(x as f32);
+        let tap = |i| widened(i, from, to, 2.0, cubic, round).into_iter().map(narrow).collect();
         let first = to.saturating_sub(size) / 2;
         (first..first + size).map(tap).collect()
     };
@@ -247,19 +249,20 @@ pub fn bicubic_antialiased(x: &Array4<f32>, new: [usize; 2], size: usize) -> Arr
 }
 
 /// The taps of a filter that reaches so far in the new size, and in the old one when enlarging; together
-/// they count 1.
+/// they count 1. Places are rounded as said.
 fn widened(
     i: usize,
     from: usize,
     to: usize,
     reach: f64,
     filter: impl Fn(f64) -> f64,
+    round: impl Fn(f64) -> f64,
 ) -> Vec<(usize, f64)> {
-    let scale = (from as f64 / to as f64).max(1.0);
-    let at = (i as f64 + 0.5) * from as f64 / to as f64;
+    let ratio = round(from as f64 / to as f64);
+    let (scale, at) = (ratio.max(1.0), round(ratio * (i as f64 + 0.5)));
     let start = (at - reach * scale + 0.5).max(0.0) as usize;
     let end = ((at + reach * scale + 0.5) as usize).min(from);
-    let weight = |k: usize| filter((k as f64 + 0.5 - at) / scale);
+    let weight = |k: usize| filter(round((k as f64 + 0.5 - at) / scale));
     let sum: f64 = (start..end).map(weight).sum();
     (start..end).map(|k| (k, weight(k) / sum)).collect()
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 use graph::Json;
 use serde_json::json;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 type Tensors = Vec<(String, Vec<usize>, Vec<f32>)>;
 
@@ -60,6 +60,27 @@ fn write(models: &Path, folder: &str, name: &str, tensors: Tensors) {
     std::fs::write(path, tensor::write_safetensors(tensors).unwrap()).unwrap();
 }
 
+/// The model of `made_velocity` as a folder that the diffusers library would save.
+fn write_diffusers(folder: &Path) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("model_index.json"), "{}").unwrap();
+    let names = std::fs::read(root().join("tests/made/diffusers.json")).unwrap();
+    type Name = (String, String, Vec<usize>, usize);
+    let files: BTreeMap<String, Vec<Name>> = serde_json::from_slice(&names).unwrap();
+    let checkpoint = tensors("unclip").into_iter();
+    let checkpoint: BTreeMap<String, Vec<f32>> = checkpoint.map(|(name, _, x)| (name, x)).collect();
+    for (file, names) in files {
+        let tensor = |(name, source, shape, start): Name| {
+            let numbers = &checkpoint[&source][start..][..shape.iter().product()];
+            (name, shape, numbers.to_vec())
+        };
+        let path = folder.join(format!("{file}.safetensors"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let tensors = names.into_iter().map(tensor).collect();
+        std::fs::write(path, tensor::write_safetensors(tensors).unwrap()).unwrap();
+    }
+}
+
 /// A picture of noise.
 fn picture(folder: &Path, name: &str, width: u32, height: u32) {
     let bytes = bits(name).map(|bits| (bits >> 56) as u8).take((width * height * 3) as usize);
@@ -80,7 +101,8 @@ fn make(folder: &Path) -> app::FolderArgs {
     write(folder, "checkpoints", "noise", plain);
     write(folder, "clip_vision", "vision", tensors("vision"));
     write(folder, "style_models", "style", tensors("style"));
-    picture(folder, "one.png", 70, 45);
+    // No resizing, in which one colour of thousands comes out a level higher or lower than in torch.
+    picture(folder, "one.png", 224, 224);
     picture(folder, "two.png", 200, 300);
     let (models, input) = (vec![folder.to_owned()], Some(folder.to_owned()));
     app::FolderArgs { models, input, ..Default::default() }
@@ -194,4 +216,27 @@ fn a_configuration_file_says_what_a_checkpoint_predicts() {
     let error = std::panic::catch_unwind(|| run(&with("odd.yaml", "noise"))).unwrap_err();
     let error = error.downcast_ref::<String>().cloned().unwrap_or_default();
     assert!(error.contains("odd.yaml"), "{error}");
+}
+
+#[test]
+fn a_folder_of_diffusers_paints_as_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folders = make(folder.path());
+    write_diffusers(&folder.path().join("diffusers/sub/mine"));
+    let mut graph = graph("velocity");
+    // The picture too, so that the VAE counts.
+    graph["3"] =
+        json!({"class_type": "VAEEncode", "inputs": {"pixels": ["8", 0], "vae": ["4", 2]}});
+    graph["8"] =
+        json!({"class_type": "VAEDecode", "inputs": {"samples": ["9", 0], "vae": ["4", 2]}});
+    graph["9"] = self::graph("velocity")["3"].clone();
+    let expected = run_in(&folders, &graph);
+    graph["4"] = json!({"class_type": "DiffusersLoader", "inputs": {"model_path": "sub/mine"}});
+    assert_close(&run_in(&folders, &graph), &expected, 1e-6);
+    for file in ["unet", "vae"] {
+        let path = format!("diffusers/sub/mine/{file}/diffusion_pytorch_model.safetensors");
+        let text = weft_ok(folder.path(), &["inspect", &path]);
+        let ok = text.contains("(diffusers layout)") && text.contains("Weft runs it");
+        assert!(ok && !text.contains("note:"), "{text}");
+    }
 }

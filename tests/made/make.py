@@ -7,7 +7,7 @@ of `keys.json`, of which diffusers' and transformers' own converters make theirs
 import json, math, pathlib
 import numpy as np, torch, torch.nn.functional as F
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -83,16 +83,19 @@ def rounded(w):
     return {k: v.half().float() for k, v in w.items()}
 
 
-def text_model(w):
-    w = rounded(below(w, "cond_stage_model.model."))
+def text_state(w):
     e = "text_model.embeddings."
-    state = transformers_layers(w, "text_model") | {
+    return transformers_layers(w, "text_model") | {
         e + "token_embedding.weight": w["token_embedding.weight"],
         e + "position_embedding.weight": w["positional_embedding"],
         "text_model.final_layer_norm.weight": w["ln_final.weight"],
         "text_model.final_layer_norm.bias": w["ln_final.bias"],
-        "text_projection.weight": w["text_projection"].T,
     }
+
+
+def text_model(w):
+    w = rounded(below(w, "cond_stage_model.model."))
+    state = text_state(w) | {"text_projection.weight": w["text_projection"].T}
     config = CLIPTextConfig(hidden_size=64, intermediate_size=256, projection_dim=64, num_hidden_layers=3,
                             num_attention_heads=4, hidden_act="gelu", eos_token_id=49407, pad_token_id=0)
     return loaded(CLIPTextModelWithProjection(config), state)
@@ -117,13 +120,18 @@ def vision_model(w):
     return loaded(CLIPVisionModelWithProjection(CLIPVisionConfig(hidden_act="gelu", **VISION)), state)
 
 
-def unet(w, labels):
+def unet_config(labels):
     config = dict(sample_size=8, in_channels=4, out_channels=4, layers_per_block=2, cross_attention_dim=64,
                   block_out_channels=[64, 64, 64, 128], attention_head_dim=[1, 1, 1, 2], use_linear_projection=True,
                   down_block_types=["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"],
                   up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3)
     if labels:
         config |= dict(class_embed_type="projection", projection_class_embeddings_input_dim=labels)
+    return config
+
+
+def unet(w, labels):
+    config = unet_config(labels)
     model = UNet2DConditionModel(**config)
     return loaded(model, convert_ldm_unet_checkpoint(dict(w), dict(config)))
 
@@ -248,9 +256,29 @@ def cond(id, pair):
     return {f"{id}.0.0.0": pair[0], f"{id}.0.0.1.pooled_output": pair[1]}
 
 
+def diffusers_names(w):
+    """For the files of a folder of diffusers: name, name in a checkpoint, shape, and the number that it begins at."""
+    blocks = dict(down_block_types=[""] * 4, up_block_types=[""] * 4)
+    files = {
+        "unet/diffusion_pytorch_model": convert_ldm_unet_checkpoint(dict(w), unet_config(None)),
+        "vae/diffusion_pytorch_model": convert_ldm_vae_checkpoint(dict(w), blocks),
+        "text_encoder/model": text_state(below(w, "cond_stage_model.model.")),
+    }
+    starts = sorted((x.data_ptr(), key) for key, x in w.items())
+
+    def source(x):
+        start, key = max(at for at in starts if at[0] <= x.data_ptr())
+        return [key, list(x.shape), (x.data_ptr() - start) // 4]
+
+    names = {file: [[key, *source(x)] for key, x in state.items()] for file, state in files.items()}
+    lines = [f'"{file}": [\n' + ",\n".join(map(json.dumps, names)) + "\n]" for file, names in names.items()]
+    (HERE / "diffusers.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
 def main():
     torch.set_grad_enabled(False)
     w = weights("unclip")
+    diffusers_names({k: x for k, x in w.items() if "label_emb" not in k})
     text, eyes = text_model(w), vision_model(w)
     positive, negative = encoded(text, "a red cat"), encoded(text, "blurry")
     conds = [positive[0], negative[0]]
@@ -263,7 +291,7 @@ def main():
         latent = euler(unet(plain, None), conds, None, 6.0, 3, 5, v)
         save(name, graph, cond("6", positive) | cond("7", negative) | {"3.0.samples": latent})
 
-    one, two = picture("one.png", 45, 70), picture("two.png", 300, 200)
+    one, two = picture("one.png", 224, 224), picture("two.png", 300, 200)
     model = unet(w, 128)
     first, second = seen(eyes, one, True), seen(eyes, two, False)
     graph = base("unCLIPCheckpointLoader", "made_unclip.safetensors") | {

@@ -118,7 +118,7 @@ fn faults(out: &mut impl Write, kind: Option<&Kind>, weights: &Weights) -> Resul
 fn load(kind: &Kind, weights: &Weights) -> Option<Result<()>> {
     match kind.runs {
         Use::Whole(_) => Some(Checkpoint::load(weights).map(drop)),
-        Use::Vae => Some(Vae::load(Vae::inside(weights)).map(drop)),
+        Use::Vae => Some(Vae::load(&Vae::inside(weights)).map(drop)),
         Use::Clip => Some(models::load_clip(weights).map(drop)),
         Use::Unet => Some(models::load_unet(weights).map(drop)),
         Use::Vision => Some(ClipVision::load(&ClipVision::inside(weights)).map(drop)),

@@ -1,7 +1,7 @@
 //! Which network a file holds, where it belongs, and whether Weft runs it.
 
 use crate::{
-    Clip, ClipVision, Preview, Unet, Vae, openclip,
+    Clip, ClipVision, Preview, Unet, Vae, diffusers, openclip,
     signs::Sign::{self, Key, Rank, Size, Spread},
     unet::Heads,
 };
@@ -144,6 +144,8 @@ kinds! {
         "Flux dev diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight"), Key("*guidance_in.in_layer.weight")] => NotYet;
         "Flux schnell diffusion model": [Key("*double_blocks.0.img_attn.qkv.weight")] => NotYet;
         "UNet without text encoder": [Key(CONV_IN)] => Use::Unet;
+        "SDXL UNet (diffusers layout)": [Key("up_blocks.*"), Key("add_embedding.*")] => NotYet;
+        "UNet (diffusers layout)": [Key("up_blocks.*"), Key("down_blocks.*"), Key("conv_in.weight")] => Use::Unet;
     }
     "controlnet" {
         "ControlNet for SDXL": [Key("*input_hint_block.0.weight"), Key("*label_emb.0.0.weight")] => NotYet;
@@ -174,6 +176,7 @@ kinds! {
         "LoRA (generic layout)": [Key("*.lora_up.weight")] => Use::Lora;
     }
     "vae" {
+        "VAE of 4 channels (diffusers layout)": [Key("decoder.up_blocks.0.*"), Size("decoder.conv_in.weight", 1, 4)] => Use::Vae;
         "VAE (diffusers layout)": [Key("decoder.up_blocks.0.*"), Key("decoder.conv_in.weight")] => NotYet;
         "VAE of 4 channels, for SD 1.x, SD 2.x and SDXL": [Size("decoder.conv_in.weight", 1, 4), Key("decoder.up.0.*")] => Use::Vae;
         "VAE of 16 channels, for SD 3 and Flux": [Size("decoder.conv_in.weight", 1, 16), Key("decoder.up.0.*")] => NotYet;
@@ -297,7 +300,7 @@ impl Checkpoint {
         let text = ["cond_stage_model.model", "cond_stage_model.transformer"];
         let text = text.into_iter().find(|place| weights.has(place)).unwrap_or(text[1]);
         let clip = Clip::load(&weights.at(text), heads(weights));
-        let vae = Vae::load(weights.at("first_stage_model"));
+        let vae = Vae::load(&weights.at("first_stage_model"));
         let vision = ClipVision::inside_checkpoint(weights);
         let vision = vision.map(|place| ClipVision::load(&place)).transpose();
         let preview = Preview::load(weights);
@@ -335,11 +338,12 @@ static UNETS: &[(&Family, &[Sign])] = {
     ]
 };
 
-/// A UNet from a file of its own, under its names in checkpoints or without their beginning.
+/// A UNet from a file of its own, under its names in checkpoints or without their beginning, or under those
+/// of the diffusers library.
 pub fn load_unet(file: &Weights) -> Result<(Unet, &'static Family)> {
     let inside = ["model.diffusion_model", "model", "diffusion_model"];
     let inside = inside.iter().find(|place| file.has(&format!("{place}.input_blocks")));
-    let weights = inside.map_or_else(|| file.clone(), |place| file.at(place));
+    let weights = inside.map_or_else(|| diffusers::unet(file), |place| file.at(place));
     // Networks of the same build that read four numbers there give depths of a picture (Lotus).
     let others = weights.shape(LABEL).is_some_and(|shape| shape.get(1) == Some(&4));
     let mut families = UNETS.iter().filter(|_| !others);

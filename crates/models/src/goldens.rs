@@ -72,7 +72,7 @@ fn unet_predicts_what_the_original_predicts() {
 fn vae_encodes_and_decodes_as_the_original() {
     let (Some(weights), Some(bytes)) = (checkpoint(), golden("tiny_vae")) else { return };
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let vae = Vae::load(weights.at("first_stage_model")).unwrap();
+    let vae = Vae::load(&weights.at("first_stage_model")).unwrap();
     let device = Device::cpu();
     for case in ["decode", "decode_b2_9x7", "encode", "encode_b2_72x56"] {
         let (shape, latent) = read(&file, &format!("{case}/latent"));

@@ -172,7 +172,7 @@ fn full_size_layouts_load_whole_and_every_tensor_is_used() {
         });
     }
     with_layout(&layout("vae_sd_standalone"), |weights| {
-        Vae::load(weights.clone()).unwrap();
+        Vae::load(weights).unwrap();
         assert_eq!(unused(weights), None);
     });
     with_layout(&layout("clip_l_standalone"), |weights| {
