@@ -116,7 +116,8 @@ pub fn text_stored(tensors: Vec<(String, Weight)>) -> Vec<(String, Source)> {
         });
         joined[place].1[at] = weight;
     }
-    stored.extend(joined.into_iter().map(|(name, parts)| (name, Source::Rows(parts))));
+    let whole = |parts: &[Weight]| Weight::joined(&parts.iter().collect::<Vec<_>>()).into();
+    stored.extend(joined.into_iter().map(|(name, parts)| (name, whole(&parts))));
     stored
 }
 

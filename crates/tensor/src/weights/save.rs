@@ -22,41 +22,35 @@ pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result
 /// What a tensor of a file is made of.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// The rows of these, one after the other; all of one shape.
-    Rows(Vec<Weight>),
+    Whole(Weight),
     /// A matrix with its rows as columns.
     Transposed(Weight),
 }
 
 impl From<Weight> for Source {
     fn from(weight: Weight) -> Self {
-        Self::Rows(vec![weight])
+        Self::Whole(weight)
     }
 }
 
 impl Source {
-    fn weights(&self) -> &[Weight] {
-        match self {
-            Self::Rows(weights) => weights,
-            Self::Transposed(weight) => std::slice::from_ref(weight),
-        }
+    fn weight(&self) -> &Weight {
+        let (Self::Whole(weight) | Self::Transposed(weight)) = self;
+        weight
     }
 
     fn shape(&self) -> Vec<usize> {
-        let weights = self.weights();
-        let mut shape = weights[0].shape.clone();
-        match self {
-            Self::Rows(_) => shape.iter_mut().take(1).for_each(|rows| *rows *= weights.len()),
-            Self::Transposed(_) => shape.reverse(),
+        let mut shape = self.weight().shape.clone();
+        if matches!(self, Self::Transposed(_)) {
+            shape.reverse();
         }
         shape
     }
 
     fn to_f32(&self) -> Result<Vec<f32>> {
-        let numbers = self.weights().iter().map(Weight::to_f32).collect::<Result<Vec<_>>>()?;
-        let numbers = numbers.concat();
+        let numbers = self.weight().to_f32()?;
         Ok(match self {
-            Self::Rows(_) => numbers,
+            Self::Whole(_) => numbers,
             Self::Transposed(weight) => transposed(&numbers, weight.shape[1]),
         })
     }
@@ -87,7 +81,7 @@ struct Stored<'a> {
 
 impl Stored<'_> {
     fn kind(&self) -> Dtype {
-        let weight = &self.source.weights()[0];
+        let weight = self.source.weight();
         if weight.f16 { Dtype::F16 } else { weight.dtype }
     }
 
