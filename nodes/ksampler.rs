@@ -2,6 +2,7 @@
 
 use crate::{
     Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, resize::resize_latent,
+    unclip,
 };
 use anyhow::Result;
 use graph::{Context, Event, Inputs, Node};
@@ -9,7 +10,7 @@ use models::{Asked, Concat, LookedAt, Mode, Question, UnetSize};
 use ndarray::{Array3, Array4, Axis, concatenate, s};
 use sampling::{
     Call, KSample, LatentFormat, LatentInput, Network, Patch, Run, SAMPLERS, SCHEDULERS, Sampler,
-    Scheduler,
+    SamplerNoise, Scheduler,
 };
 use std::time::{Duration, Instant};
 use tensor::Device;
@@ -155,6 +156,8 @@ pub(crate) fn sample(
     let mut network = Guided {
         device: &device,
         model,
+        seed: run.seed,
+        sampler_noise: run.sampler_noise,
         perturbed: false,
         looked_at: Vec::new(),
         latent: model.latent.enter(&latent.samples),
@@ -214,6 +217,8 @@ fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
 struct Guided<'a> {
     device: &'a Device,
     model: &'a Model,
+    seed: u64,
+    sampler_noise: SamplerNoise,
     perturbed: bool,
     /// By the address of the condition, what the middle of the network looked at in the last question.
     looked_at: Vec<(usize, Array3<f32>)>,
@@ -265,10 +270,12 @@ impl Network for Guided<'_> {
         };
         let x = self.with_concat(x, calls)?;
         let x = x.as_standard_layout();
+        let label = self.label(calls, rows)?;
         let question = Question {
             x: x.as_slice().expect("just laid out"),
             timesteps: &timesteps,
             context: &context,
+            label: &label,
             size,
             control: residuals.as_ref(),
             mode: self.mode(sigma),
@@ -318,6 +325,19 @@ impl Guided<'_> {
         // What a smaller picture looks at is at other places.
         let watched = looks && !self.perturbed && !shrunk;
         Mode { perturbed: self.perturbed, watched, shrunk }
+    }
+
+    /// What an unCLIP model is told of pictures.
+    fn label(&self, calls: &[Call<Told>], rows: usize) -> Result<Vec<f32>> {
+        let channels = self.model.unet.label_channels;
+        let mut labels = Vec::with_capacity(channels * rows * calls.len());
+        for call in calls.iter().filter(|_| channels > 0) {
+            let told = &call.cond.unclip;
+            let mut label = unclip::label(told, channels, self.seed, self.sampler_noise)?;
+            label.resize(channels, 0.0);
+            labels.extend(label.repeat(rows));
+        }
+        Ok(labels)
     }
 
     /// Adds the channels that inpainting and instruction models read beside the noise.

@@ -6,8 +6,10 @@ mod values;
 
 use graph::Field as _;
 
+pub use clip_vision::{ClipVision, ClipVisionOutput};
 pub use controlnet::ControlNet;
 pub use sampling::SamplerNoise;
+pub use style_model::StyleModel;
 pub use upscale_model::UpscaleModel;
 pub use values::{
     Clip, Conditioning, Dumped, Image, Latent, Mask, Model, Told, Vae, dump, dump_slot,
@@ -30,8 +32,16 @@ impl Stamp {
 }
 
 /// Socket types that carry networks.
-pub const NETWORKS: &[&str] =
-    &[Model::TYPE, Clip::TYPE, Vae::TYPE, ControlNet::TYPE, UpscaleModel::TYPE, Guider::TYPE];
+pub const NETWORKS: &[&str] = &[
+    Model::TYPE,
+    Clip::TYPE,
+    Vae::TYPE,
+    ClipVision::TYPE,
+    StyleModel::TYPE,
+    ControlNet::TYPE,
+    UpscaleModel::TYPE,
+    Guider::TYPE,
+];
 
 macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
     $(mod $module; pub use $module::{$($node),*};)*
@@ -43,13 +53,16 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, UNETLoader, CLIPLoader, VAELoader;
+    loaders: CheckpointLoaderSimple, CheckpointLoader, DiffusersLoader, UNETLoader, CLIPLoader, VAELoader;
     lora: LoraLoader, LoraLoaderModelOnly;
     merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
         CLIPMergeAdd, CLIPMergeSubtract;
     save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
     controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
         ControlNetApplyAdvanced;
+    clip_vision: CLIPVisionLoader, CLIPVisionEncode;
+    unclip: unCLIPCheckpointLoader, unCLIPConditioning;
+    style_model: StyleModelLoader, StyleModelApply;
     upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,

@@ -1,9 +1,9 @@
 //! Nodes that open files of weights.
 
 use crate::{Clip, Model, Vae};
-use anyhow::Result;
-use graph::{Context, File, Inputs, Node};
-use models::{Family, Preview, Taesd, Unet};
+use anyhow::{Context as _, Result, bail, ensure};
+use graph::{Context, File, Inputs, Json, Node};
+use models::{ClipVision, Family, Preview, Taesd, Unet};
 use sampling::{LatentFormat, ModelSampling, Prediction};
 use tensor::Weights;
 
@@ -16,7 +16,7 @@ pub(crate) fn weights(ctx: &Context, folder: &str, name: &str) -> Result<Weights
 }
 
 /// Tells the person that a file has tensors that its network does not read.
-fn note_unused(ctx: &mut Context, weights: &Weights) {
+pub(crate) fn note_unused(ctx: &mut Context, weights: &Weights) {
     if let Some(text) = models::unused(weights) {
         ctx.note(text);
     }
@@ -36,22 +36,103 @@ impl Node for CheckpointLoaderSimple {
     type Output = (Model, Clip, Vae);
 
     fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
-        let weights = weights(ctx, "checkpoints", &self.ckpt_name)?;
-        let loaded = models::Checkpoint::load(&weights)?;
-        note_unused(ctx, &weights);
-        let model = model(loaded.unet, loaded.family, loaded.preview);
-        Ok((model, Clip { encoder: loaded.clip, layer: -1 }, Vae::Network(loaded.vae)))
+        let (model, clip, vae, _) = checkpoint(ctx, &self.ckpt_name)?;
+        Ok((model, clip, vae))
     }
+}
+
+/// Loads a checkpoint as a configuration file of its training says: what it predicts, and the layer of the
+/// text encoder. CheckpointLoaderSimple finds both out by itself.
+#[derive(Inputs)]
+pub struct CheckpointLoader {
+    /// A file in models/configs.
+    #[widget(file("configs"))]
+    pub config_name: String,
+    /// A file in models/checkpoints.
+    #[widget(file("checkpoints"))]
+    pub ckpt_name: String,
+}
+
+impl Node for CheckpointLoader {
+    const CATEGORY: &str = "advanced/loaders";
+    const TITLE: &str = "Load Checkpoint With Config (DEPRECATED)";
+    type Output = (Model, Clip, Vae);
+
+    fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
+        let config = config(ctx, &self.config_name).with_context(|| self.config_name.clone())?;
+        let (mut model, mut clip, vae, _) = checkpoint(ctx, &self.ckpt_name)?;
+        if config["parameterization"] == "v" {
+            model.sampling = ModelSampling::stable_diffusion(Prediction::V).into();
+        }
+        let layer = &config["cond_stage_config"]["params"]["layer_idx"];
+        clip.layer = layer.as_i64().unwrap_or(clip.layer);
+        Ok((model, clip, vae))
+    }
+}
+
+/// Loads a model that the diffusers library saved: a folder with a file for each part.
+#[derive(Inputs)]
+pub struct DiffusersLoader {
+    /// A folder in models/diffusers.
+    #[widget(file("diffusers"))]
+    pub model_path: String,
+}
+
+impl Node for DiffusersLoader {
+    const CATEGORY: &str = "advanced/loaders/deprecated";
+    const TITLE: &str = "DiffusersLoader";
+    type Output = (Model, Clip, Vae);
+
+    fn run(self, ctx: &mut Context) -> Result<(Model, Clip, Vae)> {
+        let part = |ctx: &mut Context, folder: &str, stem: &str| {
+            let name =
+                |half: &str| format!("{}/{folder}/{stem}{half}.safetensors", self.model_path);
+            let half = weights(ctx, "diffusers", &name(".fp16"));
+            half.or_else(|_| weights(ctx, "diffusers", &name("")))
+        };
+        let unet = part(ctx, "unet", "diffusion_pytorch_model")?;
+        let (network, family) = models::load_unet(&unet)?;
+        let text = part(ctx, "text_encoder", "model")?;
+        let clip = Clip::new(models::load_clip(&text)?);
+        let vae = part(ctx, "vae", "diffusion_pytorch_model")?;
+        let autoencoder = models::Vae::load(&vae)?;
+        [&unet, &text, &vae].into_iter().for_each(|file| note_unused(ctx, file));
+        Ok((model(network, family, Preview::load(&unet)?), clip, Vae::Network(autoencoder)))
+    }
+}
+
+/// The settings of a model in a configuration file; class names in it are only names.
+fn config(ctx: &Context, name: &str) -> Result<Json> {
+    let File::Path(path) = ctx.host.find("configs", name)? else {
+        bail!("no configuration comes with the program")
+    };
+    let text = std::fs::read_to_string(path)?;
+    let config: Json = serde_yaml_ng::from_str(&text)?;
+    let settings = config.pointer("/model/params").filter(|settings| settings.is_object());
+    settings.cloned().context("it has no settings below model, params")
+}
+
+/// All that a checkpoint holds; the last looks at the pictures that an unCLIP model is told.
+pub(crate) fn checkpoint(
+    ctx: &mut Context,
+    name: &str,
+) -> Result<(Model, Clip, Vae, Option<ClipVision>)> {
+    let weights = weights(ctx, "checkpoints", name)?;
+    let loaded = models::Checkpoint::load(&weights)?;
+    note_unused(ctx, &weights);
+    let model = model(loaded.unet, loaded.family, loaded.preview);
+    Ok((model, Clip::new(loaded.clip), Vae::Network(loaded.vae), loaded.vision))
 }
 
 /// A model as it comes from a file.
 fn model(unet: Unet, family: &'static Family, preview: Preview) -> Model {
+    let prediction = if family.v_prediction { Prediction::V } else { Prediction::Eps };
     Model {
         unet,
         family,
         preview,
         latent: LatentFormat::scaled(family.latent_scale),
-        sampling: ModelSampling::stable_diffusion(Prediction::Eps).into(),
+        sampling: ModelSampling::stable_diffusion(prediction).into(),
         guidance: Vec::new(),
         shrink: None,
         differential: None,
@@ -113,14 +194,14 @@ impl Node for CLIPLoader {
 
     fn run(self, ctx: &mut Context) -> Result<Clip> {
         let kind = &self.r#type;
-        anyhow::ensure!(
+        ensure!(
             kind == "stable_diffusion",
             "text encoders for {kind} do not run yet; those for stable_diffusion do"
         );
         let weights = weights(ctx, "text_encoders", &self.clip_name)?;
         let encoder = models::load_clip(&weights)?;
         note_unused(ctx, &weights);
-        Ok(Clip { encoder, layer: -1 })
+        Ok(Clip::new(encoder))
     }
 }
 
@@ -147,7 +228,7 @@ impl Node for VAELoader {
             return Ok(Vae::PixelSpace);
         }
         let inside = models::Vae::inside(&weights);
-        let vae = models::Vae::load(inside.clone())?;
+        let vae = models::Vae::load(&inside)?;
         note_unused(ctx, &inside);
         Ok(Vae::Network(vae))
     }

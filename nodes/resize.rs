@@ -219,20 +219,50 @@ fn area(i: usize, from: usize, to: usize) -> Taps {
 
 /// Lanczos with three lobes, widened when shrinking.
 fn lanczos(from: usize, to: usize) -> Vec<Vec<(usize, i64)>> {
-    let scale = (from as f64 / to as f64).max(1.0);
     let sinc = |x: f64| {
         if x == 0.0 { 1.0 } else { (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x) }
     };
-    let tap = |i: usize| {
-        let at = (i as f64 + 0.5) * from as f64 / to as f64;
-        let start = (at - 3.0 * scale + 0.5).max(0.0) as usize;
-        let end = ((at + 3.0 * scale + 0.5) as usize).min(from);
-        let weight = |k: usize| {
-            let d = (k as f64 + 0.5 - at) / scale;
-            if d.abs() < 3.0 { sinc(d) * sinc(d / 3.0) } else { 0.0 }
-        };
-        let sum: f64 = (start..end).map(weight).sum();
-        (start..end).map(|k| (k, (weight(k) / sum * f64::from(1 << BITS)).round() as i64)).collect()
-    };
+    let lobes = |d: f64| if d.abs() < 3.0 { sinc(d) * sinc(d / 3.0) } else { 0.0 };
+    let whole = |(k, weight): (usize, f64)| (k, (weight * f64::from(1 << BITS)).round() as i64);
+    let tap = |i| widened(i, from, to, 3.0, lobes, |x| x).into_iter().map(whole).collect();
     (0..to).map(tap).collect()
+}
+
+/// Keys 1981, a = -0.5, widened when shrinking: torch's `interpolate` with `antialias`. Of the picture in
+/// its new height and width only the middle is made, `size` in each direction.
+pub fn bicubic_antialiased(x: &Array4<f32>, new: [usize; 2], size: usize) -> Array4<f32> {
+    let cubic = |d: f64| match d.abs() {
+        d if d < 1.0 => (1.5 * d - 2.5) * d * d + 1.0,
+        d if d < 2.0 => ((-0.5 * d + 2.5) * d - 4.0) * d + 2.0,
+        _ => 0.0,
+    };
+    let narrow = |(k, weight): (usize, f64)| (k, weight as f32);
+    let taps = |from: usize, to: usize| -> Vec<Taps> {
+        // As there, places are counted in f32.
+        let round = |x| f64::from(x as f32);
+        let tap = |i| widened(i, from, to, 2.0, cubic, round).into_iter().map(narrow).collect();
+        let first = to.saturating_sub(size) / 2;
+        (first..first + size).map(tap).collect()
+    };
+    let (_, h, w, _) = x.dim();
+    along(&along(x, 2, &taps(w, new[1])), 1, &taps(h, new[0]))
+}
+
+/// The taps of a filter that reaches so far in the new size, and in the old one when enlarging; together
+/// they count 1. Places are rounded as said.
+fn widened(
+    i: usize,
+    from: usize,
+    to: usize,
+    reach: f64,
+    filter: impl Fn(f64) -> f64,
+    round: impl Fn(f64) -> f64,
+) -> Vec<(usize, f64)> {
+    let ratio = round(from as f64 / to as f64);
+    let (scale, at) = (ratio.max(1.0), round(ratio * (i as f64 + 0.5)));
+    let start = (at - reach * scale + 0.5).max(0.0) as usize;
+    let end = ((at + reach * scale + 0.5) as usize).min(from);
+    let weight = |k: usize| filter(round((k as f64 + 0.5 - at) / scale));
+    let sum: f64 = (start..end).map(weight).sum();
+    (start..end).map(|k| (k, weight(k) / sum)).collect()
 }

@@ -3,8 +3,9 @@
 use crate::{Clip, Model, Vae, save_image};
 use anyhow::{Context as _, Result, bail};
 use graph::{Context, Inputs, Node};
+use sampling::Prediction;
 use std::{collections::HashMap, path::Path, time::Instant};
-use tensor::Weight;
+use tensor::{Source, Weight};
 
 /// Writes model, text encoder and VAE into one checkpoint in the output folder.
 #[derive(Inputs)]
@@ -27,13 +28,16 @@ impl Node for CheckpointSave {
     type Output = ();
 
     fn run(self, ctx: &mut Context) -> Result<()> {
-        let mut tensors = self.model.unet.tensors()?;
-        tensors.extend(below("cond_stage_model.transformer.", self.clip.encoder.tensors()?));
-        tensors.extend(below("first_stage_model.", vae(&self.vae)?));
+        let mut tensors = sources(self.model.unet.tensors()?);
+        tensors.extend(self.clip.encoder.checkpoint_tensors()?);
+        let vae = vae(&self.vae)?.into_iter();
+        tensors
+            .extend(vae.map(|(key, weight)| (format!("first_stage_model.{key}"), weight.into())));
+        let velocity = self.model.sampling.prediction == Prediction::V;
         let about = [
             ("modelspec.sai_model_spec", "1.0.0".to_owned()),
             ("modelspec.implementation", "sgm".to_owned()),
-            ("modelspec.predict_key", "epsilon".to_owned()),
+            ("modelspec.predict_key", if velocity { "v" } else { "epsilon" }.to_owned()),
             ("clip.num_attention_heads", self.clip.encoder.heads().to_string()),
         ];
         save(ctx, &self.filename_prefix, &tensors, &about)
@@ -57,7 +61,7 @@ impl Node for ModelSave {
     type Output = ();
 
     fn run(self, ctx: &mut Context) -> Result<()> {
-        save(ctx, &self.filename_prefix, &self.model.unet.tensors()?, &[])
+        save(ctx, &self.filename_prefix, &sources(self.model.unet.tensors()?), &[])
     }
 }
 
@@ -79,8 +83,9 @@ impl Node for CLIPSave {
 
     fn run(self, ctx: &mut Context) -> Result<()> {
         let heads = ("clip.num_attention_heads", self.clip.encoder.heads().to_string());
-        let prefix = format!("{}_clip_l", self.filename_prefix);
-        save(ctx, &prefix, &self.clip.encoder.tensors()?, &[heads])
+        let kind = if self.clip.encoder.is_open_clip() { "clip_h" } else { "clip_l" };
+        let prefix = format!("{}_{kind}", self.filename_prefix);
+        save(ctx, &prefix, &sources(self.clip.encoder.tensors()?), &[heads])
     }
 }
 
@@ -101,7 +106,7 @@ impl Node for VAESave {
     type Output = ();
 
     fn run(self, ctx: &mut Context) -> Result<()> {
-        save(ctx, &self.filename_prefix, &vae(&self.vae)?, &[])
+        save(ctx, &self.filename_prefix, &sources(vae(&self.vae)?), &[])
     }
 }
 
@@ -113,15 +118,15 @@ fn vae(vae: &Vae) -> Result<Vec<(String, Weight)>> {
     }
 }
 
-fn below(prefix: &str, tensors: Vec<(String, Weight)>) -> impl Iterator<Item = (String, Weight)> {
-    tensors.into_iter().map(move |(key, weight)| (format!("{prefix}{key}"), weight))
+fn sources(tensors: Vec<(String, Weight)>) -> Vec<(String, Source)> {
+    tensors.into_iter().map(|(key, weight)| (key, weight.into())).collect()
 }
 
 /// Writes a file of the next free number; the graph that made it goes along.
 fn save(
     ctx: &mut Context,
     prefix: &str,
-    tensors: &[(String, Weight)],
+    tensors: &[(String, Source)],
     about: &[(&str, String)],
 ) -> Result<()> {
     let (subfolder, stem) = save_image::inside(&save_image::placeholders(prefix, 0, 0))?;

@@ -28,7 +28,7 @@ impl Node for CLIPTextEncode {
         let encoder = &self.clip.encoder;
         let width = encoder.channels;
         let (start, find) = (Instant::now(), |name: &str| embedding(ctx, name, width));
-        let chunks = models::prompt::parse(&self.text, &find)?;
+        let chunks = encoder.parse(&self.text, &find)?;
         ctx.took("tokenizing", start);
         for name in &chunks.missing {
             ctx.note(format!("there is no embedding {name}; the prompt is read without it"));

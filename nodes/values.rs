@@ -1,7 +1,10 @@
 //! What travels along links.
 
 use crate::{
+    clip_vision::{ClipVision, ClipVisionOutput},
     controlnet::{Control, ControlNet},
+    style_model::StyleModel,
+    unclip::Unclip,
     upscale_model::UpscaleModel,
 };
 use graph::{Field, Value};
@@ -72,6 +75,8 @@ pub struct Told {
     /// A picture's latent to go with the noise, `[batch, 4, h, w]`, and its mask in pixels.
     pub concat_latent: Option<Arc<Array4<f32>>>,
     pub concat_mask: Option<Mask>,
+    /// Pictures for models that are told some.
+    pub unclip: Vec<Unclip>,
     pub control: Option<Control>,
     /// Whether the control speaks to the other prompt too.
     pub control_for_both: bool,
@@ -85,6 +90,7 @@ impl Told {
             pooled: Some(Arc::new(pooled)),
             concat_latent: None,
             concat_mask: None,
+            unclip: Vec::new(),
             control: None,
             control_for_both: false,
         }
@@ -176,6 +182,13 @@ pub struct Clip {
     pub layer: i64,
 }
 
+impl Clip {
+    /// Read at the layer that its family is trained with.
+    pub(crate) fn new(encoder: TextEncoder) -> Self {
+        Self { layer: encoder.layer(), encoder }
+    }
+}
+
 /// Knows how latents look.
 #[derive(Clone)]
 pub enum Vae {
@@ -195,6 +208,9 @@ fields! {
     Vae = "VAE", |_| 0;
     ControlNet = "CONTROL_NET", |_| 0;
     UpscaleModel = "UPSCALE_MODEL", |_| 0;
+    ClipVision = "CLIP_VISION", |_| 0;
+    ClipVisionOutput = "CLIP_VISION_OUTPUT", |o| 8 * o.0.last_hidden.len();
+    StyleModel = "STYLE_MODEL", |_| 0;
     Sigmas = "SIGMAS", |s| 4 * s.0.len();
     Sampler = "SAMPLER", |_| 0;
     Noise = "NOISE", |_| 0;
@@ -237,6 +253,16 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
             out.extend(flat(&format!(".batch_index.{i}#scalar"), &[], vec![*place as f32]));
         }
         return out;
+    }
+    if let Ok(ClipVisionOutput(seen)) = value.get::<ClipVisionOutput>() {
+        let hidden = [seen.batch, seen.tokens, seen.channels];
+        let embeds = [seen.batch, seen.embeds.len() / seen.batch.max(1)];
+        return [
+            flat(".last_hidden_state", &hidden, seen.last_hidden.clone()),
+            flat(".penultimate_hidden_states", &hidden, seen.penultimate.clone()),
+            flat(".image_embeds", &embeds, seen.embeds.clone()),
+        ]
+        .concat();
     }
     let Ok(conditioning) = value.get::<Conditioning>() else { return Vec::new() };
     let entry = |(i, e): (usize, &sampling::Cond<Told>)| {

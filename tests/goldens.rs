@@ -143,8 +143,9 @@ fn made_models() -> Option<PathBuf> {
     made
 }
 
+/// Runs the cases of a folder on the CPU, and on the first adapter where there is one.
 #[track_caller]
-fn check_in(goldens: &Path, folders: &app::FolderArgs, at_least: usize) {
+pub fn check_in(goldens: &Path, folders: &app::FolderArgs, at_least: usize) {
     check_on(tensor::Device::cpu(), 1e-3, goldens, folders, at_least);
     if let Some(gpu) = gpu() {
         check_on(gpu, 2e-3, goldens, folders, at_least);

@@ -10,6 +10,7 @@ mod devices;
 mod goldens;
 mod graphs;
 mod inspect;
+mod made;
 mod models;
 mod pictures;
 mod previews;

@@ -9,16 +9,19 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-/// Runs a graph on the CPU with the shared models and those in `folder`; gives the latent of node 3, if
-/// the graph has one.
+/// Runs a graph with the shared models and those in `folder`.
 fn run(folder: &Path, graph: &Json) -> Vec<f32> {
-    let types = nodes::all();
     let models = vec![shared("models").unwrap(), folder.join("output")];
     let output = Some(folder.join("output"));
     let input = shared("goldens/inputs");
     std::fs::create_dir_all(folder.join("output")).unwrap();
-    let args = app::FolderArgs { models, input, output, ..Default::default() };
-    let folders = app::Folders::new(&args).unwrap();
+    run_in(&app::FolderArgs { models, input, output, ..Default::default() }, graph)
+}
+
+/// Runs a graph on the CPU; gives the latent of node 3, if the graph has one.
+pub fn run_in(folders: &app::FolderArgs, graph: &Json) -> Vec<f32> {
+    let types = nodes::all();
+    let folders = app::Folders::new(folders).unwrap();
     let options = nodes::Options { sampler_noise: nodes::SamplerNoise::Cpu };
     let device = tensor::Device::cpu();
     let services = Services::default().with(Arc::new(device)).with(Arc::new(options));
@@ -61,7 +64,7 @@ fn lora(strength: f64) -> Json {
 }
 
 #[track_caller]
-fn assert_close(a: &[f32], b: &[f32], tolerance: f64) {
+pub fn assert_close(a: &[f32], b: &[f32], tolerance: f64) {
     let n = b.len() as f64;
     let mean = b.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
     let std = (b.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / n).sqrt();

@@ -22,12 +22,16 @@ kinds! {
     "checkpoints", "loras", "vae", "text_encoders" ["clip"], "diffusion_models" ["unet"],
     "clip_vision", "style_models", "embeddings", "vae_approx", "controlnet" ["t2i_adapter"],
     "gligen", "upscale_models", "hypernetworks", "photomaker", "classifiers", "model_patches",
-    "audio_encoders",
+    "audio_encoders", "configs", "diffusers",
 }
 
 const MODEL_FILES: &[&str] = &["safetensors", "sft"];
 const PICTURE_FILES: &[&str] = &["png", "jpg", "jpeg", "webp", "bmp", "gif"];
 const LATENT_FILES: &[&str] = &["latent"];
+const CONFIG_FILES: &[&str] = &["yaml"];
+
+/// The file by which a folder that the diffusers library saved is known.
+const DIFFUSERS_INDEX: &str = "model_index.json";
 
 /// How far below a folder its files are looked for.
 const MAX_DEPTH: usize = 8;
@@ -135,7 +139,7 @@ impl Folders {
         }
         let dirs = self.models.iter().find(|(name, _)| *name == folder);
         let (_, dirs) = dirs.with_context(|| format!("there is no folder named {folder}"))?;
-        Ok((dirs, MODEL_FILES))
+        Ok((dirs, if folder == "configs" { CONFIG_FILES } else { MODEL_FILES }))
     }
 
     /// The decoder of a tiny autoencoder that a VAE loader may name, if both its files are there.
@@ -168,7 +172,10 @@ impl Host for Folders {
                 // What is no model is listed from the folder itself only, as in ComfyUI.
                 let depth = if endings == MODEL_FILES { MAX_DEPTH } else { 1 };
                 walk(dir, "", depth, &mut |name| {
-                    if has_ending(&name, endings) {
+                    let index = || name.strip_suffix(DIFFUSERS_INDEX)?.strip_suffix('/');
+                    if folder == "diffusers" {
+                        names.extend(index().map(str::to_owned));
+                    } else if has_ending(&name, endings) {
                         names.insert(name);
                     }
                 });
@@ -187,6 +194,12 @@ impl Host for Folders {
         let (dirs, endings) = self.search(folder)?;
         let relative = relative(name)?;
         anyhow::ensure!(!has_ending(name, PICKLE_ENDINGS), "{name}: {PICKLE_REFUSED}");
+        if folder == "diffusers" {
+            let mut indices = dirs.iter().map(|dir| dir.join(&relative).join(DIFFUSERS_INDEX));
+            if let Some(index) = indices.find(|path| path.is_file()) {
+                return Ok(File::Path(index));
+            }
+        }
         let found = dirs.iter().map(|dir| dir.join(&relative)).find(|path| path.is_file());
         let tiny = || self.tiny(name).filter(|_| folder == "vae");
         if let Some(path) = found.is_none().then(tiny).flatten() {
@@ -217,6 +230,16 @@ impl Host for Folders {
     fn fingerprint(&self, folder: &str, name: &str) -> Result<u64> {
         match self.find(folder, name)? {
             File::Builtin(parts) => Ok(parts.iter().map(|p| p.as_ptr() as u64).sum()),
+            File::Path(path) if path.ends_with(DIFFUSERS_INDEX) => {
+                let folder = path.parent().unwrap_or(&path);
+                let mut sum = 0u64;
+                let mut failed = None;
+                walk(folder, "", MAX_DEPTH, &mut |name| match fingerprint(&folder.join(name)) {
+                    Ok(print) => sum = sum.wrapping_add(print),
+                    Err(error) => failed = Some(error),
+                });
+                failed.map_or(Ok(sum), Err).with_context(|| folder.display().to_string())
+            }
             File::Path(path) => fingerprint(&path).with_context(|| path.display().to_string()),
         }
     }

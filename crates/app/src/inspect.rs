@@ -2,7 +2,7 @@
 
 use crate::units::si;
 use anyhow::{Result, ensure};
-use models::{Checkpoint, ControlNet, Kind, Upscaler, Use, Vae};
+use models::{Checkpoint, ClipVision, ControlNet, Kind, StyleAdapter, Upscaler, Use, Vae};
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
 use tensor::{Weights, told};
 
@@ -60,6 +60,8 @@ fn what_for(runs: Use) -> String {
         Use::Embedding => "Weft reads it where a prompt says embedding:NAME".to_owned(),
         Use::Clip => "Weft runs it: CLIPLoader loads it".to_owned(),
         Use::Unet => "Weft runs it: UNETLoader loads it".to_owned(),
+        Use::Vision => "Weft runs it: CLIPVisionLoader loads it".to_owned(),
+        Use::Style => "Weft runs it: StyleModelLoader loads it".to_owned(),
         Use::Control => "Weft runs it: ControlNetLoader loads it".to_owned(),
         Use::Upscaler => "Weft runs it: UpscaleModelLoader loads it".to_owned(),
         Use::Tiny => {
@@ -116,9 +118,11 @@ fn faults(out: &mut impl Write, kind: Option<&Kind>, weights: &Weights) -> Resul
 fn load(kind: &Kind, weights: &Weights) -> Option<Result<()>> {
     match kind.runs {
         Use::Whole(_) => Some(Checkpoint::load(weights).map(drop)),
-        Use::Vae => Some(Vae::load(Vae::inside(weights)).map(drop)),
+        Use::Vae => Some(Vae::load(&Vae::inside(weights)).map(drop)),
         Use::Clip => Some(models::load_clip(weights).map(drop)),
         Use::Unet => Some(models::load_unet(weights).map(drop)),
+        Use::Vision => Some(ClipVision::load(&ClipVision::inside(weights)).map(drop)),
+        Use::Style => Some(StyleAdapter::load(weights).map(drop)),
         Use::Control => Some(ControlNet::load(weights, None).map(drop)),
         Use::Upscaler => Some(Upscaler::load(weights).map(drop)),
         // Which tensors there must be depends on the pair, or on the model.

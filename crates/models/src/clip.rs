@@ -3,6 +3,7 @@
 use crate::{
     layers::{add, attention, count, layer_norm, linear},
     networks::Networks,
+    openclip,
     prompt::{self, CHUNK, Chunks, Embeddings, Token, Weighted},
     tokenizer::{END, START},
 };
@@ -11,8 +12,9 @@ use tensor::{Device, Program, Result, Tape, Tensor, Weight, Weights};
 /// A text encoder with its tokenizer. Cheap to clone.
 #[derive(Clone)]
 pub struct Clip {
-    /// At `...text_model.`
+    /// At the place that has `text_model.`
     pub(crate) weights: Weights,
+    manner: Manner,
     heads: usize,
     pub channels: usize,
     layers: usize,
@@ -21,26 +23,57 @@ pub struct Clip {
     networks: Networks<(usize, usize)>,
 }
 
+/// What differs between the text encoders of families and is not in their shapes.
+#[derive(Clone, Copy)]
+struct Manner {
+    gelu: Gelu,
+    /// What fills a chunk after its end.
+    pad: u32,
+    /// The layer that is read, unless told otherwise.
+    layer: i64,
+}
+
+/// OpenAI's, as Stable Diffusion 1 reads it.
+const OPENAI: Manner = Manner { gelu: Gelu::Quick, pad: END, layer: -1 };
+/// OpenCLIP's ViT-H, as Stable Diffusion 2 reads it.
+const OPEN_CLIP: Manner = Manner { gelu: Gelu::Exact, pad: 0, layer: -2 };
+/// The width of ViT-H, by which it is known in the layout that both share, and that of ViT-bigG.
+const WIDTH_H: usize = 1024;
+const WIDTH_G: usize = 1280;
+
+/// Which of its two forms of GELU a CLIP was trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gelu {
+    /// `x / (1 + exp(-1.702 x))`
+    Quick,
+    Exact,
+}
+
 /// A prompt as a UNet reads it.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// `[tokens, channels]`; tokens is a multiple of 77.
     pub tokens: Vec<f32>,
-    /// `[channels]`: the end token of the first chunk, after the last layer.
+    /// The end token of the first chunk, after the last layer, and projected where the file has a
+    /// projection.
     pub pooled: Vec<f32>,
 }
 
 impl Clip {
+    /// The text encoder at a place that has `text_model.`, or OpenCLIP's `transformer.resblocks.`
+    ///
     /// `heads` cannot be told from shapes; without it each head has 64 channels, as in every CLIP
     /// (16 in the miniature ones that tests are made with).
     /// Numbers are rounded to f16, which is how the original keeps text encoders.
-    pub fn load(weights: &Weights, heads: Option<usize>) -> Result<Self> {
-        let weights = weights.rounded_to_f16();
-        let token_embedding = weights.ranked("embeddings.token_embedding.weight", 2)?;
-        let position_embedding = weights.ranked("embeddings.position_embedding.weight", 2)?;
+    pub fn load(place: &Weights, heads: Option<usize>) -> Result<Self> {
+        let open = openclip::has_text(place);
+        let weights = if open { openclip::text(place) } else { place.clone() }.rounded_to_f16();
+        let text = weights.at("text_model");
+        let token_embedding = text.ranked("embeddings.token_embedding.weight", 2)?;
+        let position_embedding = text.ranked("embeddings.position_embedding.weight", 2)?;
         let channels = token_embedding.shape()[1];
         let positions = position_embedding.shape()[0];
-        weights.shaped("embeddings.position_embedding.weight", &[positions, channels]);
+        text.shaped("embeddings.position_embedding.weight", &[positions, channels]);
         let needed = [END as usize + 1, CHUNK];
         let found = [token_embedding.shape()[0], positions];
         anyhow::ensure!(
@@ -48,13 +81,20 @@ impl Clip {
             "{}: {found:?} tokens and positions, expected {needed:?}",
             weights.file()
         );
-        let layers = count(&weights, "encoder.layers");
+        anyhow::ensure!(
+            channels != WIDTH_G,
+            "{}: a text encoder of {channels} channels (CLIP-G) is for SDXL, which does not run yet",
+            weights.file()
+        );
+        let layers = count(&text, "encoder.layers");
         anyhow::ensure!(layers > 0, "{}: the text encoder has no layers", weights.file());
         let head = if channels < 512 { 16 } else { 64 };
         let heads = heads.unwrap_or((channels / head).max(1));
+        let manner = if open || channels == WIDTH_H { OPEN_CLIP } else { OPENAI };
         let networks = Networks::default();
         let this = Self {
             weights,
+            manner,
             heads,
             channels,
             layers,
@@ -62,16 +102,42 @@ impl Clip {
             position_embedding,
             networks,
         };
-        this.weights.verdict(this.record(1, layers))?;
+        this.projection();
+        openclip::told(open, this.weights.verdict(this.record(1, layers)))?;
         Ok(this)
     }
 
     /// The same network with other weights of the same shapes.
     pub(crate) fn reweighted(&self, weights: Weights) -> Result<Self> {
-        let token_embedding = weights.get("embeddings.token_embedding.weight")?;
-        let position_embedding = weights.get("embeddings.position_embedding.weight")?;
+        let text = weights.at("text_model");
+        let token_embedding = text.get("embeddings.token_embedding.weight")?;
+        let position_embedding = text.get("embeddings.position_embedding.weight")?;
         let networks = Networks::default();
         Ok(Self { weights, token_embedding, position_embedding, networks, ..self.clone() })
+    }
+
+    /// The layer that is read, unless a person asks for another.
+    pub fn layer(&self) -> i64 {
+        self.manner.layer
+    }
+
+    /// Whether it is the kind of Stable Diffusion 2.
+    pub fn is_open_clip(&self) -> bool {
+        self.manner.layer == OPEN_CLIP.layer
+    }
+
+    /// What the pooled token is multiplied by, if the file has it.
+    fn projection(&self) -> Option<Weight> {
+        let w = self.weights.at("text_projection");
+        let outputs = *w.shape("weight")?.first()?;
+        Some(w.shaped("weight", &[outputs, self.channels]))
+    }
+
+    fn projected(&self, pooled: &[f32]) -> Result<Vec<f32>> {
+        let Some(projection) = self.projection() else { return Ok(pooled.to_vec()) };
+        let rows = projection.to_f32()?;
+        let dot = |row: &[f32]| row.iter().zip(pooled).map(|(w, x)| w * x).sum();
+        Ok(rows.chunks_exact(self.channels).map(dot).collect())
     }
 
     /// Encodes a prompt with its weights. `layer` counts from the end: -1 is the last, -2 the one
@@ -79,7 +145,7 @@ impl Clip {
     /// `z = (z - z_empty) weight + z_empty`.
     pub fn encode(&self, device: &Device, prompt: &Chunks, layer: i64) -> Result<Encoded> {
         let weighted = prompt.chunks.iter().flatten().any(|t| t.weight != 1.0);
-        let empty: Vec<Weighted> = prompt::parse("", &|_| Ok(None))?.chunks.swap_remove(0);
+        let empty: Vec<Weighted> = self.parse("", &|_| Ok(None))?.chunks.swap_remove(0);
         let (mut tokens, mut pooled) = (Vec::new(), Vec::new());
         // A few chunks at a time: a long prompt shall not need more memory than a short one.
         for chunks in prompt.chunks.chunks(4) {
@@ -87,7 +153,7 @@ impl Clip {
             if pooled.is_empty() {
                 let end =
                     chunks[0].iter().position(|t| t.token == Token::Id(END)).unwrap_or(CHUNK - 1);
-                pooled = last[end * self.channels..][..self.channels].to_vec();
+                pooled = self.projected(&last[end * self.channels..][..self.channels])?;
             }
             tokens.extend(z);
         }
@@ -104,7 +170,7 @@ impl Clip {
 
     /// Reads a prompt; embeddings of another width are reported and left out.
     pub fn parse(&self, text: &str, embeddings: Embeddings) -> Result<Chunks> {
-        prompt::parse(text, embeddings)
+        prompt::parse(text, self.manner.pad, embeddings)
     }
 
     /// What encoding one chunk takes, without running it.
@@ -156,7 +222,7 @@ impl Clip {
     }
 
     fn record(&self, chunks: usize, stop: usize) -> Result<Program> {
-        let w = &self.weights;
+        let w = &self.weights.at("text_model");
         let layers = self.layers;
         let tape = Tape::named(format!(
             "text encoder, {chunks} x {CHUNK} tokens, layer {stop} of {layers}"
@@ -164,7 +230,8 @@ impl Clip {
         let mut h = tape.input("embeddings", &[chunks, CHUNK, self.channels]);
         let mut chosen = None;
         for i in 0..self.layers {
-            h = self.layer(&h, &w.at("encoder.layers").at(i))?;
+            let w = &w.at("encoder.layers").at(i);
+            h = layer(&h, self.heads, true, self.manner.gelu, w)?;
             if i + 1 == stop {
                 chosen = Some(h.clone());
             }
@@ -178,15 +245,22 @@ impl Clip {
         };
         Ok(tape.finish(&[&chosen, &last]))
     }
+}
 
-    fn layer(&self, x: &Tensor, w: &Weights) -> Result<Tensor> {
-        let h = layer_norm(x, &w.at("layer_norm1"));
-        let [q, k, v] =
-            ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
-        let h = attention([&q, &k, &v], self.heads, true, w)?;
-        let x = add(x, &linear(&h, &w.at("self_attn.out_proj")), w)?;
-        let h = layer_norm(&x, &w.at("layer_norm2"));
-        let h = linear(&h, &w.at("mlp.fc1")).quick_gelu();
-        add(&x, &linear(&h, &w.at("mlp.fc2")), w)
-    }
+/// One layer of any of CLIP's transformers.
+pub(crate) fn layer(
+    x: &Tensor,
+    heads: usize,
+    causal: bool,
+    gelu: Gelu,
+    w: &Weights,
+) -> Result<Tensor> {
+    let h = layer_norm(x, &w.at("layer_norm1"));
+    let [q, k, v] = ["q_proj", "k_proj", "v_proj"].map(|n| linear(&h, &w.at("self_attn").at(n)));
+    let h = attention([&q, &k, &v], heads, causal, w)?;
+    let x = add(x, &linear(&h, &w.at("self_attn.out_proj")), w)?;
+    let h = layer_norm(&x, &w.at("layer_norm2"));
+    let h = linear(&h, &w.at("mlp.fc1"));
+    let h = if gelu == Gelu::Quick { h.quick_gelu() } else { h.gelu() };
+    add(&x, &linear(&h, &w.at("mlp.fc2")), w)
 }

@@ -11,7 +11,7 @@ use crate::{
     Unet, diffusers,
     layers::{conv2d, count, expect_shape, linear},
     networks::Networks,
-    unet::{Blocks, Size, channels_last, sinusoid},
+    unet::{Blocks, Heads, Size, channels_last, sinusoid},
 };
 use adapter::Adapter;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use tensor::{Conv, Device, Patch, Program, Result, Tape, Tensor, Weight, Weights
 
 /// How many pixels of the picture one latent pixel stands for.
 const SCALE: usize = 8;
-/// Of every network of Stable Diffusion 1.
-const HEADS: usize = 8;
+/// Of every network of Stable Diffusion 1, and of Stable Diffusion 2.
+const HEADS: [Heads; 2] = [Heads::Count(8), Heads::Channels(64)];
 
 /// A network that steers a UNet. Cheap to clone.
 #[derive(Clone)]
@@ -193,7 +193,9 @@ impl Full {
         let time = tape.input("time", &[batch, self.model_channels]);
         let context = tape.steady_input("context", &[batch, tokens, self.context_channels]);
         let guided = tape.steady_input("guided", &[batch, height, width, self.model_channels]);
-        let blocks = Blocks::new(HEADS, &time, context, w);
+        // Only the second generation has matrices where the first has kernels.
+        let matrices = w.shape("input_blocks.1.1.proj_in.weight").is_some_and(|s| s.len() == 2);
+        let blocks = Blocks::new(HEADS[usize::from(matrices)], &time, None, context, w)?;
         let mut h = x;
         let mut made: Vec<Tensor> = Vec::new();
         for i in 0..count(w, "input_blocks") {

@@ -93,31 +93,103 @@ pub fn controlnet(file: &Weights) -> Weights {
     if !file.has("controlnet_cond_embedding") {
         return file.clone();
     }
-    let names = controlnet_names(file);
-    file.renamed(|key| {
-        let here = |(there, here): &(String, String)| {
-            Some(format!(
-                "{here}{}",
-                key.strip_prefix(there.as_str()).filter(|k| k.starts_with('.'))?
-            ))
-        };
-        names.iter().find_map(here)
-    })
-}
-
-fn controlnet_names(file: &Weights) -> Vec<(String, String)> {
+    let (mut names, blocks) = first_half(file);
     let fixed = [
         ("controlnet_cond_embedding.conv_in", "input_hint_block.0"),
         ("controlnet_cond_embedding.conv_out", "input_hint_block.14"),
         ("controlnet_mid_block", "middle_block_out.0"),
-        ("mid_block.attentions.0", "middle_block.1"),
     ];
-    let mut names: Vec<(String, String)> =
-        fixed.iter().chain(&BASIC).map(|(t, h)| ((*t).to_owned(), (*h).to_owned())).collect();
+    names.extend(fixed.map(|(there, here)| (there.to_owned(), here.to_owned())));
     let eye = |i: usize| {
         (format!("controlnet_cond_embedding.blocks.{i}"), format!("input_hint_block.{}", 2 * i + 2))
     };
     names.extend((0..6).map(eye));
+    let out = |i: usize| (format!("controlnet_down_blocks.{i}"), format!("zero_convs.{i}.0"));
+    names.extend((0..blocks).map(out));
+    renamed(file, &names)
+}
+
+/// A UNet of the diffusers library under the names of its authors; one that has them already stays as it
+/// is.
+pub fn unet(file: &Weights) -> Weights {
+    if !file.has("down_blocks") || !file.has("up_blocks") {
+        return file.clone();
+    }
+    let (mut names, _) = first_half(file);
+    let label = [
+        ("class_embedding.linear_1", "label_emb.0.0"),
+        ("class_embedding.linear_2", "label_emb.0.2"),
+    ];
+    names.extend(label.map(|(there, here)| (there.to_owned(), here.to_owned())));
+    let mut i = 0;
+    for level in 0..count(file, "up_blocks") {
+        let there = format!("up_blocks.{level}");
+        let attends = file.has(&format!("{there}.attentions"));
+        for block in 0..count(file, &format!("{there}.resnets")) {
+            res(&format!("{there}.resnets.{block}"), &format!("output_blocks.{i}.0"), &mut names);
+            names.push((format!("{there}.attentions.{block}"), format!("output_blocks.{i}.1")));
+            i += 1;
+        }
+        let upsampler = format!("output_blocks.{}.{}", i.max(1) - 1, if attends { 2 } else { 1 });
+        names.push((format!("{there}.upsamplers.0"), upsampler));
+    }
+    renamed(file, &names)
+}
+
+/// A VAE of the diffusers library under the names of its authors; one that has them already stays as it is.
+pub fn vae(file: &Weights) -> Weights {
+    let levels = count(file, "decoder.up_blocks");
+    if levels == 0 {
+        return file.clone();
+    }
+    let mut names = Vec::new();
+    let mut add = |there: String, here: String| names.push((there, here));
+    for side in ["encoder", "decoder"] {
+        for (there, here) in
+            [("resnets.0", "block_1"), ("attentions.0", "attn_1"), ("resnets.1", "block_2")]
+        {
+            add(format!("{side}.mid_block.{there}"), format!("{side}.mid.{here}"));
+        }
+        add(format!("{side}.conv_norm_out"), format!("{side}.norm_out"));
+    }
+    for level in 0..levels {
+        // The decoder's are counted from the other end.
+        let ends = [
+            (format!("encoder.down_blocks.{level}"), format!("encoder.down.{level}"), "downsample"),
+            (
+                format!("decoder.up_blocks.{level}"),
+                format!("decoder.up.{}", levels - 1 - level),
+                "upsample",
+            ),
+        ];
+        for (there, here, resample) in ends {
+            add(format!("{there}.resnets"), format!("{here}.block"));
+            add(format!("{there}.{resample}rs.0"), format!("{here}.{resample}"));
+        }
+    }
+    renamed(file, &names).renamed(|key| Some(module_of_vae(key)))
+}
+
+/// The names within a block; older files of the library have others for attention.
+const VAE: [(&str, &[&str]); 6] = [
+    (".nin_shortcut.", &[".conv_shortcut."]),
+    (".attn_1.norm.", &[".attn_1.group_norm."]),
+    (".attn_1.q.", &[".attn_1.to_q.", ".attn_1.query."]),
+    (".attn_1.k.", &[".attn_1.to_k.", ".attn_1.key."]),
+    (".attn_1.v.", &[".attn_1.to_v.", ".attn_1.value."]),
+    (".attn_1.proj_out.", &[".attn_1.to_out.0.", ".attn_1.proj_attn."]),
+];
+
+fn module_of_vae(key: &str) -> String {
+    let names = VAE.iter().flat_map(|(here, there)| there.iter().map(move |there| (here, there)));
+    names.fold(key.to_owned(), |key, (here, there)| key.replace(there, here))
+}
+
+/// Names of all that a UNet and a ControlNet share, and how many input blocks there are.
+fn first_half(file: &Weights) -> (Vec<(String, String)>, usize) {
+    let mut names: Vec<(String, String)> =
+        BASIC.iter().map(|(t, h)| ((*t).to_owned(), (*h).to_owned())).collect();
+    names.push(("mid_block.attentions.0".into(), "middle_block.1".into()));
     res("mid_block.resnets.0", "middle_block.0", &mut names);
     res("mid_block.resnets.1", "middle_block.2", &mut names);
     let mut i = 1;
@@ -133,7 +205,18 @@ fn controlnet_names(file: &Weights) -> Vec<(String, String)> {
             i += 1;
         }
     }
-    let out = |i: usize| (format!("controlnet_down_blocks.{i}"), format!("zero_convs.{i}.0"));
-    names.extend((0..i).map(out));
-    names
+    (names, i)
+}
+
+/// Keys under new names; those that no name begins stay as they are.
+fn renamed(file: &Weights, names: &[(String, String)]) -> Weights {
+    file.renamed(|key| {
+        let here = |(there, here): &(String, String)| {
+            Some(format!(
+                "{here}{}",
+                key.strip_prefix(there.as_str()).filter(|k| k.starts_with('.'))?
+            ))
+        };
+        Some(names.iter().find_map(here).unwrap_or_else(|| key.to_owned()))
+    })
 }

@@ -46,17 +46,19 @@ impl Unet {
 impl Clip {
     /// As for the UNet.
     fn lora_names(&self) -> Names {
-        let keys = self.weights.keys();
+        let text = self.weights.at("text_model");
+        let keys = text.keys();
         let modules = keys.iter().filter_map(|key| key.strip_suffix(".weight"));
+        let kind = if self.is_open_clip() { "clip_h" } else { "clip_l" };
         let named = |module: &str| {
             let flat = module.replace('.', "_");
             [
                 format!("lora_te_text_model_{flat}"),
                 format!("lora_te1_text_model_{flat}"),
                 format!("text_encoder.text_model.{module}"),
-                format!("text_encoders.clip_l.transformer.text_model.{module}"),
+                format!("text_encoders.{kind}.transformer.text_model.{module}"),
             ]
-            .map(|name| (name, module.to_owned()))
+            .map(|name| (name, format!("text_model.{module}")))
         };
         modules.flat_map(named).collect()
     }

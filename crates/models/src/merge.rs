@@ -1,8 +1,8 @@
 //! Two models made one: every weight a sum of both.
 
-use crate::{Clip, Unet, Vae};
+use crate::{Clip, Unet, Vae, openclip};
 use std::sync::Arc;
-use tensor::{Patch, Result, Weight, Weights, told};
+use tensor::{Patch, Result, Source, Weight, Weights, told};
 
 /// How much of each: `own x + other y`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,7 +104,23 @@ impl Clip {
 
     /// Every weight, under its key in a file of its own.
     pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
-        tensors("text_model.", &self.weights)
+        let mut tensors = tensors("", &self.weights)?;
+        let parts = ["text_model.", "text_projection."];
+        tensors.retain(|(key, _)| parts.iter().any(|part| key.starts_with(part)));
+        Ok(tensors)
+    }
+
+    /// Every weight, under its key in a checkpoint of the text encoder's family.
+    pub fn checkpoint_tensors(&self) -> Result<Vec<(String, Source)>> {
+        let tensors = self.tensors()?;
+        let (prefix, tensors): (_, Vec<(String, Source)>) = match self.is_open_clip() {
+            true => ("cond_stage_model.model.", openclip::text_stored(tensors)),
+            false => {
+                let stored = tensors.into_iter().map(|(key, weight)| (key, weight.into()));
+                ("cond_stage_model.transformer.", stored.collect())
+            }
+        };
+        Ok(tensors.into_iter().map(|(key, source)| (format!("{prefix}{key}"), source)).collect())
     }
 }
 

@@ -41,8 +41,8 @@ pub struct Chunks {
     pub missing: Vec<String>,
 }
 
-/// Reads a prompt as ComfyUI does.
-pub fn parse(text: &str, embeddings: Embeddings) -> Result<Chunks> {
+/// Reads a prompt as ComfyUI does. `pad` fills a chunk after its end token.
+pub fn parse(text: &str, pad: u32, embeddings: Embeddings) -> Result<Chunks> {
     let mut groups = Vec::new();
     let mut missing = Vec::new();
     // Escaped parentheses stand aside while the others are read.
@@ -53,7 +53,7 @@ pub fn parse(text: &str, embeddings: Embeddings) -> Result<Chunks> {
             add_groups(part, weight, embeddings, &mut groups, &mut missing)?;
         }
     }
-    Ok(Chunks { chunks: chunk(groups)?, missing })
+    Ok(Chunks { chunks: chunk(groups, pad)?, missing })
 }
 
 type Group = Vec<(Token, f32)>;
@@ -172,8 +172,12 @@ fn python_float(text: &str) -> Option<f32> {
 }
 
 /// Fills chunks group by group.
-fn chunk(groups: Vec<Group>) -> Result<Vec<Vec<Weighted>>> {
+fn chunk(groups: Vec<Group>, pad: u32) -> Result<Vec<Vec<Weighted>>> {
     let special = |id| Weighted { token: Token::Id(id), weight: 1.0, group: 0 };
+    let end = |chunk: &mut Vec<Weighted>| {
+        chunk.push(special(END));
+        chunk.resize(CHUNK, special(pad));
+    };
     let mut chunks = vec![vec![special(START)]];
     for (number, group) in groups.into_iter().enumerate() {
         let mut group =
@@ -194,11 +198,11 @@ fn chunk(groups: Vec<Group>) -> Result<Vec<Vec<Weighted>>> {
             if long {
                 now.extend(group.by_ref().take(room));
             }
-            now.resize(CHUNK, special(END));
+            end(now);
             chunks.push(vec![special(START)]);
         }
     }
-    chunks.last_mut().expect("there is always a chunk").resize(CHUNK, special(END));
+    end(chunks.last_mut().expect("there is always a chunk"));
     Ok(chunks)
 }
 
@@ -229,9 +233,9 @@ mod tests {
     fn hostile_prompts_end_soon() {
         let none = |_: &str| Ok(None);
         let deep = "(".repeat(500_000) + &")".repeat(500_000);
-        assert!(parse(&deep, &none).is_ok() || parse(&deep, &none).is_err());
-        let long = parse(&"word ".repeat(200_000), &none).unwrap_err().to_string();
+        assert!(parse(&deep, END, &none).is_ok() || parse(&deep, END, &none).is_err());
+        let long = parse(&"word ".repeat(200_000), END, &none).unwrap_err().to_string();
         assert!(long.contains("longer than"), "{long}");
-        let _ = parse(&"x".repeat(1_000_000), &none);
+        let _ = parse(&"x".repeat(1_000_000), END, &none);
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Sign {
     Key(&'static str),
     /// The first such tensor has, in this dimension, this size.
     Size(&'static str, usize, usize),
+    /// The first such tensor has so many dimensions.
+    Rank(&'static str, usize),
     /// The numbers of the tensor have a larger standard deviation.
     Spread(&'static str, f32),
 }
@@ -23,6 +25,9 @@ impl Sign {
             Self::Size(pattern, axis, size) => {
                 let shape = find(pattern).and_then(|key| weights.shape(key));
                 shape.and_then(|shape| shape.get(axis)) == Some(&size)
+            }
+            Self::Rank(pattern, rank) => {
+                find(pattern).and_then(|key| weights.shape(key)).map(<[usize]>::len) == Some(rank)
             }
             // A tensor that cannot be read is no sign of anything; loading will tell.
             Self::Spread(key, more) => spread(weights, key).is_ok_and(|spread| spread > more),

@@ -20,12 +20,32 @@ use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
 pub struct Unet {
     /// At `model.diffusion_model.`
     pub(crate) weights: Weights,
-    heads: usize,
+    heads: Heads,
     pub in_channels: usize,
+    /// Of the vector that it reads beside the time step; 0 if there is none.
+    pub label_channels: usize,
     model_channels: usize,
     pub context_channels: usize,
     tweaks: Tweaks,
     networks: Networks<(Size, Controlled, Mode)>,
+}
+
+/// How attention shares its channels out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heads {
+    /// Among so many heads everywhere.
+    Count(usize),
+    /// Among as many heads as get so many channels each.
+    Channels(usize),
+}
+
+impl Heads {
+    pub(crate) fn of(self, channels: usize) -> usize {
+        match self {
+            Self::Count(heads) => heads,
+            Self::Channels(each) => (channels / each).max(1),
+        }
+    }
 }
 
 /// How large a question is: part of what a recording depends on.
@@ -53,6 +73,8 @@ pub struct Question<'a> {
     pub timesteps: &'a [f32],
     /// `[B, tokens, context_channels]`
     pub context: &'a [f32],
+    /// `[B, label_channels]`; empty means zeros.
+    pub label: &'a [f32],
     pub size: Size,
     pub control: Option<&'a Residuals>,
     pub mode: Mode,
@@ -85,19 +107,26 @@ pub struct LookedAt {
 
 /// Those of the latents of every family with this network.
 const OUT_CHANNELS: usize = 4;
+/// The first layer of what reads a vector beside the time step.
+const LABEL_IN: &str = "label_emb.0.0.weight";
 const DOWN: Conv = Conv { stride: 2, pad: [1; 4], up2: false };
 
 impl Unet {
     /// `heads` cannot be told from shapes: it stands in the family's row.
-    pub fn load(weights: Weights, heads: usize) -> Result<Self> {
+    pub fn load(weights: Weights, heads: Heads) -> Result<Self> {
         let conv_in = weights.ranked("input_blocks.0.0.weight", 4)?;
         let keys = weights.keys();
         let to_k = keys.iter().find(|k| k.ends_with("attn2.to_k.weight")).map(|k| (*k).to_owned());
         let to_k =
             to_k.ok_or_else(|| anyhow::anyhow!("{}: the UNet reads no text", weights.file()))?;
+        let label_channels = match weights.has("label_emb") {
+            true => weights.ranked(LABEL_IN, 2)?.shape()[1],
+            false => 0,
+        };
         let this = Self {
             heads,
             in_channels: conv_in.shape()[1],
+            label_channels,
             model_channels: conv_in.shape()[0],
             context_channels: weights.ranked(&to_k, 2)?.shape()[1],
             tweaks: Tweaks::default(),
@@ -131,6 +160,12 @@ impl Unet {
         let x = channels_last(question.x, [batch, self.in_channels, plane]);
         let time: Vec<f32> = question.timesteps.iter().flat_map(|t| self.sinusoid(*t)).collect();
         let mut inputs = vec![x.as_slice(), &time, question.context];
+        let none = vec![0.0; batch * self.label_channels];
+        match question.label {
+            _ if self.label_channels == 0 => {}
+            [] => inputs.push(&none),
+            label => inputs.push(label),
+        }
         let mut controlled = Controlled::default();
         if let Some(residuals) = question.control {
             let blocks = count(&self.weights, "input_blocks");
@@ -176,7 +211,9 @@ impl Unet {
         let time = tape.input("time", &[size.batch, self.model_channels]);
         let context =
             tape.steady_input("context", &[size.batch, size.tokens, self.context_channels]);
-        let mut blocks = Blocks::new(self.heads, &time, context, w);
+        let label = (self.label_channels > 0)
+            .then(|| tape.steady_input("label", &[size.batch, self.label_channels]));
+        let mut blocks = Blocks::new(self.heads, &time, label.as_ref(), context, w)?;
         blocks.mode = mode;
         blocks.tiles = self.tweaks.tiles.map(|tiles| (tiles, [size.height, size.width]));
         let shrink = self.tweaks.shrink.filter(|_| mode.shrunk);
@@ -224,8 +261,9 @@ impl Unet {
 }
 
 /// The sum over all queries of each key's share, as the mean of the heads.
-fn looked_at(q: &[f32], k: &[f32], tokens: usize, heads: usize) -> Vec<f32> {
+fn looked_at(q: &[f32], k: &[f32], tokens: usize, heads: Heads) -> Vec<f32> {
     let channels = q.len() / tokens;
+    let heads = heads.of(channels);
     let d = channels / heads;
     let scale = 1.0 / (d as f32).sqrt();
     let mut looked = vec![0.0; tokens];
@@ -246,7 +284,7 @@ fn looked_at(q: &[f32], k: &[f32], tokens: usize, heads: usize) -> Vec<f32> {
 }
 
 /// Vaswani et al. 2017, section 3.5: cosines, then sines, of falling frequency.
-pub(crate) fn sinusoid(t: f32, channels: usize) -> Vec<f32> {
+pub fn sinusoid(t: f32, channels: usize) -> Vec<f32> {
     let half = channels / 2;
     let frequency = |i: usize| (-(10_000f32.ln()) * i as f32 / half as f32).exp();
     let angles = (0..half).map(|i| t * frequency(i));
@@ -255,7 +293,7 @@ pub(crate) fn sinusoid(t: f32, channels: usize) -> Vec<f32> {
 
 /// What all blocks of a UNet share.
 pub(crate) struct Blocks {
-    heads: usize,
+    heads: Heads,
     /// `[B, 4 model_channels]`
     emb: Tensor,
     context: Tensor,
@@ -270,11 +308,23 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     /// `time` as sinusoids; every block begins with the SiLU of its embedding: done once for all.
-    pub fn new(heads: usize, time: &Tensor, context: Tensor, w: &Weights) -> Self {
-        let emb = linear(time, &w.at("time_embed.0")).silu();
-        let emb = linear(&emb, &w.at("time_embed.2")).silu();
+    pub fn new(
+        heads: Heads,
+        time: &Tensor,
+        label: Option<&Tensor>,
+        context: Tensor,
+        w: &Weights,
+    ) -> Result<Self> {
+        let embedded = |x: &Tensor, [first, second]: [&str; 2]| {
+            linear(&linear(x, &w.at(first)).silu(), &w.at(second))
+        };
+        let mut emb = embedded(time, ["time_embed.0", "time_embed.2"]);
+        if let Some(label) = label {
+            emb = add(&emb, &embedded(label, ["label_emb.0.0", "label_emb.0.2"]), w)?;
+        }
+        let emb = emb.silu();
         let (mode, tiles) = (Mode::default(), None);
-        Self {
+        Ok(Self {
             heads,
             emb,
             context,
@@ -282,7 +332,7 @@ impl Blocks {
             tiles,
             tiled: Cell::default(),
             watched: RefCell::default(),
-        }
+        })
     }
 
     /// Input block `i` of the network at `w`; the first is a convolution alone.
@@ -390,7 +440,8 @@ impl Blocks {
     fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {
         let q = project(x, &w.at("to_q"));
         let (k, v) = (project(context, &w.at("to_k")), project(context, &w.at("to_v")));
-        Ok(linear(&attention([&q, &k, &v], self.heads, false, w)?, &w.at("to_out.0")))
+        let heads = self.heads.of(q.channels());
+        Ok(linear(&attention([&q, &k, &v], heads, false, w)?, &w.at("to_out.0")))
     }
 }
 

@@ -2,6 +2,7 @@
 //! is that of Esser et al. 2021): pictures to latents an eighth of their size, and back.
 
 use crate::{
+    diffusers,
     layers::{self, add, conv2d, count, expect_shape, group_norm, linear},
     networks::Networks,
     unet::{channels_first, channels_last},
@@ -39,7 +40,9 @@ impl Vae {
         if file.has("first_stage_model") { file.at("first_stage_model") } else { file.clone() }
     }
 
-    pub fn load(weights: Weights) -> Result<Self> {
+    /// In the layout of its authors, or of the diffusers library.
+    pub fn load(weights: &Weights) -> Result<Self> {
+        let weights = diffusers::vae(weights);
         let latent_channels = weights.ranked("decoder.conv_in.weight", 4)?.shape()[1];
         let this = Self {
             weights,

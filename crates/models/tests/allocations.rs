@@ -59,8 +59,15 @@ fn a_step_on_the_cpu_allocates_nothing_large() {
     let timesteps = [500.0; 2];
     let step = || {
         let mode = Mode::default();
-        let question =
-            Question { x: &x, timesteps: &timesteps, context: &context, size, control: None, mode };
+        let question = Question {
+            x: &x,
+            timesteps: &timesteps,
+            context: &context,
+            label: &[],
+            size,
+            control: None,
+            mode,
+        };
         model.unet.predict(&device, &question).unwrap();
     };
     step();

@@ -33,8 +33,8 @@ pub use program::{Columns, Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};
 pub use timings::{Time, Timings};
 pub use weights::{
-    Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Patch, Weight, Weights, save_safetensors,
-    told, write_safetensors,
+    Checkpoint, Dtype, PICKLE_ENDINGS, PICKLE_REFUSED, Patch, Source, View, Weight, Weights,
+    save_safetensors, told, write_safetensors,
 };
 
 pub type Result<T> = anyhow::Result<T>;

@@ -6,13 +6,15 @@
 mod format;
 mod join;
 mod patch;
+mod relaid;
 mod save;
 #[cfg(test)]
 mod tests;
 
 pub use format::{PICKLE_ENDINGS, PICKLE_REFUSED};
 pub use patch::Patch;
-pub use save::{save_safetensors, write_safetensors};
+pub use relaid::View;
+pub use save::{Source, save_safetensors, write_safetensors};
 
 use crate::Result;
 use anyhow::{Context as _, bail, ensure};
@@ -112,6 +114,8 @@ struct Entry {
     len: usize,
     shape: Vec<usize>,
     dtype: Dtype,
+    /// Whether the file has rows where the shape has columns.
+    transposed: bool,
     used: Arc<AtomicBool>,
 }
 
@@ -194,27 +198,6 @@ impl Weights {
     /// Tensors that no file has: constants of a network.
     pub fn made(name: &str, tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result<Self> {
         Self::new(name, vec![Bytes::Made(write_safetensors(tensors)?)])
-    }
-
-    /// The tensors below this place under the names that `name` gives them, for networks that files
-    /// keep in several layouts. Those to which it gives none are left out.
-    #[must_use]
-    pub fn renamed(&self, name: impl Fn(&str) -> Option<String>) -> Self {
-        let old = &self.file;
-        let named = self.keys().into_iter().filter_map(|key| Some((key, name(key)?)));
-        let named: Vec<(String, String)> =
-            named.map(|(key, new)| (format!("{}{key}", self.prefix), new)).collect();
-        let entry = |(key, new): &(String, String)| (new.clone(), old.entries[key].clone());
-        let file = Checkpoint {
-            name: old.name.clone(),
-            serial: serial().fetch_add(1, Ordering::Relaxed),
-            parts: old.parts.clone(),
-            keys: named.iter().map(|(_, new)| new.clone()).collect(),
-            entries: named.iter().map(entry).collect(),
-            metadata: old.metadata.clone(),
-            faults: Mutex::default(),
-        };
-        Self { file: Arc::new(file), prefix: String::new(), f16: self.f16, patches: Arc::default() }
     }
 
     fn new(name: &str, parts: Vec<Bytes>) -> Result<Self> {
@@ -397,6 +380,7 @@ impl Checkpoint {
                 len: to - from,
                 shape: info.shape.clone(),
                 dtype: info.dtype.into(),
+                transposed: false,
                 used: Arc::default(),
             };
             if self.entries.insert(key.clone(), entry).is_none() {
@@ -449,6 +433,9 @@ impl Weight {
         let (entry, bytes) = self.bytes()?;
         let mut numbers = self.decode(bytes);
         self.file.parts[entry.part].release(entry.start, entry.len);
+        if entry.transposed {
+            numbers = relaid::transposed(&numbers, self.shape[0]);
+        }
         if self.changes.is_some() {
             self.change(&mut numbers)?;
             self.round(&mut numbers);
@@ -472,9 +459,10 @@ impl Weight {
     /// Rows of a matrix, gathered: `[ids.len(), cols]`. For token embeddings. A row past the end, an
     /// infinite number or a NaN is an error.
     pub fn rows(&self, ids: &[u32]) -> Result<Vec<f32>> {
-        let (_, bytes) = self.bytes()?;
+        let (entry, bytes) = self.bytes()?;
         let rows = self.shape.first().map_or(1, |rows| (*rows).max(1));
-        let changed = self.changes.as_ref().map(|_| self.to_f32()).transpose()?;
+        let scattered = self.changes.is_some() || entry.transposed;
+        let changed = scattered.then(|| self.to_f32()).transpose()?;
         let row_of = |id: &u32| {
             let place = |size: usize| *id as usize * size..(*id as usize + 1) * size;
             let numbers = match &changed {

@@ -114,7 +114,7 @@ fn a_guided_step_of_stable_diffusion_1_is_at_most_450_dispatches() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sd1.safetensors");
     Shapes::sd1().write(&path);
-    let unet = Unet::load(Weights::open(&path).unwrap(), 8).unwrap();
+    let unet = Unet::load(Weights::open(&path).unwrap(), Heads::Count(8)).unwrap();
     let size = Size { batch: 2, height: 64, width: 64, tokens: 77 };
     let program = unet.program(size).unwrap();
     // The network is that of the paper: 859.5 million parameters, 1.6 TFLOP.
@@ -147,7 +147,8 @@ fn a_second_step_makes_the_same_and_creates_nothing_on_a_gpu() {
     let numbers = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7).sin()).collect() };
     let (x, context) = (numbers(2 * 4 * 256), numbers(2 * 77 * model.unet.context_channels));
     let (timesteps, mode) = (&[500.0; 2], Mode::default());
-    let question = Question { x: &x, timesteps, context: &context, size, control: None, mode };
+    let (context, label) = (&context, &[]);
+    let question = Question { x: &x, timesteps, context, label, size, control: None, mode };
     // Compiled networks are kept by size: each device has a model of its own.
     let on_cpu = model.unet.reweighted(model.unet.weights.clone());
     let step = || model.unet.predict(&gpu, &question).unwrap().noise;

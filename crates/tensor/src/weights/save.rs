@@ -1,6 +1,6 @@
 //! Tensors into files.
 
-use super::{Dtype, Weight};
+use super::{Dtype, Weight, relaid::transposed};
 use crate::Result;
 use anyhow::Context as _;
 use half::{bf16, f16};
@@ -19,35 +19,74 @@ pub fn write_safetensors(tensors: Vec<(String, Vec<usize>, Vec<f32>)>) -> Result
     Ok(safetensors::serialize(views.collect::<Result<Vec<_>>>()?, None)?)
 }
 
+/// What a tensor of a file is made of.
+#[derive(Clone, Debug)]
+pub enum Source {
+    Whole(Weight),
+    /// A matrix with its rows as columns.
+    Transposed(Weight),
+}
+
+impl From<Weight> for Source {
+    fn from(weight: Weight) -> Self {
+        Self::Whole(weight)
+    }
+}
+
+impl Source {
+    fn weight(&self) -> &Weight {
+        let (Self::Whole(weight) | Self::Transposed(weight)) = self;
+        weight
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        let mut shape = self.weight().shape.clone();
+        if matches!(self, Self::Transposed(_)) {
+            shape.reverse();
+        }
+        shape
+    }
+
+    fn to_f32(&self) -> Result<Vec<f32>> {
+        let numbers = self.weight().to_f32()?;
+        Ok(match self {
+            Self::Whole(_) => numbers,
+            Self::Transposed(weight) => transposed(&numbers, weight.shape[1]),
+        })
+    }
+}
+
 /// Writes weights under new names, one after the other, so that only one is in memory; each as it is
 /// stored in its own file, or in f16 where it is rounded to that.
 pub fn save_safetensors(
     path: &Path,
-    tensors: Vec<(String, Weight)>,
+    tensors: Vec<(String, Source)>,
     metadata: HashMap<String, String>,
 ) -> Result<()> {
     let failed = RefCell::new(None);
-    let views =
-        tensors.into_iter().map(|(name, weight)| (name, Stored { weight, failed: &failed }));
+    let stored = |source: Source| Stored { shape: source.shape(), source, failed: &failed };
+    let views = tensors.into_iter().map(|(name, source)| (name, stored(source)));
     let written = safetensors::serialize_to_file(views, Some(metadata), path);
     failed.take().map_or(Ok(()), Err)?;
     written.with_context(|| path.display().to_string())
 }
 
-/// A weight that is read when its turn comes.
+/// Weights that are read when their turn comes.
 struct Stored<'a> {
-    weight: Weight,
+    source: Source,
+    shape: Vec<usize>,
     /// The first weight that could not be read: the format's own interface has no place for errors.
     failed: &'a RefCell<Option<anyhow::Error>>,
 }
 
 impl Stored<'_> {
     fn kind(&self) -> Dtype {
-        if self.weight.f16 { Dtype::F16 } else { self.weight.dtype }
+        let weight = self.source.weight();
+        if weight.f16 { Dtype::F16 } else { weight.dtype }
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {
-        let numbers = self.weight.to_f32()?;
+        let numbers = self.source.to_f32()?;
         Ok(match self.kind() {
             Dtype::F16 => numbers.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
             Dtype::Bf16 => numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
@@ -65,7 +104,7 @@ impl View for Stored<'_> {
         }
     }
     fn shape(&self) -> &[usize] {
-        &self.weight.shape
+        &self.shape
     }
     fn data(&self) -> Cow<'_, [u8]> {
         let bytes = self.bytes().unwrap_or_else(|error| {
@@ -75,6 +114,7 @@ impl View for Stored<'_> {
         Cow::Owned(bytes)
     }
     fn data_len(&self) -> usize {
-        self.weight.len() * if self.dtype() == safetensors::Dtype::F32 { 4 } else { 2 }
+        let len = self.shape.iter().product::<usize>();
+        len * if self.dtype() == safetensors::Dtype::F32 { 4 } else { 2 }
     }
 }

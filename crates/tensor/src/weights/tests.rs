@@ -289,3 +289,23 @@ fn two_gigabytes_are_mapped_in_a_moment_and_read_as_they_are_used() {
     assert_eq!(weights.get("first").unwrap().to_f32().unwrap().len(), 1 << 20);
     assert!(resident(&path) <= 5 << 10, "{} kB after a tensor", resident(&path));
 }
+
+#[test]
+fn tensors_are_cut_and_turned_under_new_names() {
+    let x: Vec<f32> = (0..6).map(|i| i as f32).collect();
+    let made = Weights::made("x", vec![("deep.xy".into(), vec![2, 3], x)]).unwrap();
+    let views = |_: &str| {
+        let row = |group| (format!("row.{group}"), View::Rows { group, of: 2 });
+        let impossible = ("thirds".to_owned(), View::Rows { group: 0, of: 3 });
+        vec![row(0), row(1), ("turned".to_owned(), View::Transposed), impossible]
+    };
+    let relaid = made.at("deep").relaid(views);
+    let numbers = |key: &str| relaid.get(key).unwrap().to_f32().unwrap();
+    assert_eq!(relaid.keys(), ["row.0", "row.1", "turned"]);
+    assert_eq!(numbers("row.1"), [3.0, 4.0, 5.0]);
+    assert_eq!(relaid.shape("turned"), Some(&[3, 2][..]));
+    assert_eq!(numbers("turned"), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    assert_eq!(relaid.get("turned").unwrap().rows(&[2]).unwrap(), [2.0, 5.0]);
+    assert_ne!(relaid.get("row.0").unwrap().id(), relaid.get("row.1").unwrap().id());
+    assert!(made.unused().is_empty(), "what is read through a view is used");
+}
