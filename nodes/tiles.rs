@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use ndarray::{Array2, Array4, Axis, s};
+use tensor::OutOfMemory;
 
 /// How a picture is cut: height and width of a tile, and what neighbours share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +12,40 @@ pub struct Tiles {
     pub overlap: usize,
 }
 
+/// What `work` makes with these tiles or, where memory is not enough, with the largest smaller ones for
+/// which it is, down to about `smallest`; and with which. That they do not fit is known before work begins.
+pub fn smaller_until_they_fit<T>(
+    mut tiles: Tiles,
+    smallest: usize,
+    mut work: impl FnMut(Tiles) -> Result<T>,
+) -> Result<(T, Tiles)> {
+    loop {
+        match work(tiles) {
+            Err(error) if error.is::<OutOfMemory>() && tiles.height.min(tiles.width) > smallest => {
+                tiles = tiles.smaller();
+            }
+            result => return Ok((result?, tiles)),
+        }
+    }
+}
+
 impl Tiles {
+    /// Of which neighbours share a quarter.
+    pub fn square(side: usize) -> Self {
+        Self { height: side, width: side, overlap: side / 4 }
+    }
+
+    /// In units of which `n` make one.
+    pub fn times(self, n: usize) -> Self {
+        Self { height: self.height * n, width: self.width * n, overlap: self.overlap * n }
+    }
+
+    /// A quarter shorter in each direction.
+    pub fn smaller(self) -> Self {
+        let [height, width, overlap] = [self.height, self.width, self.overlap].map(|n| n * 3 / 4);
+        Self { height, width, overlap }
+    }
+
     /// The tile's places along an axis, each with its length.
     fn along(tile: usize, overlap: usize, size: usize) -> Vec<(usize, usize)> {
         if size <= tile {

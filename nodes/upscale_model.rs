@@ -1,6 +1,9 @@
 //! Pictures enlarged by networks made for that.
 
-use crate::{Image, tiles::Tiles};
+use crate::{
+    Image,
+    tiles::{self, Tiles},
+};
 use anyhow::{Context as _, Result, ensure};
 use graph::{Context, Inputs, Node};
 use models::Upscaler;
@@ -56,26 +59,39 @@ impl Node for ImageUpscaleWithModel {
 
     fn run(self, ctx: &mut Context) -> Result<Image> {
         let pictures = &*self.image.0;
-        let (batch, height, width, channels) = pictures.dim();
+        let (_, height, width, channels) = pictures.dim();
         ensure!(channels >= 3, "the picture has {channels} channels, the network reads 3");
         let model = &self.upscale_model.0;
         let tiles = tiles(model, height, width)?;
-        let (mut done, total) = (0, batch * tiles.places(height, width).len());
-        let mut made = Vec::with_capacity(batch);
-        for picture in pictures.axis_chunks_iter(Axis(0), 1) {
-            let picture = picture.slice(s![.., .., .., ..3]).to_owned();
-            let enlarged = tiles.map(&picture, model.scale as f64, &mut |tile| {
-                ctx.check()?;
-                let tile = enlarge(ctx, model, &tile)?;
-                done += 1;
-                ctx.step(done, total)?;
-                Ok(tile)
-            })?;
-            made.push(enlarged.mapv(|x| x.clamp(0.0, 1.0)));
-        }
-        let views: Vec<_> = made.iter().map(|picture| picture.view()).collect();
-        Ok(Image(Arc::new(concatenate(Axis(0), &views).context("there is no picture to enlarge")?)))
+        let (made, _) = tiles::smaller_until_they_fit(tiles, SMALLEST, |tiles| {
+            enlarge_all(ctx, model, pictures, tiles)
+        })?;
+        Ok(Image(Arc::new(made)))
     }
+}
+
+fn enlarge_all(
+    ctx: &mut Context,
+    model: &Upscaler,
+    pictures: &Array4<f32>,
+    tiles: Tiles,
+) -> Result<Array4<f32>> {
+    let (batch, height, width, _) = pictures.dim();
+    let (mut done, total) = (0, batch * tiles.places(height, width).len());
+    let mut made = Vec::with_capacity(batch);
+    for picture in pictures.axis_chunks_iter(Axis(0), 1) {
+        let picture = picture.slice(s![.., .., .., ..3]).to_owned();
+        let enlarged = tiles.map(&picture, model.scale as f64, &mut |tile| {
+            ctx.check()?;
+            let tile = enlarge(ctx, model, &tile)?;
+            done += 1;
+            ctx.step(done, total)?;
+            Ok(tile)
+        })?;
+        made.push(enlarged.mapv(|x| x.clamp(0.0, 1.0)));
+    }
+    let views: Vec<_> = made.iter().map(|picture| picture.view()).collect();
+    concatenate(Axis(0), &views).context("there is no picture to enlarge")
 }
 
 /// The largest tiles that the memory is enough for.

@@ -1,6 +1,6 @@
 //! Pictures to latents and back; inpainting and instruction conditioning, which are made of them.
 
-use crate::{Conditioning, Image, Latent, Mask, Vae, resize};
+use crate::{Conditioning, Image, Latent, Mask, Vae, resize, vae_tiled};
 use anyhow::{Result, ensure};
 use graph::{Context, Inputs, Node};
 use models::VaeSize;
@@ -26,13 +26,17 @@ impl Vae {
         }
     }
 
-    /// Latents `[B, C, H, W]`, unscaled, to pictures `[B, 8 H, 8 W, 3]` of 0 to 1.
-    pub fn decode(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
-        Ok(shown(self.decode_raw(ctx, latent)?))
+    /// Latents `[B, C, H, W]`, unscaled, to pictures `[B, 8 H, 8 W, 3]` of 0 to 1: in tiles where memory
+    /// is not enough for the whole.
+    pub fn decode(&self, ctx: &mut Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
+        let whole = self.decode_whole(ctx, latent).map(shown);
+        vae_tiled::or_in_tiles(ctx, whole, latent.dim().2.max(latent.dim().3), |ctx, tiles| {
+            vae_tiled::decode(ctx, self, latent, tiles)
+        })
     }
 
-    /// As [`Vae::decode`], of about -1 to 1.
-    pub fn decode_raw(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
+    /// All at once, to pictures of about -1 to 1.
+    pub fn decode_whole(&self, ctx: &Context, latent: &Array4<f32>) -> Result<Array4<f32>> {
         let (batch, channels, height, width) = latent.dim();
         ensure!(
             channels == self.latent_channels(),
@@ -64,8 +68,18 @@ impl Vae {
         }
     }
 
-    /// Pictures of 0 to 1 to the mean of their latents; what is over a multiple of 8 is cut off evenly.
-    pub fn encode(&self, ctx: &Context, pictures: &Array4<f32>) -> Result<Array4<f32>> {
+    /// Pictures of 0 to 1 to the mean of their latents: in tiles where memory is not enough for the whole.
+    /// What is over a multiple of 8 is cut off evenly.
+    pub fn encode(&self, ctx: &mut Context, pictures: &Array4<f32>) -> Result<Array4<f32>> {
+        let whole = self.encode_whole(ctx, pictures);
+        let side = pictures.dim().1.max(pictures.dim().2) / self.scale();
+        vae_tiled::or_in_tiles(ctx, whole, side, |ctx, tiles| {
+            vae_tiled::encode(ctx, self, pictures, tiles.times(self.scale()))
+        })
+    }
+
+    /// All at once.
+    pub fn encode_whole(&self, ctx: &Context, pictures: &Array4<f32>) -> Result<Array4<f32>> {
         let scale = self.scale();
         let pictures = cut_to_multiple(pictures, scale);
         let (batch, h, w, _) = pictures.dim();

@@ -1,29 +1,68 @@
 //! Pictures to latents and back in tiles: less memory than the whole takes.
 
-use crate::{Image, Latent, Vae, tiles::Tiles, vae};
+use crate::{
+    Image, Latent, Vae,
+    tiles::{self, Tiles},
+    vae,
+};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
 use ndarray::{Array4, Axis, concatenate};
 use std::sync::Arc;
+use tensor::OutOfMemory;
+
+/// Of a tile's side, in latent pixels: smaller ones see too little of the picture.
+const SMALLEST: usize = 8;
+
+/// What a VAE made of a whole picture; if memory was not enough for it, what it makes of tiles, told in a
+/// note. `side` is the picture's longer one in latent pixels, which tiles are counted in.
+pub fn or_in_tiles<T>(
+    ctx: &mut Context,
+    whole: Result<T>,
+    side: usize,
+    in_tiles: impl Fn(&mut Context, Tiles) -> Result<T>,
+) -> Result<T> {
+    let error = match whole {
+        Err(error) if side > SMALLEST => error,
+        result => return result,
+    };
+    let Some(why) = error.downcast_ref::<OutOfMemory>().cloned() else { return Err(error) };
+    let first = Tiles::square(side).smaller();
+    let (made, tiles) =
+        tiles::smaller_until_they_fit(first, SMALLEST, |tiles| in_tiles(ctx, tiles))?;
+    let Tiles { height, width, .. } = tiles;
+    let OutOfMemory { what, wanted, given, by } = why;
+    ctx.note(format!(
+        "done in tiles of {width}x{height} latent pixels, as the whole does not fit into memory ({what}: \
+         {wanted} bytes wanted, {given} given by {by})"
+    ));
+    Ok(made)
+}
 
 /// As [`Vae::decode`], in tiles.
-fn decode(ctx: &mut Context, vae: &Vae, latent: &Array4<f32>, tiles: Tiles) -> Result<Array4<f32>> {
+pub fn decode(
+    ctx: &mut Context,
+    vae: &Vae,
+    latent: &Array4<f32>,
+    tiles: Tiles,
+) -> Result<Array4<f32>> {
     let latent = latent.view().permuted_axes([0, 2, 3, 1]).to_owned();
     let decode =
-        |ctx: &Context, tile: Array4<f32>| vae.decode_raw(ctx, &tile.permuted_axes([0, 3, 1, 2]));
+        |ctx: &Context, tile: Array4<f32>| vae.decode_whole(ctx, &tile.permuted_axes([0, 3, 1, 2]));
     Ok(vae::shown(tiled(ctx, &latent, tiles, vae.scale() as f64, decode)?))
 }
 
 /// As [`Vae::encode`], in tiles.
-fn encode(
+pub fn encode(
     ctx: &mut Context,
     vae: &Vae,
     pictures: &Array4<f32>,
     tiles: Tiles,
 ) -> Result<Array4<f32>> {
     let pictures = vae::cut_to_multiple(pictures, vae.scale());
-    let encode =
-        |ctx: &Context, tile: Array4<f32>| Ok(vae.encode(ctx, &tile)?.permuted_axes([0, 2, 3, 1]));
+    let encode = |ctx: &Context, tile: Array4<f32>| {
+        Ok(vae.encode_whole(ctx, &tile)?.permuted_axes([0, 2, 3, 1]))
+    };
     let latent = tiled(ctx, &pictures, tiles, 1.0 / vae.scale() as f64, encode)?;
     Ok(latent.permuted_axes([0, 3, 1, 2]).as_standard_layout().into_owned())
 }
@@ -97,7 +136,10 @@ impl Node for VAEDecodeTiled {
         let side = self.tile_size / scale;
         let overlap = self.overlap.min(self.tile_size / 4);
         let tiles = Tiles { height: side, width: side, overlap: overlap / scale };
-        Ok(Image(Arc::new(decode(ctx, &self.vae, &self.samples.samples, tiles)?)))
+        let (picture, _) = tiles::smaller_until_they_fit(tiles, SMALLEST, |tiles| {
+            decode(ctx, &self.vae, &self.samples.samples, tiles)
+        })?;
+        Ok(Image(Arc::new(picture)))
     }
 }
 
@@ -130,7 +172,12 @@ impl Node for VAEEncodeTiled {
     fn run(self, ctx: &mut Context) -> Result<Latent> {
         // More would leave nothing of the narrowest tiles.
         let overlap = self.overlap.min(self.tile_size / 4);
-        let tiles = Tiles { height: self.tile_size, width: self.tile_size, overlap };
-        Ok(Latent::new(encode(ctx, &self.vae, &self.pixels.0, tiles)?))
+        let scale = self.vae.scale();
+        let side = self.tile_size / scale;
+        let tiles = Tiles { height: side, width: side, overlap: overlap / scale };
+        let (latent, _) = tiles::smaller_until_they_fit(tiles, SMALLEST, |tiles| {
+            encode(ctx, &self.vae, &self.pixels.0, tiles.times(scale))
+        })?;
+        Ok(Latent::new(latent))
     }
 }

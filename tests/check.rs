@@ -7,7 +7,7 @@ use crate::{
 use models::{Checkpoint, UnetSize, VaeSize};
 use serde_json::{Value, json};
 use std::path::Path;
-use tensor::{Program, Weights};
+use tensor::{Device, Program, Weights};
 
 const TINY: &str = "crates/builtin/weights/weft-tiny.safetensors";
 
@@ -36,7 +36,7 @@ fn text_to_image(checkpoint: &str) -> Value {
 fn a_run_costs_what_its_networks_cost_times_their_calls() {
     let folder = tempfile::tempdir().unwrap();
     let graph = written(folder.path(), &text_to_image("weft-tiny.safetensors"));
-    let json = weft_ok(folder.path(), &["check", graph, "--json"]);
+    let json = weft_ok(folder.path(), &["check", graph, "--json", "--device", "cpu"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     let model = Checkpoint::load(&Weights::open(&root().join(TINY)).unwrap()).unwrap();
     let unet = UnetSize { batch: 2, height: 12, width: 16, tokens: 77 };
@@ -53,8 +53,8 @@ fn a_run_costs_what_its_networks_cost_times_their_calls() {
         assert_eq!(network["calls"], *calls, "{network}");
         assert_eq!(network["flops"], program.flops(), "{network}");
         assert_eq!(network["activations"], program.plan().bytes(), "{network}");
-        let weights: usize = program.weights().values().map(|w| 4 * w.len()).sum();
-        assert_eq!(network["weights"], weights, "{network}");
+        let need = Device::cpu().need(program).unwrap();
+        assert_eq!(network["weights"], need.all_weights().values().sum::<u64>(), "{network}");
     }
     let sum = |key: &str| networks.iter().map(|n| n[key].as_u64().unwrap()).sum::<u64>();
     assert_eq!(json["peak"], sum("weights") + sum("activations"));

@@ -11,6 +11,7 @@ mod goldens;
 mod graphs;
 mod inspect;
 mod made;
+mod memory;
 mod models;
 mod pictures;
 mod previews;

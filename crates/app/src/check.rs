@@ -3,6 +3,7 @@
 use crate::{
     FolderArgs, Folders, GraphArg,
     account::{self, Work},
+    devices::DeviceArgs,
     document::Graph,
     rehearsal::Rehearsal,
     units::si,
@@ -11,7 +12,7 @@ use anyhow::Result;
 use engine::{Plan, Targets};
 use graph::Json;
 use serde_json::json;
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 use tensor::Cost;
 
 #[derive(clap::Args)]
@@ -20,6 +21,8 @@ pub struct CheckArgs {
     graph: GraphArg,
     #[command(flatten)]
     folders: FolderArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// As JSON; sizes in bytes
     #[arg(long)]
     json: bool,
@@ -31,7 +34,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
     let folders = Folders::new(&args.folders)?;
     let (types, prompt) = (engine::Types::new(&types), Json::Object(graph.prompt.clone()));
     let plan = Plan::new(&prompt, &types, &folders, Targets::Outputs)?;
-    let rehearsal = Rehearsal::of(&plan, &graph, &folders)?;
+    let rehearsal = Rehearsal::of(&plan, &graph, &folders, || Ok(Arc::new(args.device.open()?)))?;
     let problems = problems(&plan, &rehearsal);
     anyhow::ensure!(problems.is_empty(), "{}", problems.join("\n"));
     let mut out = std::io::stdout().lock();
@@ -102,22 +105,33 @@ fn costs(out: &mut impl Write, rehearsal: &Rehearsal) -> Result<()> {
     let width = costs.iter().map(|c| c.name.len()).max().unwrap_or_default();
     writeln!(
         out,
-        "{:width$}  {:>6}  {:>11}  {:>11}  {:>9}  {:>11}  file",
-        "networks", "calls", "each", "in all", "weights", "activations"
+        "{:width$}  {:>6}  {:>11}  {:>11}  {:>9}  {:>11}  {:14}  file",
+        "networks", "calls", "each", "in all", "weights", "activations", "memory"
     )?;
     for cost in &costs {
         let Cost { name, calls, file, .. } = cost;
+        let memory = match cost.streamed {
+            Some(blocks) => format!("in {blocks} blocks"),
+            None => "fits".into(),
+        };
         let flops = [cost.flops, cost.flops * calls].map(|n| si(n, "FLOP"));
         let bytes = [cost.weights, cost.activations].map(|n| si(n, "B"));
         let [each, all] = &flops;
         let [weights, activations] = &bytes;
         writeln!(
             out,
-            "{name:width$}  {calls:>6}  {each:>11}  {all:>11}  {weights:>9}  {activations:>11}  {file}"
+            "{name:width$}  {calls:>6}  {each:>11}  {all:>11}  {weights:>9}  {activations:>11}  {memory:14}  {file}"
         )?;
     }
     let (flops, peak) = (si(flops(&costs), "FLOP"), si(rehearsal.ledger.peak(), "B"));
     writeln!(out, "in all {flops}, and at most {peak} of weights and activations at once")?;
+    if costs.iter().any(|cost| cost.streamed.is_some()) {
+        let budget = si(rehearsal.ledger.device().memory().budget(), "B");
+        writeln!(
+            out,
+            "{budget} do not hold the weights of what is in blocks: each call loads these one after another"
+        )?;
+    }
     Ok(())
 }
 
@@ -138,7 +152,7 @@ fn as_json(plan: &Plan, graph: &Graph, rehearsal: &Rehearsal) -> Json {
     let networks = costs.iter().map(|c| {
         json!({
             "name": c.name, "file": c.file, "calls": c.calls, "flops": c.flops,
-            "weights": c.weights, "activations": c.activations,
+            "weights": c.weights, "activations": c.activations, "streamed_blocks": c.streamed,
         })
     });
     let ops = account::by_op(&account::sum(&rehearsal.nodes)).into_iter().map(|(op, work)| {

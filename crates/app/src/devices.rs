@@ -1,26 +1,55 @@
 //! `weft devices`, and the choice of one.
 
-use crate::DeviceChoice;
+use crate::{DeviceChoice, units};
 use anyhow::{Context as _, Result};
 use std::{io::Write as _, path::PathBuf};
 use tensor::{Adapter, Device, GpuOptions, Known};
 
+/// Which device, and how much of its memory.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct DeviceArgs {
+    /// What computes
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+    /// Where a GPU computes: the memory that all its buffers may take together, such as 6G, 1.5GiB, 800M
+    /// or plain bytes. A model that does not fit is loaded block by block in each step: slower, the same
+    /// picture
+    #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
+    vram_budget: Option<u64>,
+    /// Where the CPU computes: the memory that weights (as they are computed with) and activations may take
+    /// together. Not counted: pictures, scratch memory of threads, and files of weights, which are mapped,
+    /// so that the system drops their pages when it wants to
+    #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
+    ram_budget: Option<u64>,
+}
+
+impl DeviceArgs {
+    pub fn open(&self) -> Result<Device> {
+        open_within(self.device, self.vram_budget, self.ram_budget)
+    }
+}
+
 /// Opens the device asked for: `auto` takes the first real GPU that can run Weft's kernels and computes
 /// what the CPU computes, else the CPU.
 pub fn open(choice: DeviceChoice) -> Result<Device> {
+    open_within(choice, None, None)
+}
+
+fn open_within(choice: DeviceChoice, vram: Option<u64>, ram: Option<u64>) -> Result<Device> {
+    let cpu = || Device::cpu_within(ram.unwrap_or(u64::MAX));
     match choice {
-        DeviceChoice::Cpu => Ok(Device::cpu()),
+        DeviceChoice::Cpu => Ok(cpu()),
         DeviceChoice::Auto => Ok(Adapter::all()
             .iter()
             .filter(suits)
-            .find_map(refused_aloud)
-            .unwrap_or_else(Device::cpu)),
+            .find_map(|adapter| refused_aloud(adapter, vram))
+            .unwrap_or_else(cpu)),
         DeviceChoice::Gpu => {
             let adapters = Adapter::all();
             let adapter = adapters.first().context(
                 "no GPU was found: no driver for Vulkan, Metal or DirectX 12 is installed. Use --device cpu",
             )?;
-            proven(adapter)
+            proven(adapter, vram)
         }
     }
 }
@@ -30,20 +59,19 @@ pub fn named(name: &str) -> Option<Device> {
     if name == Device::cpu().name() {
         return Some(Device::cpu());
     }
-    refused_aloud(Adapter::all().iter().find(|adapter| adapter.name() == name)?)
+    refused_aloud(Adapter::all().iter().find(|adapter| adapter.name() == name)?, None)
 }
 
 /// Opens a GPU, and tests it if that was not done before.
-fn proven(adapter: &Adapter) -> Result<Device> {
+fn proven(adapter: &Adapter, vram: Option<u64>) -> Result<Device> {
     let folder = cache_folder();
-    Device::proven_gpu(adapter, GpuOptions::default(), folder.as_deref(), &|text| {
-        eprintln!("{text}")
-    })
+    let options = GpuOptions { budget: vram.unwrap_or(u64::MAX), ..GpuOptions::default() };
+    Device::proven_gpu(adapter, options, folder.as_deref(), &|text| eprintln!("{text}"))
 }
 
 /// As [`proven`]; of a GPU that is not taken, people are told why.
-fn refused_aloud(adapter: &Adapter) -> Option<Device> {
-    proven(adapter).inspect_err(|error| eprintln!("warning: {error:#}")).ok()
+fn refused_aloud(adapter: &Adapter, vram: Option<u64>) -> Option<Device> {
+    proven(adapter, vram).inspect_err(|error| eprintln!("warning: {error:#}")).ok()
 }
 
 /// Where what is found out about GPUs is kept.

@@ -1,6 +1,6 @@
 //! `weft edit`: the editor's window, and what it needs of the program.
 
-use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect, record};
+use crate::{FolderArgs, Folders, devices::DeviceArgs, inspect, record};
 use anyhow::{Context as _, Result};
 use editor::{Setup, Weights};
 use graph::Services;
@@ -16,14 +16,13 @@ pub struct EditArgs {
     graph: Option<PathBuf>,
     #[command(flatten)]
     folders: FolderArgs,
-    /// What computes
-    #[arg(long, value_enum, default_value_t)]
-    device: DeviceChoice,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 pub fn edit(args: EditArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
-    let device = Arc::new(devices::open(args.device)?);
+    let device = Arc::new(args.device.open()?);
     let (homes, options) = (folders.clone(), nodes::Options::default());
     let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
     let setup = Setup {

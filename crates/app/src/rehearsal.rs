@@ -40,11 +40,18 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Plays a plan of `graph` through. One that loads no network is not played: it costs nothing.
-    pub fn of(plan: &Plan, graph: &Graph, folders: &Folders) -> Result<Self> {
+    /// Plays a plan of `graph` through, as it would run on a device. One that loads no network is not played:
+    /// it costs nothing.
+    pub fn of(
+        plan: &Plan,
+        graph: &Graph,
+        folders: &Folders,
+        device: impl FnOnce() -> Result<Arc<Device>>,
+    ) -> Result<Self> {
         let mut this = Self::default();
         let loads = |s: &Step| s.node.outputs.iter().any(|o| nodes::NETWORKS.contains(&o.ty));
         if plan.steps.iter().any(loads) {
+            this.ledger = Ledger::of(device()?);
             this.play(plan, graph, folders)?;
         }
         Ok(this)

@@ -1,14 +1,16 @@
 //! `weft run`: a graph from the command line, without an editor.
 
 use crate::{
-    DeviceChoice, FolderArgs, Folders, GraphArg, devices,
+    FolderArgs, Folders, GraphArg,
+    devices::DeviceArgs,
     document::Graph,
     profile::{Profiler, Profiles},
     progress::Progress,
     record,
+    rehearsal::Rehearsal,
 };
 use anyhow::{Context as _, Result};
-use engine::{End, Engine, Keep, Outcome, RunEvent, RunOptions, Targets, why::Planned};
+use engine::{End, Engine, Keep, Outcome, Plan, RunEvent, RunOptions, Targets, why::Planned};
 use graph::{Host, Json, Services};
 use serde_json::json;
 use std::{
@@ -20,6 +22,7 @@ use std::{
     },
     time::Instant,
 };
+use tensor::Device;
 
 #[derive(clap::Args)]
 pub struct RunArgs {
@@ -30,9 +33,8 @@ pub struct RunArgs {
     set: Vec<String>,
     #[command(flatten)]
     folders: FolderArgs,
-    /// What computes
-    #[arg(long, value_enum, default_value_t)]
-    device: DeviceChoice,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Whose random numbers samplers that add noise use: a CUDA card's, or a CPU's
     #[arg(long, value_enum, default_value_t)]
     sampler_noise: NoiseChoice,
@@ -102,7 +104,7 @@ pub fn run(args: &RunArgs) -> Result<()> {
     }
     let targets = args.dump_nodes.iter().map(|n| graph.find(n)).collect::<Result<Vec<_>>>()?;
     let folders = Arc::new(Folders::new(&args.folders)?);
-    let device = Arc::new(devices::open(args.device)?);
+    let device = Arc::new(args.device.open()?);
     announce(&device, args.json)?;
     let options = nodes::Options::from(args.sampler_noise);
     let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
@@ -128,7 +130,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
             graph.advance_seeds(1, &types);
         }
         let mut profiler = profiles.wanted().then(|| Profiler::new(&device, begun));
-        let outcome = turns.run(&mut engine, &graph, &targets, profiler.as_mut());
+        let outcome = turns.run(&mut engine, &graph, &targets, profiler.as_mut(), |plan| {
+            // What a budget is too small for shall be known before the first step, not after the last.
+            let is_tight = turn == 0 && device.memory().budget() < u64::MAX;
+            if is_tight { rehearse(plan, &graph, &folders, &device) } else { Ok(()) }
+        });
         let told = profiler.map(|p| profiles.tell(&p.finish(), &graph, &device));
         let outcome = outcome?;
         if !args.json {
@@ -143,12 +149,20 @@ pub fn run(args: &RunArgs) -> Result<()> {
 }
 
 /// Says what computes: never a silent change from one device to another.
-fn announce(device: &tensor::Device, json: bool) -> Result<()> {
+fn announce(device: &Device, json: bool) -> Result<()> {
     if json {
         writeln!(std::io::stdout(), "{}", json!({"event": "device", "name": device.name()}))?;
     } else {
         eprintln!("computing on {}", device.name());
     }
+    Ok(())
+}
+
+/// An error with everything that could not run on this device.
+fn rehearse(plan: &Plan, graph: &Graph, folders: &Folders, device: &Arc<Device>) -> Result<()> {
+    let rehearsal = Rehearsal::of(plan, graph, folders, || Ok(device.clone()))?;
+    let failures: Vec<String> = rehearsal.failures.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 
@@ -180,6 +194,7 @@ impl Turns {
         graph: &Graph,
         targets: &[String],
         mut profiler: Option<&mut Profiler>,
+        rehearse: impl FnOnce(&Plan) -> Result<()>,
     ) -> Result<Outcome> {
         let prompt = Json::Object(graph.prompt.clone());
         let names: Vec<&str> = targets.iter().map(String::as_str).collect();
@@ -187,6 +202,7 @@ impl Turns {
         let plan = engine.plan(&prompt, wanted)?;
         // A graph half of which cannot run is a mistake here, where nobody watches.
         anyhow::ensure!(plan.warnings.0.is_empty(), "{}", plan.warnings);
+        rehearse(&plan)?;
         if let Some(profiler) = &mut profiler {
             profiler.planned();
         }

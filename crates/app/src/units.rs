@@ -20,8 +20,47 @@ pub fn seconds(s: f64) -> String {
     }
 }
 
+/// Bytes in a person's writing: `1.5G`, `800MB`, `2 GiB`, `123456`. K, M, G and T are thousands, with an i
+/// powers of 1024.
+pub fn bytes(text: &str) -> anyhow::Result<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..end], text[end..].trim().to_ascii_lowercase());
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (prefix, base) = match unit.strip_suffix('i') {
+        Some(prefix) => (prefix, 1024f64),
+        None => (unit, 1000f64),
+    };
+    let power = ["", "k", "m", "g", "t"].iter().position(|known| *known == prefix);
+    let value = number.parse::<f64>().ok().zip(power);
+    let value = value.map(|(number, power)| number * base.powi(power as i32));
+    match value.filter(|bytes| (1.0..=u64::MAX as f64).contains(bytes)) {
+        Some(bytes) => Ok(bytes as u64),
+        None => anyhow::bail!("expected a number of bytes, such as 1.5G, 800M, 2GiB or 123456"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn bytes_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("123456", 123_456),
+            ("1.5G", 1_500_000_000),
+            ("800M", 800_000_000),
+            ("800mb", 800_000_000),
+            ("2 GiB", 2 << 30),
+            ("64k", 64_000),
+            ("0.5Ki", 512),
+            ("1T", 1_000_000_000_000),
+        ] {
+            assert_eq!(super::bytes(text).unwrap(), expected, "{text}");
+        }
+        for text in ["", "G", "0", "-1G", "1.2.3", "12Q", "1GG", "1e9", "lots"] {
+            let error = super::bytes(text).unwrap_err().to_string();
+            assert!(error.contains("such as 1.5G"), "{text}: {error}");
+        }
+    }
+
     #[test]
     fn numbers_are_short_at_every_size() {
         let shown =

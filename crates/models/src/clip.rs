@@ -2,7 +2,7 @@
 
 use crate::{
     layers::{add, attention, count, layer_norm, linear},
-    networks::Networks,
+    networks::{Batched, Networks},
     openclip,
     prompt::{self, CHUNK, Chunks, Embeddings, Token, Weighted},
     tokenizer::{END, START},
@@ -47,6 +47,16 @@ pub(crate) enum Gelu {
     /// `x / (1 + exp(-1.702 x))`
     Quick,
     Exact,
+}
+
+/// Chunks of a prompt, and the layer to stop at.
+impl Batched for (usize, usize) {
+    fn batch(&self) -> usize {
+        self.0
+    }
+    fn with_batch(self, batch: usize) -> Self {
+        (batch, self.1)
+    }
 }
 
 /// A prompt as a UNet reads it.
@@ -200,7 +210,8 @@ impl Clip {
         let skipped = (-1 - layer.min(-1)) as usize;
         let stop = if skipped < self.layers { self.layers - skipped } else { self.layers };
         let size = (chunks.len(), stop);
-        let mut y = self.networks.run(device, size, || self.record(size.0, size.1), &[&x])?;
+        let program = |(chunks, stop)| self.record(chunks, stop);
+        let mut y = self.networks.run(device, size, program, &[&x])?;
         let last = y.pop().unwrap_or_default();
         Ok([y.pop().unwrap_or_default(), last])
     }

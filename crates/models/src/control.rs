@@ -146,7 +146,7 @@ impl Full {
     }
 
     fn guide(&self, device: &Device, pictures: &[f32], shape: [usize; 3]) -> Result<Vec<f32>> {
-        let program = || self.record_guide(shape);
+        let program = |shape| self.record_guide(shape);
         Ok(self.guides.run(device, shape, program, &[pictures])?.swap_remove(0))
     }
 
@@ -165,7 +165,7 @@ impl Full {
             ask.timesteps.iter().flat_map(|t| sinusoid(*t, self.model_channels)).collect();
         let guided = repeated(guided, batch * height * width * self.model_channels);
         let inputs = [x.as_slice(), &time, ask.context, &guided];
-        let mut made = self.networks.run(device, ask.size, || self.record(ask.size), &inputs)?;
+        let mut made = self.networks.run(device, ask.size, |size| self.record(size), &inputs)?;
         let middle = made.pop();
         Ok(Residuals { input: Vec::new(), middle, skips: made.into_iter().map(Some).collect() })
     }

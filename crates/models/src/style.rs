@@ -58,7 +58,7 @@ impl StyleAdapter {
         let size = [seen.batch, seen.tokens];
         let style = self.weights.get("style_embedding")?.to_f32()?.repeat(seen.batch);
         let inputs = [seen.last_hidden.as_slice(), &style];
-        Ok(self.networks.run(device, size, || self.record(size), &inputs)?.swap_remove(0))
+        Ok(self.networks.run(device, size, |size| self.record(size), &inputs)?.swap_remove(0))
     }
 
     fn record(&self, [batch, tokens]: [usize; 2]) -> Result<Program> {

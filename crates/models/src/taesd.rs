@@ -70,14 +70,16 @@ impl Taesd {
     /// Latents as the UNet has them to pictures of about 0 to 1.
     pub fn picture(&self, device: &Device, scaled: &[f32], size: Size) -> Result<Vec<f32>> {
         let x = channels_last(scaled, [size.batch, self.latent_channels, size.height * size.width]);
-        Ok(self.networks[0].run(device, size, || self.record_decoder(size), &[&x])?.swap_remove(0))
+        Ok(self.networks[0]
+            .run(device, size, |size| self.record_decoder(size), &[&x])?
+            .swap_remove(0))
     }
 
     /// Pictures `[B, 8 H, 8 W, 3]` of -1 to 1 to their latents, `[B, C, H, W]`.
     pub fn encode(&self, device: &Device, picture: &[f32], size: Size) -> Result<Vec<f32>> {
         let Latents { scale, shift } = self.latents;
         let x: Vec<f32> = picture.iter().map(|x| (x + 1.0) / 2.0).collect();
-        let y = self.networks[1].run(device, size, || self.record_encoder(size), &[&x])?;
+        let y = self.networks[1].run(device, size, |size| self.record_encoder(size), &[&x])?;
         let y: Vec<f32> = y[0].iter().map(|x| x / scale + shift).collect();
         Ok(channels_first(&y, [size.batch, self.latent_channels, size.height * size.width]))
     }

@@ -6,7 +6,7 @@ use crate::{
     layers::{
         add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
     },
-    networks::Networks,
+    networks::{Batched, Networks},
     tweaks::{HyperTile, Tweaks, cut, joined, nearest, resampled},
 };
 use std::{
@@ -56,6 +56,24 @@ pub struct Size {
     pub height: usize,
     pub width: usize,
     pub tokens: usize,
+}
+
+impl Batched for Size {
+    fn batch(&self) -> usize {
+        self.batch
+    }
+    fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+}
+
+impl Batched for (Size, Controlled, Mode) {
+    fn batch(&self) -> usize {
+        self.0.batch
+    }
+    fn with_batch(self, batch: usize) -> Self {
+        (self.0.with_batch(batch), self.1, self.2)
+    }
 }
 
 impl Display for Size {
@@ -173,7 +191,7 @@ impl Unet {
             inputs.extend(residuals.given(blocks));
         }
         let mode = question.mode;
-        let program = || self.record(question.size, controlled, mode);
+        let program = |(size, controlled, mode)| self.record(size, controlled, mode);
         let y = self.networks.run(device, (question.size, controlled, mode), program, &inputs)?;
         let channels = y[0].len() / (batch * plane);
         let looked_at = mode.watched.then(|| self.looked_at(&y[1], &y[2], question.size));

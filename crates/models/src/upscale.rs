@@ -19,7 +19,7 @@ pub struct Upscaler {
 struct Network {
     weights: Weights,
     kind: Kind,
-    networks: Networks<[usize; 2]>,
+    networks: Networks<[usize; 3]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,9 @@ impl Upscaler {
     ) -> Result<Vec<f32>> {
         let network = &*self.network;
         let run = |size: [usize; 2], x: &[f32]| -> Result<Vec<f32>> {
-            Ok(network.networks.run(device, size, || network.record(size), &[x])?.swap_remove(0))
+            let program = |[_, height, width]: [usize; 3]| network.record([height, width]);
+            let size = [1, size[0], size[1]];
+            Ok(network.networks.run(device, size, program, &[x])?.swap_remove(0))
         };
         match network.kind {
             Kind::Rrdb { unshuffle: 1, .. } => run([height, width], picture),

@@ -4,7 +4,7 @@
 use crate::{
     diffusers,
     layers::{self, add, conv2d, count, expect_shape, group_norm, linear},
-    networks::Networks,
+    networks::{Batched, Networks},
     unet::{channels_first, channels_last},
 };
 use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
@@ -26,6 +26,15 @@ pub struct Size {
     /// In latent pixels.
     pub height: usize,
     pub width: usize,
+}
+
+impl Batched for Size {
+    fn batch(&self) -> usize {
+        self.batch
+    }
+    fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
 }
 
 /// Each level halves the picture; every VAE of this kind has four.
@@ -71,13 +80,13 @@ impl Vae {
     pub fn decode(&self, device: &Device, latent: &[f32], size: Size) -> Result<Vec<f32>> {
         let plane = size.height * size.width;
         let x = channels_last(latent, [size.batch, self.latent_channels, plane]);
-        let mut y = self.decoders.run(device, size, || self.record_decoder(size), &[&x])?;
+        let mut y = self.decoders.run(device, size, |size| self.record_decoder(size), &[&x])?;
         Ok(y.swap_remove(0))
     }
 
     /// Pictures `[B, 8 H, 8 W, 3]` of -1 to 1 to the mean of their latents, `[B, C, H, W]`.
     pub fn encode(&self, device: &Device, picture: &[f32], size: Size) -> Result<Vec<f32>> {
-        let y = self.encoders.run(device, size, || self.record_encoder(size), &[picture])?;
+        let y = self.encoders.run(device, size, |size| self.record_encoder(size), &[picture])?;
         Ok(channels_first(&y[0], [size.batch, self.latent_channels, size.height * size.width]))
     }
 

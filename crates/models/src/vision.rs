@@ -104,7 +104,7 @@ impl ClipVision {
         let first: Vec<f32> =
             first.iter().zip(&class).map(|(place, class)| place + class).collect();
         let inputs = [squares.as_slice(), &first.repeat(batch), &places.repeat(batch)];
-        let made = self.networks.run(device, batch, || self.record(batch), &inputs)?;
+        let made = self.networks.run(device, batch, |batch| self.record(batch), &inputs)?;
         let [last_hidden, penultimate, embeds] =
             made.try_into().map_err(|_| anyhow::anyhow!("the picture encoder says too little"))?;
         let tokens = 1 + places.len() / self.channels;

@@ -1,7 +1,7 @@
 //! Where programs run.
 
 use crate::{
-    Adapter, GpuOptions, Program, Result, Time, Timings,
+    Adapter, GpuOptions, Memory, Need, Program, Result, Time, Timings,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
     gpu::{Created, GpuDevice, GpuNetwork},
@@ -25,7 +25,12 @@ pub enum Network {
 
 impl Device {
     pub fn cpu() -> Self {
-        Self::Cpu(CpuDevice::default())
+        Self::cpu_within(u64::MAX)
+    }
+
+    /// The processor with so many bytes for weights and values.
+    pub fn cpu_within(budget: u64) -> Self {
+        Self::Cpu(CpuDevice::new(budget))
     }
 
     /// Opens a GPU; an error says what it lacks.
@@ -78,6 +83,24 @@ impl Device {
         }
     }
 
+    /// What it holds, and its budget.
+    pub fn memory(&self) -> &Arc<Memory> {
+        match self {
+            Self::Cpu(cpu) => &cpu.memory,
+            Self::Gpu(gpu) => &gpu.memory,
+            Self::Dry(ledger) => ledger.device().memory(),
+        }
+    }
+
+    /// What a program takes of its memory.
+    pub fn need(&self, program: &Program) -> Result<Need> {
+        match self {
+            Self::Cpu(cpu) => cpu.need(program),
+            Self::Gpu(gpu) => gpu.need(program),
+            Self::Dry(ledger) => ledger.device().need(program),
+        }
+    }
+
     /// What its networks have taken so far. A dry device counts calls, operations and bytes without time;
     /// a GPU without a clock, or that was not asked by [`Device::start_timing`], tells nothing.
     pub fn timings(&self) -> Vec<Time> {
@@ -96,14 +119,14 @@ impl Device {
         }
     }
 
-    /// Makes a program ready. Its weights become resident (shared with other networks that name
-    /// them); an error says how many bytes were wanted.
+    /// Makes a program ready. Its weights are loaded as its runs come to them, and shared with other
+    /// networks that name them. An [`crate::OutOfMemory`] error says how many bytes were wanted.
     pub fn compile(&self, program: Program) -> Result<Network> {
         let start = Instant::now();
         let network = match self {
             Self::Cpu(cpu) => Network::Cpu(cpu.compile(program)?),
             Self::Gpu(gpu) => Network::Gpu(gpu.compile(program)?),
-            Self::Dry(ledger) => Network::Dry(ledger.compile(program)),
+            Self::Dry(ledger) => Network::Dry(ledger.compile(program)?),
         };
         network.account().prepared(network.program(), start.elapsed());
         Ok(network)
@@ -122,7 +145,7 @@ impl Network {
         }
         let (start, before) = (Instant::now(), self.account().counted());
         let outputs = match self {
-            Self::Cpu(cpu) => cpu.run(inputs),
+            Self::Cpu(cpu) => cpu.run(inputs)?,
             Self::Gpu(gpu) => gpu.run(inputs)?,
             Self::Dry(dry) => dry.run(),
         };

@@ -1,6 +1,6 @@
 //! The dry device: plans programs, computes nothing, and writes down what a run would take.
 
-use crate::{Program, Timings};
+use crate::{Device, Program, Result, Timings};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,15 +17,21 @@ pub struct Cost {
     pub calls: u64,
     /// Floating-point operations of one call.
     pub flops: u64,
-    /// Bytes of weights in memory as f32, which is how the CPU keeps them; a GPU keeps f16 as it is.
+    /// Bytes of weights, in the form that the device computes with.
     pub weights: u64,
     /// Bytes of activations at their peak.
     pub activations: u64,
+    /// The blocks that its weights are loaded in, and dropped in each call, where the budget is not enough
+    /// for all.
+    pub streamed: Option<usize>,
 }
 
 /// What a [`crate::Device::dry`] was asked for. Cheap to clone; clones share.
-#[derive(Clone, Default)]
-pub struct Ledger(Arc<Mutex<Book>>);
+#[derive(Clone)]
+pub struct Ledger {
+    device: Arc<Device>,
+    book: Arc<Mutex<Book>>,
+}
 
 #[derive(Default)]
 struct Book {
@@ -38,18 +44,35 @@ struct Book {
     peak: u64,
 }
 
+impl Default for Ledger {
+    /// Of what the CPU would take.
+    fn default() -> Self {
+        Self::of(Arc::new(Device::cpu()))
+    }
+}
+
 impl Ledger {
+    /// Of what this device would take.
+    #[must_use]
+    pub fn of(device: Arc<Device>) -> Self {
+        Self { device, book: Arc::default() }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// By network, in the order of their first call.
     #[must_use]
     pub fn costs(&self) -> Vec<Cost> {
         self.book().costs.clone()
     }
 
-    /// Bytes of weights and activations of all networks that are ready at once, at their peak.
-    /// Networks share weights; each has activations of its own.
+    /// Bytes of weights and activations of all networks that are ready at once, at their peak, but no more
+    /// than the device's budget. Networks share weights; each has activations of its own.
     #[must_use]
     pub fn peak(&self) -> u64 {
-        self.book().peak
+        self.book().peak.min(self.device.memory().budget())
     }
 
     pub(crate) fn timings(&self) -> Timings {
@@ -57,23 +80,27 @@ impl Ledger {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn compile(&self, program: Program) -> DryNetwork {
-        let weights = program.weights();
+    pub(crate) fn compile(&self, program: Program) -> Result<DryNetwork> {
+        let need = self.device.need(&program)?;
+        let cut = self.device.memory().cut(&program.name, &need, false)?;
+        let weights = need.all_weights();
+        let file = program.weights().values().next().map(|w| w.file().to_owned());
         let cost = Cost {
             name: program.name.clone(),
-            file: weights.values().next().map(|w| w.file().to_owned()).unwrap_or_default(),
+            file: file.unwrap_or_default(),
             calls: 0,
             flops: program.flops(),
-            weights: weights.values().map(|w| 4 * w.len() as u64).sum(),
-            activations: program.plan().bytes(),
+            weights: weights.values().sum(),
+            activations: need.values,
+            streamed: (!cut.fits(&need)).then_some(cut.steps.len()),
         };
-        let weights = weights.iter().map(|(id, w)| (*id, 4 * w.len() as u64)).collect();
+        let weights = weights.into_iter().collect();
         let network = DryNetwork { program, cost, weights, ledger: self.clone() };
         self.book().hold(&network);
-        network
+        Ok(network)
     }
 }
 
@@ -136,7 +163,7 @@ impl Drop for DryNetwork {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, Network, Tape, testing::weights};
+    use crate::{Network, Tape, cpu::Packed, testing::weights};
 
     /// Two matrices of 4x4, of which `shared` is the same in every program.
     fn network(device: &Device, name: &str, file: &crate::Weights) -> Network {
@@ -159,13 +186,14 @@ mod tests {
         let mut b = network(&device, "b", &file);
         b.run(&[&[1.0; 8]]).unwrap();
         let costs = ledger.costs();
+        let matrix = Packed::bytes([4, 4], false) as u64;
         assert_eq!(
             costs.iter().map(|c| (c.name.as_str(), c.calls)).collect::<Vec<_>>(),
             [("a", 2), ("b", 1)]
         );
-        assert_eq!((costs[0].flops, costs[0].weights), (2 * (2 * 2 * 4 * 4), 2 * 64));
+        assert_eq!((costs[0].flops, costs[0].weights), (2 * (2 * 2 * 4 * 4), 2 * matrix));
         assert_eq!(one, costs[0].weights + costs[0].activations);
-        assert_eq!(ledger.peak(), one + 64 + costs[1].activations);
+        assert_eq!(ledger.peak(), one + matrix + costs[1].activations);
     }
 
     #[test]

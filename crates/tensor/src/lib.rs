@@ -8,12 +8,14 @@
 //! Values are `f32`, row-major, channels last: pictures `[batch, height, width, channels]`,
 //! token sequences `[batch, tokens, channels]`; both are the same memory.
 
+mod blocks;
 mod cpu;
 mod device;
 mod dry;
 mod fold;
 mod gpu;
 mod join;
+mod memory;
 pub mod ops;
 mod plan;
 mod program;
@@ -23,10 +25,12 @@ mod testing;
 mod timings;
 mod weights;
 
+pub use blocks::{Cut, Need};
 pub use cpu::Peak;
 pub use device::{Device, Network};
 pub use dry::{Cost, Ledger};
 pub use gpu::{Adapter, Created, GpuCost, GpuOptions, Known, TileClass};
+pub use memory::{Kind, Memory, OutOfMemory};
 pub use ops::{Act, Conv, Epilogue, Op};
 pub use plan::Plan;
 pub use program::{Columns, Program, Step, Value, ValueId};

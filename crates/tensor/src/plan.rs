@@ -1,6 +1,13 @@
 //! Memory: which slot each value lives in.
 
 use crate::program::{Program, ValueId};
+use std::{cmp::Reverse, ops::RangeInclusive};
+
+/// From the step that makes a value to the last one that reads it.
+type Life = RangeInclusive<usize>;
+
+/// Slots are multiples of so many numbers: of 256 bytes, as GPUs want it.
+const WHOLE: usize = 64;
 
 /// Where values live while a program runs. Two values share a slot only if one is dead before the
 /// other is made.
@@ -8,7 +15,7 @@ use crate::program::{Program, ValueId};
 pub struct Plan {
     /// The slot of each value; `None` for values nobody makes or reads. Views have their owner's.
     pub slot_of: Vec<Option<usize>>,
-    /// Length of each slot, in numbers.
+    /// Length of each slot, in numbers: whole multiples of [`WHOLE`].
     pub slots: Vec<usize>,
 }
 
@@ -20,31 +27,42 @@ impl Plan {
 }
 
 impl Program {
-    /// Assigns slots in the order of the steps, taking the free slot that fits best.
+    /// Assigns slots by size, the largest value first, so that no slot is larger than what it was made for
+    /// (Pisarchyk and Lee 2020, "Greedy by Size for Shared Objects"): to each the smallest one whose values
+    /// live at other times.
     pub fn plan(&self) -> Plan {
-        let last = self.last_reads();
+        let mut lives: Vec<(ValueId, Life)> = self.lives();
+        lives.sort_by_key(|(id, _)| Reverse(self.values[*id].len()));
         let mut plan = Plan { slot_of: vec![None; self.values.len()], slots: Vec::new() };
-        let mut free: Vec<usize> = Vec::new();
-        // What outlives a run has a slot that nothing else uses.
-        for id in self.inputs.iter().map(|(_, id)| *id).chain(self.kept()) {
-            plan.take_slot(self, id, &mut free);
-        }
-        for (at, step) in self.steps.iter().enumerate() {
-            if plan.slot_of[step.output].is_none() {
-                plan.take_slot(self, step.output, &mut free);
-            }
-            let mut read: Vec<ValueId> = step.inputs.iter().map(|id| self.owner(*id)).collect();
-            read.push(step.output);
-            read.sort_unstable();
-            read.dedup();
-            free.extend(
-                read.iter().filter(|id| last[**id] <= at).filter_map(|id| plan.slot_of[*id]),
-            );
+        let mut taken: Vec<Vec<Life>> = Vec::new();
+        for (id, life) in lives {
+            let apart = |other: &Life| other.end() < life.start() || life.end() < other.start();
+            let slot = taken.iter().rposition(|lives| lives.iter().all(apart));
+            let slot = slot.unwrap_or_else(|| {
+                plan.slots.push(self.values[id].len().next_multiple_of(WHOLE));
+                taken.push(Vec::new());
+                taken.len() - 1
+            });
+            taken[slot].push(life);
+            plan.slot_of[id] = Some(slot);
         }
         for id in 0..self.values.len() {
             plan.slot_of[id] = plan.slot_of[self.owner(id)];
         }
         plan
+    }
+
+    /// The values with memory of their own that are inputs or made by a step, and when they live.
+    fn lives(&self) -> Vec<(ValueId, Life)> {
+        let last = self.last_reads();
+        let inputs = self.inputs.iter().map(|(_, id)| (*id, 0..=last[*id]));
+        let made = self.steps.iter().enumerate();
+        // What is kept from run to run has a slot that nothing else uses, ever.
+        let kept = self.kept();
+        let first = |at: usize, id: &ValueId| if kept.contains(id) { 0 } else { at };
+        let made = made
+            .map(|(at, step)| (step.output, first(at, &step.output)..=last[step.output].max(at)));
+        inputs.chain(made).collect()
     }
 
     /// Values made by steady steps that others read, or that are given back.
@@ -69,21 +87,6 @@ impl Program {
         let after = self.outputs.iter().copied().chain(inputs).chain(self.kept());
         after.for_each(|id| last[self.owner(id)] = usize::MAX);
         last
-    }
-}
-
-impl Plan {
-    fn take_slot(&mut self, program: &Program, id: ValueId, free: &mut Vec<usize>) {
-        let len = program.values[id].len();
-        // Wasted space if it is large enough, missing space if it is not.
-        let misfit = |slot: &usize| self.slots[*slot].abs_diff(len);
-        let best = (0..free.len()).min_by_key(|i| misfit(&free[*i]));
-        let slot = best.map(|i| free.swap_remove(i)).unwrap_or_else(|| {
-            self.slots.push(0);
-            self.slots.len() - 1
-        });
-        self.slots[slot] = self.slots[slot].max(len);
-        self.slot_of[id] = Some(slot);
     }
 }
 

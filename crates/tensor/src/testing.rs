@@ -39,6 +39,13 @@ pub fn most_held(f: impl FnOnce()) -> usize {
     (MOST.get() - before) as usize
 }
 
+/// Bytes that this thread holds more after `f`, as long as its result lives.
+pub fn held<T>(f: impl FnOnce() -> T) -> (T, isize) {
+    let before = HELD.get();
+    let result = f();
+    (result, HELD.get() - before)
+}
+
 /// A small generator (Vigna's splitmix64): the same numbers on every machine.
 pub struct Random(pub u64);
 
@@ -141,7 +148,7 @@ pub fn adapter() -> Option<&'static Adapter> {
 }
 
 fn gpus(limit: u64) -> Vec<Device> {
-    let plain = GpuOptions { checked: true, tile: Some(TileClass::Small), binding_limit: u64::MAX };
+    let plain = GpuOptions { checked: true, tile: Some(TileClass::Small), ..GpuOptions::default() };
     let ways = [
         plain,
         GpuOptions { tile: Some(TileClass::Direct), ..plain },

@@ -2,9 +2,8 @@
 
 use super::{best_of, header, noise};
 use crate::{
-    DeviceChoice,
     account::{self, Work},
-    devices,
+    devices::DeviceArgs,
     units::{seconds, si},
 };
 use anyhow::{Context as _, Result, ensure};
@@ -31,9 +30,8 @@ pub struct ModelArgs {
     /// Parts to run [default: all; of several sizes, step]
     #[arg(long, value_delimiter = ',', value_name = "PART,PART")]
     only: Vec<String>,
-    /// What computes
-    #[arg(long, value_enum, default_value_t)]
-    device: DeviceChoice,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// As JSON: one object, of several sizes a list of objects
     #[arg(long)]
     json: bool,
@@ -137,7 +135,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
     let parts = chosen(args)?;
     let tasks = args.size.iter().map(|size| task(*size, &model, args.batch));
     let tasks = tasks.collect::<Result<Vec<_>>>()?;
-    let device = devices::open(args.device)?;
+    let device = args.device.open()?;
     device.start_timing();
     let peak = Peak::measure();
     let mut out = std::io::stdout().lock();

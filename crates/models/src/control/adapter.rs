@@ -55,7 +55,7 @@ impl Adapter {
         };
         let x = unshuffled(&pictures, [batch, height, width, self.colours], self.unshuffle);
         let size = [batch, height / self.unshuffle, width / self.unshuffle];
-        let made = self.networks.run(device, size, || self.record(size), &[&x])?;
+        let made = self.networks.run(device, size, |size| self.record(size), &[&x])?;
         let mut input = vec![None; LEVELS * STEP];
         for (level, made) in made.into_iter().enumerate() {
             input[level * STEP + STEP - 1] = Some(made);

@@ -9,14 +9,20 @@ pub use peak::Peak;
 use product::VECTORS;
 pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared, packed_len, width};
 
-use crate::{Act, Epilogue, Program, Result, Timings, Weight};
+use crate::{
+    Act, Epilogue, Plan, Program, Result, Timings, Weight,
+    blocks::{Blocks, Need},
+    memory::{Held, Kind, Lease, Memory},
+};
 use multiversion::multiversion;
 use rayon::prelude::*;
 use std::{
     any::{Any, TypeId},
     cell::RefCell,
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    hash::{DefaultHasher, Hash, Hasher},
+    ops::{Deref, Range},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
 
@@ -26,13 +32,13 @@ pub type Kernel = Box<dyn Fn(&[&[f32]], &mut [f32]) + Send + Sync>;
 /// Numbers that fit well into one core's own cache (256 KiB).
 pub const CACHE: usize = 1 << 16;
 
-/// By weight's identity and the form it is kept in.
-type Resident = HashMap<(u64, TypeId), Weak<dyn Any + Send + Sync>>;
+/// Weights' forms, by identity and type; gone when no network reads them.
+type Forms = HashMap<(u64, TypeId), Weak<dyn Any + Send + Sync>>;
 
-/// Weights in memory, by identity and form; gone when no network holds them.
-#[derive(Default)]
+/// The processor, with what networks on it share.
 pub struct CpuDevice {
-    resident: Mutex<Resident>,
+    forms: Mutex<Forms>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) timings: Timings,
 }
 
@@ -44,68 +50,190 @@ pub struct Compiler<'a> {
     /// How far apart rows of each input begin in memory.
     pub strides: Vec<usize>,
     pub output: &'a [usize],
+    /// The weights that the step asked for.
+    reads: RefCell<Vec<Arc<dyn Load>>>,
 }
 
 impl Compiler<'_> {
     /// The numbers as they are in the file.
-    pub fn weight(&self, weight: &Weight) -> Result<Arc<Vec<f32>>> {
-        self.prepared(weight, |w| w)
+    pub fn weight(&self, weight: &Weight) -> Arc<Form<Vec<f32>>> {
+        self.prepared(weight, 4 * weight.len(), |w| w)
     }
 
     /// The rows of a matrix in the form for products.
-    pub fn packed(&self, weight: &Weight) -> Result<Arc<Packed>> {
+    pub fn packed(&self, weight: &Weight) -> Arc<Form<Packed>> {
         let rows = weight.shape().first().map_or(1, |rows| (*rows).max(1));
-        self.prepared(weight, |w| Packed::new(&w, w.len() / rows, weight.fits_f16()))
+        let (columns, fits_f16) = (weight.len() / rows, weight.fits_f16());
+        let bytes = Packed::bytes([rows, columns], fits_f16);
+        self.prepared(weight, bytes, move |w| Packed::new(&w, columns, fits_f16))
     }
 
-    /// The numbers in a form of the operation's own: made once, shared by all networks.
+    /// The numbers in a form of the operation's own, which takes so many bytes: shared by all networks,
+    /// made when a network comes to it.
     pub fn prepared<T: Any + Send + Sync>(
         &self,
         weight: &Weight,
-        make: impl FnOnce(Vec<f32>) -> T,
-    ) -> Result<Arc<T>> {
+        bytes: usize,
+        make: impl Fn(Vec<f32>) -> T + Send + Sync + 'static,
+    ) -> Arc<Form<T>> {
         let key = (weight.id(), TypeId::of::<T>());
-        if let Some(held) = self.device.resident().get(&key).and_then(Weak::upgrade) {
-            return Ok(held.downcast().expect("the key has the type"));
+        let mut forms = self.device.forms.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = forms.get(&key).and_then(Weak::upgrade).and_then(|form| form.downcast().ok());
+        let form = known.unwrap_or_else(|| {
+            let form = Arc::new(Form {
+                weight: weight.clone(),
+                bytes: bytes as u64,
+                make: Box::new(make),
+                memory: self.device.memory.clone(),
+                now: Mutex::default(),
+            });
+            forms.retain(|_, form| form.strong_count() > 0);
+            let erased: Arc<dyn Any + Send + Sync> = form.clone();
+            forms.insert(key, Arc::downgrade(&erased));
+            form
+        });
+        self.reads.borrow_mut().push(form.clone());
+        form
+    }
+}
+
+/// A weight in the form that an operation reads. In memory while a block that reads it is.
+pub struct Form<T> {
+    weight: Weight,
+    bytes: u64,
+    make: Box<dyn Fn(Vec<f32>) -> T + Send + Sync>,
+    memory: Arc<Memory>,
+    now: Mutex<Weak<Loaded<T>>>,
+}
+
+/// A weight's numbers, counted.
+pub struct Loaded<T> {
+    numbers: T,
+    _lease: Lease,
+}
+
+impl<T> Deref for Loaded<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.numbers
+    }
+}
+
+impl<T> Form<T> {
+    /// What was loaded; kernels run between loading and dropping.
+    pub fn get(&self) -> Arc<Loaded<T>> {
+        self.now().upgrade().expect("a block is loaded before it runs")
+    }
+
+    fn now(&self) -> MutexGuard<'_, Weak<Loaded<T>>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A [`Form`], of whatever type.
+trait Load: Send + Sync {
+    /// Equal for the same numbers in the same form; and how many bytes they take.
+    fn id(&self) -> (u64, u64);
+    /// In memory as long as what comes out.
+    fn load(&self) -> Result<Arc<dyn Any + Send + Sync>>;
+}
+
+impl<T: Any + Send + Sync> Load for Form<T> {
+    fn id(&self) -> (u64, u64) {
+        let mut hash = DefaultHasher::new();
+        (self.weight.id(), TypeId::of::<T>()).hash(&mut hash);
+        (hash.finish(), self.bytes)
+    }
+
+    fn load(&self) -> Result<Arc<dyn Any + Send + Sync>> {
+        let mut now = self.now();
+        if let Some(loaded) = now.upgrade() {
+            return Ok(loaded);
         }
-        let made = Arc::new(make(weight.to_f32()?));
-        let mut resident = self.device.resident();
-        resident.retain(|_, held| held.strong_count() > 0);
-        let erased: Arc<dyn Any + Send + Sync> = made.clone();
-        resident.insert(key, Arc::downgrade(&erased));
-        Ok(made)
+        let lease = self.memory.lease(self.weight.key(), Kind::Weights, self.bytes)?;
+        let numbers = (self.make)(self.weight.to_f32()?);
+        let loaded = Arc::new(Loaded { numbers, _lease: lease });
+        *now = Arc::downgrade(&loaded);
+        Ok(loaded)
     }
 }
 
 impl CpuDevice {
-    fn resident(&self) -> std::sync::MutexGuard<'_, Resident> {
-        self.resident.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Holds at most `budget` bytes of weights and values.
+    pub(crate) fn new(budget: u64) -> Self {
+        let memory = Memory::new("--ram-budget", budget);
+        Self { forms: Mutex::default(), memory, timings: Timings::default() }
+    }
+
+    pub(crate) fn need(&self, program: &Program) -> Result<Need> {
+        Ok(need(&program.plan(), &self.steps(program)?))
     }
 
     pub(crate) fn compile(&self, program: Program) -> Result<CpuNetwork> {
         let plan = program.plan();
-        let kernel = |step: &crate::Step| {
+        let steps = self.steps(&program)?;
+        let cut = self.memory.cut(&program.name, &need(&plan, &steps), false)?;
+        let network = self.memory.network();
+        Ok(CpuNetwork {
+            blocks: Blocks::new(cut, &self.memory, network),
+            slots: Held::new(&self.memory, network),
+            steady: program.steady_steps(),
+            settled: false,
+            steps,
+            plan,
+            program,
+            network,
+            memory: self.memory.clone(),
+            timings: self.timings.clone(),
+        })
+    }
+
+    /// The weights of all steps.
+    #[cfg(test)]
+    pub(crate) fn load(&self, program: &Program) -> Result<Vec<Arc<dyn Any + Send + Sync>>> {
+        self.steps(program)?.iter().flat_map(|step| &step.reads).map(|w| w.load()).collect()
+    }
+
+    fn steps(&self, program: &Program) -> Result<Vec<Step>> {
+        let ready = |step: &crate::Step| {
             let cx = Compiler {
                 device: self,
                 inputs: program.shapes(step),
                 strides: step.inputs.iter().map(|id| program.values[*id].stride()).collect(),
                 output: program.shape(step.output),
+                reads: RefCell::default(),
             };
-            step.op.cpu(&cx)
+            let kernel = step.op.cpu(&cx)?;
+            Ok(Step { kernel, reads: cx.reads.into_inner() })
         };
-        let kernels = program.steps.iter().map(kernel).collect::<Result<Vec<_>>>()?;
-        let slots = plan.slots.iter().map(|len| vec![0.0; *len]).collect();
-        let (timings, steady) = (self.timings.clone(), program.steady_steps());
-        Ok(CpuNetwork { kernels, slots, plan, steady, settled: false, program, timings })
+        program.steps.iter().map(ready).collect()
     }
 }
+
+fn need(plan: &Plan, steps: &[Step]) -> Need {
+    let weights = steps.iter().map(|step| step.reads.iter().map(|w| w.id()).collect());
+    Need { values: plan.bytes(), weights: weights.collect() }
+}
+
+/// A step made ready, and the weights that its kernel reads.
+struct Step {
+    kernel: Kernel,
+    reads: Vec<Arc<dyn Load>>,
+}
+
+/// A block's weights, and the slots: in memory as long as these.
+type Weights = Vec<Arc<dyn Any + Send + Sync>>;
+type Slots = (Vec<Vec<f32>>, Lease);
 
 /// A program with its kernels and memory.
 pub struct CpuNetwork {
     pub(crate) program: Program,
-    plan: crate::plan::Plan,
-    kernels: Vec<Kernel>,
-    slots: Vec<Vec<f32>>,
+    plan: Plan,
+    steps: Vec<Step>,
+    blocks: Blocks<Weights>,
+    slots: Arc<Held<Slots>>,
+    network: u64,
+    memory: Arc<Memory>,
     /// Steps that need not be done again while steady inputs stay as they are.
     steady: Vec<bool>,
     /// Whether they were done with the inputs that lie in the slots.
@@ -114,28 +242,53 @@ pub struct CpuNetwork {
 }
 
 impl CpuNetwork {
-    pub(crate) fn run(&mut self, inputs: &[&[f32]]) -> Vec<Vec<f32>> {
+    pub(crate) fn run(&mut self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        self.memory.runs(self.network);
+        let held = self.slots.take();
+        let mut settled = self.settled && held.is_some();
+        let (mut slots, lease) = held.map_or_else(|| self.make_slots(), Ok)?;
         let slot = |id: usize| self.plan.slot_of[id].expect("the plan gives every value a slot");
+        let len = |id: usize| self.program.values[id].len();
         for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
-            let held = &mut self.slots[slot(*id)][..data.len()];
-            self.settled &= !self.program.steady.contains(id) || held == *data;
+            let held = &mut slots[slot(*id)][..data.len()];
+            settled &= !self.program.steady.contains(id) || held == *data;
             held.copy_from_slice(data);
         }
-        let settled = std::mem::replace(&mut self.settled, true);
-        let steps = self.program.steps.iter().zip(&self.kernels).zip(&self.steady);
-        for ((step, kernel), _) in steps.filter(|(_, steady)| !(settled && **steady)) {
-            // The output's slot holds no input of this step, so it can be taken out meanwhile.
-            let mut out = std::mem::take(&mut self.slots[slot(step.output)]);
-            let len = |id: usize| self.program.values[id].len();
-            let read = |id: &usize| &self.slots[slot(*id)][self.program.values[*id].place()];
-            let read: Vec<&[f32]> = step.inputs.iter().map(read).collect();
-            let start = Instant::now();
-            kernel(&read, &mut out[..len(step.output)]);
-            self.timings.add(&self.program, step, start.elapsed());
-            self.slots[slot(step.output)] = out;
+        let skips = |i: usize| settled && self.steady[i];
+        let load = |steps: Range<usize>| {
+            self.steps[steps].iter().flat_map(|step| &step.reads).map(|w| w.load()).collect()
+        };
+        let wanted = |mut steps: Range<usize>| !steps.all(skips);
+        let waited = self.blocks.run(wanted, load, |steps, _| {
+            for i in steps.filter(|i| !skips(*i)) {
+                let step = &self.program.steps[i];
+                // The output's slot holds no input of this step, so it can be taken out meanwhile.
+                let mut out = std::mem::take(&mut slots[slot(step.output)]);
+                let read = |id: &usize| &slots[slot(*id)][self.program.values[*id].place()];
+                let read: Vec<&[f32]> = step.inputs.iter().map(read).collect();
+                let start = Instant::now();
+                (self.steps[i].kernel)(&read, &mut out[..len(step.output)]);
+                self.timings.add(&self.program, step, start.elapsed());
+                slots[slot(step.output)] = out;
+            }
+            Ok(())
+        })?;
+        if !waited.is_zero() {
+            self.timings.prepared(&self.program, waited);
         }
-        let output = |id: &usize| self.slots[slot(*id)][..self.program.values[*id].len()].to_vec();
-        self.program.outputs.iter().map(output).collect()
+        let output = |id: &usize| slots[slot(*id)][..len(*id)].to_vec();
+        let outputs = self.program.outputs.iter().map(output).collect();
+        self.slots.put((slots, lease));
+        self.settled = true;
+        Ok(outputs)
+    }
+
+    fn make_slots(&self) -> Result<Slots> {
+        let lease = self.memory.lease(&self.program.name, Kind::Values, self.plan.bytes())?;
+        let slots: Vec<Vec<f32>> = self.plan.slots.iter().map(|len| vec![0.0; *len]).collect();
+        let taken: usize = slots.iter().map(|slot| 4 * slot.capacity()).sum();
+        debug_assert_eq!(taken as u64, self.plan.bytes(), "the plan says what is allocated");
+        Ok((slots, lease))
     }
 }
 
@@ -159,7 +312,7 @@ pub fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
 
 /// An [`Epilogue`] made ready: done to rows of the result while they are in the cache.
 pub struct Finish {
-    bias: Option<Arc<Vec<f32>>>,
+    bias: Option<Arc<Form<Vec<f32>>>>,
     row: Option<usize>,
     /// How far apart those rows begin.
     row_stride: usize,
@@ -171,24 +324,37 @@ pub struct Finish {
 }
 
 impl Finish {
-    pub fn new(cx: &Compiler, epilogue: &Epilogue) -> Result<Self> {
+    pub fn new(cx: &Compiler, epilogue: &Epilogue) -> Self {
         Self::of_channels(cx, epilogue, *cx.output.last().expect("a tensor has dimensions"))
     }
 
     /// For rows of so many channels, which may be more than those of the output.
-    pub fn of_channels(cx: &Compiler, epilogue: &Epilogue, channels: usize) -> Result<Self> {
+    pub fn of_channels(cx: &Compiler, epilogue: &Epilogue, channels: usize) -> Self {
         let rows = &cx.output[..cx.output.len() - 1];
-        Ok(Self {
-            bias: epilogue.bias.as_ref().map(|b| cx.weight(b)).transpose()?,
+        Self {
+            bias: epilogue.bias.as_ref().map(|b| cx.weight(b)),
             row: epilogue.row,
             row_stride: epilogue.row.map_or(0, |i| cx.strides[i]),
             act: epilogue.act,
             residual: epilogue.residual,
             channels,
             rows_per_batch: rows[1..].iter().product(),
-        })
+        }
     }
 
+    /// With its weights, which are there while its block is.
+    pub fn get(&self) -> Finisher<'_> {
+        Finisher { of: self, bias: self.bias.as_ref().map(|bias| bias.get()) }
+    }
+}
+
+/// A [`Finish`] at work.
+pub struct Finisher<'a> {
+    of: &'a Finish,
+    bias: Option<Arc<Loaded<Vec<f32>>>>,
+}
+
+impl Finisher<'_> {
     /// Finishes rows of the result, of which `first` is the number of the first.
     pub fn apply(&self, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
         finish_rows(self, inputs, first, y);
@@ -196,10 +362,11 @@ impl Finish {
 }
 
 #[multiversion(targets = "simd")]
-fn finish_rows(finish: &Finish, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
+fn finish_rows(finisher: &Finisher, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
+    let finish = finisher.of;
     let c = finish.channels;
     for (y, i) in y.chunks_exact_mut(c).zip(first..) {
-        if let Some(bias) = &finish.bias {
+        if let Some(bias) = &finisher.bias {
             add(y, bias);
         }
         if let Some(row) = finish.row {

@@ -58,6 +58,11 @@ impl Packed {
         Self { numbers, n, k }
     }
 
+    /// Bytes that a weight `[n, k]` takes so.
+    pub fn bytes([n, k]: [usize; 2], fits_f16: bool) -> usize {
+        packed_len(n, k) * if fits_f16 { 2 } else { 4 }
+    }
+
     pub fn panels(&self) -> Panels<'_> {
         let numbers = match &self.numbers {
             Stored::F32(x) => Numbers::F32(x),

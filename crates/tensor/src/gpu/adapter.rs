@@ -1,7 +1,7 @@
 //! Which GPUs there are, and opening one.
 
-use super::{ALIGN, GpuDevice, GpuOptions, Known, TileClass, Tiles, lock};
-use crate::{Result, Timings};
+use super::{ALIGN, Buffer, GpuDevice, GpuOptions, Known, TileClass, Tiles, lock};
+use crate::{Result, Timings, memory::Memory};
 use anyhow::{Context as _, ensure};
 use std::{
     collections::BTreeMap,
@@ -175,7 +175,9 @@ impl Adapter {
             tiles: Mutex::new(tiles),
             pipelines: Mutex::default(),
             resident: Mutex::default(),
-            nothing: Arc::new(nothing),
+            nothing: Arc::new(Buffer { buffer: nothing, _lease: None }),
+            memory: Memory::new("--vram-budget", options.budget),
+            room: options.room,
             fault,
             created: Default::default(),
         })

@@ -29,12 +29,16 @@ pub use recording::{GpuCost, Launch, Operand, Recording, Span, Target};
 pub(crate) use self_test::furthest;
 pub use tiles::{Product, Reader, ShapeClass, TileClass, Tiles, Tiling};
 
-use crate::{Result, Timings};
-use anyhow::{Context as _, anyhow, bail};
+use crate::{
+    OutOfMemory, Result, Timings,
+    memory::{Kind, Lease, Memory},
+};
+use anyhow::{Context as _, anyhow};
 use pace::Pace;
 use recording::{Form, Stored};
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -51,16 +55,39 @@ pub struct GpuOptions {
     pub binding_limit: u64,
     /// The tile of every matrix product; `None` lets the adapter and the product decide.
     pub tile: Option<TileClass>,
+    /// Bytes of all buffers together at most.
+    pub budget: u64,
+    /// Bytes after which the device says that its memory is full.
+    pub room: u64,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { checked: false, binding_limit: u64::MAX, tile: None }
+        Self {
+            checked: false,
+            binding_limit: u64::MAX,
+            tile: None,
+            budget: u64::MAX,
+            room: u64::MAX,
+        }
     }
 }
 
 /// By weight's identity and form.
-type Resident = HashMap<(u64, Form), Weak<wgpu::Buffer>>;
+type Resident = HashMap<(u64, Form), Weak<Buffer>>;
+
+/// A buffer, counted as long as it is there.
+pub struct Buffer {
+    buffer: wgpu::Buffer,
+    _lease: Option<Lease>,
+}
+
+impl Deref for Buffer {
+    type Target = wgpu::Buffer;
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.buffer
+    }
+}
 
 /// An open adapter. Weights and pipelines are shared by all networks on it.
 pub struct GpuDevice {
@@ -89,7 +116,9 @@ pub struct GpuDevice {
     pub(crate) timings: Timings,
     resident: Mutex<Resident>,
     /// Bound where a kernel does not read what it could.
-    nothing: Arc<wgpu::Buffer>,
+    nothing: Arc<Buffer>,
+    pub(crate) memory: Arc<Memory>,
+    room: u64,
     /// What went wrong outside any call of ours: a lost device, a driver's error.
     fault: Arc<Mutex<Option<String>>>,
     created: [AtomicU64; 3],
@@ -134,39 +163,69 @@ impl GpuDevice {
         self.created[what].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A buffer for `len` words of 4 bytes; an error says how many bytes were wanted and what for.
-    fn buffer(&self, what: &str, len: usize, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
-        let size = (4 * len as u64).next_multiple_of(ALIGN).max(ALIGN);
-        let most = self.device.limits().max_buffer_size;
-        if size > most {
-            bail!(
-                "{}: {what} needs a buffer of {size} bytes; this GPU allows {most}. A smaller picture or --device cpu would do",
-                self.name
-            );
+    /// Bytes of a buffer for `len` words of 4 bytes.
+    fn size(&self, len: usize) -> u64 {
+        (4 * len as u64).next_multiple_of(ALIGN).max(ALIGN)
+    }
+
+    /// An error if no buffer may be so large.
+    fn allows(&self, what: &str, size: u64) -> Result<()> {
+        let given = self.device.limits().max_buffer_size;
+        if size <= given {
+            return Ok(());
         }
-        self.count(BUFFERS);
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let (what, by) = (what.to_owned(), format!("{} for one buffer", self.name));
+        Err(OutOfMemory { what, wanted: size, given, by }.into())
+    }
+
+    /// A buffer for `len` words of 4 bytes. Where memory is full, what can be made again makes room.
+    fn buffer(
+        &self,
+        what: &str,
+        kind: Kind,
+        len: usize,
+        usage: wgpu::BufferUsages,
+    ) -> Result<Buffer> {
+        let size = self.size(len);
+        self.allows(what, size)?;
         let descriptor =
             wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false };
-        let buffer = self.device.create_buffer(&descriptor);
-        match pollster::block_on(scope.pop()) {
-            None => Ok(buffer),
-            Some(_) => bail!(
-                "{}: out of GPU memory: {size} bytes wanted for {what}. A smaller picture or --device cpu would do",
-                self.name
-            ),
+        loop {
+            let lease = self.memory.lease(what, kind, size)?;
+            if let Some(buffer) = self.create(&descriptor) {
+                self.count(BUFFERS);
+                return Ok(Buffer { buffer, _lease: Some(lease) });
+            }
+            drop(lease);
+            if !self.memory.evict() {
+                self.memory.is_full();
+                let wanted = self.memory.budget() + size;
+                return Err(self.memory.lacks(what, wanted).into());
+            }
+            self.wait()?;
         }
     }
 
+    /// A new buffer; none where memory is full.
+    fn create(&self, descriptor: &wgpu::BufferDescriptor) -> Option<wgpu::Buffer> {
+        if self.memory.all() > self.room {
+            return None;
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(descriptor);
+        pollster::block_on(scope.pop()).is_none().then_some(buffer)
+    }
+
     /// The weight on the device, uploaded if no network holds it yet.
-    fn weight(&self, stored: &Stored) -> Result<Arc<wgpu::Buffer>> {
+    fn weight(&self, stored: &Stored) -> Result<Arc<Buffer>> {
         let key = (stored.weight.id(), stored.form);
         if let Some(held) = lock(&self.resident).get(&key).and_then(Weak::upgrade) {
             return Ok(held);
         }
         let words = stored.words()?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        let buffer = Arc::new(self.buffer(stored.weight.key(), words.len(), usage)?);
+        let buffer =
+            Arc::new(self.buffer(stored.weight.key(), Kind::Weights, words.len(), usage)?);
         for (part, at) in words.chunks(UPLOADS / 4).zip((0..).step_by(UPLOADS)) {
             self.queue.write_buffer(&buffer, at, bytemuck::cast_slice(part));
         }

@@ -1,15 +1,21 @@
 //! A program on the GPU: compiled once, replayed every step.
 
 use super::{
-    BIND_GROUPS, GpuDevice, Launch, Recording, Span, UPLOADS, lock, recording::Memory,
+    BIND_GROUPS, Buffer, GpuDevice, Launch, Recording, Span, UPLOADS, lock,
+    recording::{Memory, Stored},
     stopwatch::Stopwatch,
 };
-use crate::{Plan, Program, Result};
+use crate::{
+    OutOfMemory, Plan, Program, Result,
+    blocks::{Blocks, Need},
+    memory::{Held, Kind},
+};
 use anyhow::anyhow;
 use std::{
     collections::{BTreeMap, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
     ops::Range,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -26,82 +32,137 @@ struct Dispatch {
     work: u64,
 }
 
-/// A program with its pipelines, weights and memory.
+/// A program with its launches, pipelines, weights and memory.
 pub struct GpuNetwork {
     pub(crate) program: Program,
     pub(crate) device: Arc<GpuDevice>,
     plan: Plan,
-    slots: Vec<Arc<wgpu::Buffer>>,
-    scratch: Arc<wgpu::Buffer>,
-    /// Those of steady steps first.
-    dispatches: Vec<Dispatch>,
-    /// How many need not be done again while steady inputs stay as they are.
-    steady: usize,
-    /// What the steady inputs were when those were done.
+    /// Launches of steady steps come first: they need not be done again while steady inputs stay as they are.
+    recording: Recording,
+    need: Need,
+    network: u64,
+    values: Arc<Held<Arc<Values>>>,
+    /// Of launches.
+    blocks: Blocks<Block>,
+    /// What the steady inputs were when what depends on them alone was done.
     settled: Vec<Vec<f32>>,
-    /// Outputs, one after another, where the processor can read them.
-    readback: wgpu::Buffer,
     /// From the first run that is to be timed on.
     pub(super) stopwatch: Option<Stopwatch>,
-    _weights: Vec<Arc<wgpu::Buffer>>,
+}
+
+/// Memory for what is computed.
+struct Values {
+    slots: Vec<Arc<Buffer>>,
+    scratch: Arc<Buffer>,
+    /// Outputs, one after another, where the processor can read them.
+    readback: Buffer,
+}
+
+/// Some launches, ready to be replayed.
+struct Block {
+    device: Arc<GpuDevice>,
+    dispatches: Vec<Dispatch>,
+    _weights: Vec<Arc<Buffer>>,
+    /// What the dispatches are bound to.
+    _values: Arc<Values>,
+    /// Its last use.
+    submitted: Mutex<Option<wgpu::SubmissionIndex>>,
+}
+
+impl Drop for Block {
+    /// Its memory is free when the GPU no longer reads it.
+    fn drop(&mut self) {
+        let submission_index = lock(&self.submitted).take();
+        if submission_index.is_some() {
+            // A lost device is told by whoever computes next.
+            let wait = wgpu::PollType::Wait { submission_index, timeout: None };
+            let _ = self.device.device.poll(wait);
+        }
+    }
 }
 
 impl GpuDevice {
+    pub(crate) fn need(&self, program: &Program) -> Result<Need> {
+        let plan = program.plan();
+        self.need_of(program, &plan, &Recording::new(program, &plan, &self.target())?)
+    }
+
+    fn need_of(&self, program: &Program, plan: &Plan, recording: &Recording) -> Result<Need> {
+        let outputs = program.outputs.iter().map(|id| program.values[*id].len()).sum();
+        let others = [recording.scratch, outputs];
+        let values = plan.slots.iter().copied().chain(others).map(|len| self.size(len));
+        values.clone().try_for_each(|size| self.allows("intermediate values", size))?;
+        let read = |stored: &Stored| {
+            let mut hash = DefaultHasher::new();
+            (stored.weight.id(), stored.form).hash(&mut hash);
+            let size = self.size(stored.len());
+            self.allows(stored.weight.key(), size).map(|()| (hash.finish(), size))
+        };
+        let reads = |launch: &Launch| launch.weights().map(read).collect::<Result<Vec<_>>>();
+        let weights = recording.launches.iter().map(reads).collect::<Result<Vec<_>>>()?;
+        Ok(Need { values: values.sum(), weights })
+    }
+
     pub(crate) fn compile(self: &Arc<Self>, program: Program) -> Result<GpuNetwork> {
         let products = Recording::new(&program, &program.plan(), &self.target())?.products;
         self.tune(&products)?;
-        let network = self.realise(program)?;
-        self.keep_compiled();
-        Ok(network)
+        self.realise(program)
     }
 
     /// Compiles it with the tiles that are known.
     pub(super) fn realise(self: &Arc<Self>, program: Program) -> Result<GpuNetwork> {
         let plan = program.plan();
         let recording = Recording::new(&program, &plan, &self.target())?;
-        let usage = wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::COPY_DST
-            | wgpu::BufferUsages::COPY_SRC;
-        let slot = |len: &usize| self.buffer("intermediate values", *len, usage).map(Arc::new);
-        let slots = plan.slots.iter().map(slot).collect::<Result<Vec<_>>>()?;
-        let usage = wgpu::BufferUsages::STORAGE;
-        let scratch = Arc::new(self.buffer("scratch", recording.scratch, usage)?);
-        let len = program.outputs.iter().map(|id| program.values[*id].len()).sum();
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let readback = self.buffer("results", len, usage)?;
-        let mut network = GpuNetwork {
+        let need = self.need_of(&program, &plan, &recording)?;
+        let cut = self.memory.cut(&program.name, &need, true)?;
+        let number = self.memory.network();
+        self.memory.runs(number);
+        let network = GpuNetwork {
+            blocks: Blocks::new(cut, &self.memory, number),
+            values: Held::new(&self.memory, number),
             device: self.clone(),
-            plan,
-            slots,
-            scratch,
-            dispatches: Vec::new(),
-            steady: recording.steady,
+            network: number,
             settled: Vec::new(),
-            readback,
             stopwatch: None,
-            _weights: Vec::new(),
+            plan,
+            recording,
+            need,
             program,
         };
-        network.realise(&recording)?;
-        self.wait()?;
+        network.values.put(Arc::new(network.make_values()?));
         Ok(network)
     }
 }
 
 impl GpuNetwork {
+    fn make_values(&self) -> Result<Values> {
+        use wgpu::BufferUsages as Usage;
+        let buffer = |what: &str, len: usize, usage: Usage| {
+            self.device.buffer(what, Kind::Values, len, usage)
+        };
+        let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
+        let slot = |len: &usize| buffer("intermediate values", *len, usage).map(Arc::new);
+        let len = self.program.outputs.iter().map(|id| self.program.values[*id].len()).sum();
+        Ok(Values {
+            slots: self.plan.slots.iter().map(slot).collect::<Result<Vec<_>>>()?,
+            scratch: Arc::new(buffer("scratch", self.recording.scratch, Usage::STORAGE)?),
+            readback: buffer("results", len, Usage::MAP_READ | Usage::COPY_DST)?,
+        })
+    }
+
     /// Turns launches into dispatches: uploads weights, makes pipelines and bind groups.
-    fn realise(&mut self, recording: &Recording) -> Result<()> {
-        let (mut dispatches, mut held) = (Vec::new(), Vec::new());
+    fn realise(&self, values: &Arc<Values>, launches: Range<usize>) -> Result<Block> {
+        let (mut dispatches, mut weights) = (Vec::new(), Vec::new());
         let mut uploaded = 0;
-        for launch in &recording.launches {
-            let buffers = launch.bindings().map(|span| self.buffer(span));
+        for launch in &self.recording.launches[launches] {
+            let buffers = launch.bindings().map(|span| self.buffer(values, span));
             let buffers = buffers.collect::<Result<Vec<_>>>()?;
             dispatches.push(self.dispatch(launch, &buffers));
             self.device.check()?;
             for (span, buffer) in launch.bindings().zip(buffers) {
                 if let Memory::Weight(stored) = &span.memory {
                     uploaded += 4 * stored.len();
-                    held.push(buffer);
+                    weights.push(buffer);
                 }
             }
             if uploaded > UPLOADS {
@@ -109,20 +170,25 @@ impl GpuNetwork {
                 uploaded = 0;
             }
         }
-        (self.dispatches, self._weights) = (dispatches, held);
-        Ok(())
+        Ok(Block {
+            device: self.device.clone(),
+            dispatches,
+            _weights: weights,
+            _values: values.clone(),
+            submitted: Mutex::default(),
+        })
     }
 
-    fn buffer(&self, span: &Span) -> Result<Arc<wgpu::Buffer>> {
+    fn buffer(&self, values: &Values, span: &Span) -> Result<Arc<Buffer>> {
         match &span.memory {
-            Memory::Slot(slot) => Ok(self.slots[*slot].clone()),
+            Memory::Slot(slot) => Ok(values.slots[*slot].clone()),
             Memory::Weight(stored) => self.device.weight(stored),
-            Memory::Scratch => Ok(self.scratch.clone()),
+            Memory::Scratch => Ok(values.scratch.clone()),
             Memory::Nothing => Ok(self.device.nothing.clone()),
         }
     }
 
-    fn dispatch(&self, launch: &Launch, buffers: &[Arc<wgpu::Buffer>]) -> Dispatch {
+    fn dispatch(&self, launch: &Launch, buffers: &[Arc<Buffer>]) -> Dispatch {
         let gpu = &self.device;
         let pipeline = gpu.pipeline(&launch.kernel, &launch.constants, launch.reads.len());
         let bound = launch.bindings().zip(buffers).zip(0..);
@@ -143,38 +209,99 @@ impl GpuNetwork {
         }
     }
 
-    fn slot(&self, id: usize) -> &Arc<wgpu::Buffer> {
-        &self.slots[self.plan.slot_of[id].expect("the plan gives every value a slot")]
+    fn slot<'v>(&self, values: &'v Values, id: usize) -> &'v Arc<Buffer> {
+        &values.slots[self.plan.slot_of[id].expect("the plan gives every value a slot")]
     }
 
     pub(crate) fn run(&mut self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         self.device.check()?;
+        let memory = self.device.memory.clone();
+        let budget = memory.budget();
+        memory.runs(self.network);
+        match self.attempt(inputs) {
+            // The device has less than was thought; now it is known how much.
+            Err(error) if error.is::<OutOfMemory>() && memory.budget() < budget => {
+                let cut = memory.cut(&self.program.name, &self.need, true)?;
+                self.blocks = Blocks::new(cut, &memory, self.network);
+                self.attempt(inputs)
+            }
+            result => result,
+        }
+    }
+
+    fn attempt(&mut self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        let values = self.take_values()?;
         for ((_, id), data) in self.program.inputs.iter().zip(inputs) {
-            self.device.queue.write_buffer(self.slot(*id), 0, bytemuck::cast_slice(data));
+            let slot = self.slot(&values, *id);
+            self.device.queue.write_buffer(slot, 0, bytemuck::cast_slice(data));
         }
         if self.device.timing.load(Ordering::Relaxed) && self.stopwatch.is_none() {
-            self.stopwatch = Stopwatch::new(&self.device, self.dispatches.len())?;
+            self.stopwatch = Stopwatch::new(&self.device, self.recording.launches.len())?;
         }
         let first = self.settle(inputs);
-        self.replay(first)?;
-        let outputs = self.read()?;
+        let waited = self.replay_in(&values, first)?;
+        if !waited.is_zero() {
+            self.device.timings.prepared(&self.program, waited);
+        }
+        let outputs = self.read(&values)?;
+        self.values.put(values);
         for (step, time) in self.times()?.unwrap_or_default() {
             self.device.timings.add(&self.program, &self.program.steps[step], time);
         }
         Ok(outputs)
     }
 
-    /// Submits the dispatches from number `first` on, a share at a time.
+    fn take_values(&mut self) -> Result<Arc<Values>> {
+        if let Some(values) = self.values.take() {
+            return Ok(values);
+        }
+        self.blocks.clear();
+        self.settled.clear();
+        Ok(Arc::new(self.make_values()?))
+    }
+
+    /// Submits the dispatches from number `first` on, over whatever the inputs are.
     pub(super) fn replay(&mut self, first: usize) -> Result<()> {
-        let device = self.device.clone();
-        let (mut flight, mut rest) = (Flight::default(), first..self.dispatches.len());
+        let values = self.take_values()?;
+        self.replay_in(&values, first)?;
+        self.values.put(values);
+        Ok(())
+    }
+
+    /// Tells how long weights were waited for.
+    fn replay_in(&mut self, values: &Arc<Values>, first: usize) -> Result<Duration> {
+        let (mut stopwatch, mut flight) = (self.stopwatch.take(), Flight::default());
+        let wanted = |launches: Range<usize>| launches.end > first;
+        let load = |launches| self.realise(values, launches);
+        let replayed = self.blocks.run(wanted, load, |launches, block| {
+            let first = first.saturating_sub(launches.start);
+            self.submit_all(block, first, &mut flight, stopwatch.as_mut())
+        });
+        self.stopwatch = stopwatch;
+        // Pipelines are new only after the first run.
+        self.device.keep_compiled();
+        replayed
+    }
+
+    /// Submits a block's dispatches from number `first` on, a share at a time.
+    fn submit_all(
+        &self,
+        block: &Block,
+        first: usize,
+        flight: &mut Flight,
+        mut stopwatch: Option<&mut Stopwatch>,
+    ) -> Result<()> {
+        let mut rest = &block.dispatches[first..];
         while !rest.is_empty() {
-            flight.make_room(&device)?;
-            let works = self.dispatches[rest.clone()].iter().map(|dispatch| dispatch.work);
-            let share = rest.start..rest.start + lock(&device.pace).share(works.clone());
-            let work = works.take(share.len()).sum();
-            rest.start = share.end;
-            flight.submitted(self.submit(share), work);
+            flight.make_room(&self.device)?;
+            let works = rest.iter().map(|dispatch| dispatch.work);
+            let share = lock(&self.device.pace).share(works.clone());
+            let work = works.take(share).sum();
+            let (now, later) = rest.split_at(share);
+            let index = self.submit(now, stopwatch.as_deref_mut());
+            *lock(&block.submitted) = Some(index.clone());
+            flight.submitted(index, work);
+            rest = later;
         }
         Ok(())
     }
@@ -185,16 +312,19 @@ impl GpuNetwork {
         let steady = given.filter(|((_, id), _)| self.program.steady.contains(id));
         let now: Vec<&[f32]> = steady.map(|(_, data)| *data).collect();
         if self.settled == now {
-            return self.steady;
+            return self.recording.steady;
         }
         self.settled = now.into_iter().map(<[f32]>::to_vec).collect();
         0
     }
 
-    fn submit(&mut self, share: Range<usize>) -> wgpu::SubmissionIndex {
+    fn submit(
+        &self,
+        dispatches: &[Dispatch],
+        stopwatch: Option<&mut Stopwatch>,
+    ) -> wgpu::SubmissionIndex {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        let dispatches = &self.dispatches[share];
-        match &mut self.stopwatch {
+        match stopwatch {
             None => record_pass(&mut encoder, None, dispatches),
             Some(stopwatch) => {
                 for step in dispatches.chunk_by(|a, b| a.step == b.step) {
@@ -216,16 +346,16 @@ impl GpuNetwork {
     }
 
     /// Waits for the outputs and copies them out.
-    fn read(&self) -> Result<Vec<Vec<f32>>> {
+    fn read(&self, values: &Values) -> Result<Vec<Vec<f32>>> {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         let mut at = 0;
         for id in &self.program.outputs {
             let size = 4 * self.program.values[*id].len() as u64;
-            encoder.copy_buffer_to_buffer(self.slot(*id), 0, &self.readback, at, size);
+            encoder.copy_buffer_to_buffer(self.slot(values, *id), 0, &values.readback, at, size);
             at += size;
         }
         self.device.queue.submit([encoder.finish()]);
-        self.device.read(&self.readback, |bytes| self.copy_out(bytes))?
+        self.device.read(&values.readback, |bytes| self.copy_out(bytes))?
     }
 
     fn copy_out(&self, bytes: &[u8]) -> Result<Vec<Vec<f32>>> {

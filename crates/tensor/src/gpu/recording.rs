@@ -143,6 +143,14 @@ impl Launch {
     pub fn bindings(&self) -> impl Iterator<Item = &Span> {
         self.reads.iter().chain([&self.write])
     }
+
+    /// Those of the bindings that are weights.
+    pub fn weights(&self) -> impl Iterator<Item = &Stored> {
+        self.bindings().filter_map(|span| match &span.memory {
+            Memory::Weight(stored) => Some(&**stored),
+            _ => None,
+        })
+    }
 }
 
 /// What a program's launches depend on: an adapter, as far as it matters to them.

@@ -1,7 +1,7 @@
 //! How long each step of a run takes on the GPU, by its own clock.
 
-use super::GpuDevice;
-use crate::Result;
+use super::{Buffer, GpuDevice};
+use crate::{Result, memory::Kind};
 use std::time::Duration;
 
 /// Timestamps at the beginning and the end of each pass of a run. The steps then run one after the
@@ -9,8 +9,8 @@ use std::time::Duration;
 pub struct Stopwatch {
     /// Each for as many passes as adapters allow.
     queries: Vec<wgpu::QuerySet>,
-    resolved: wgpu::Buffer,
-    readback: wgpu::Buffer,
+    resolved: Buffer,
+    readback: Buffer,
     /// The step that each pass belongs to, so far.
     steps: Vec<usize>,
 }
@@ -35,9 +35,9 @@ impl Stopwatch {
             })
         };
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let resolved = device.buffer("times", words, usage)?;
+        let resolved = device.buffer("times", Kind::Values, words, usage)?;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let readback = device.buffer("times", words, usage)?;
+        let readback = device.buffer("times", Kind::Values, words, usage)?;
         let queries = (0..sets).map(set).collect();
         Ok(Some(Self { queries, resolved, readback, steps: Vec::new() }))
     }

@@ -54,17 +54,18 @@ impl Op for Conv2d {
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         let &[n, c, kh, kw] = self.weight.shape() else { unreachable!("conv2d asserts it") };
-        let finish = cpu::Finish::new(cx, &self.epilogue)?;
+        let finish = cpu::Finish::new(cx, &self.epilogue);
         if kh * kw == 1 && self.conv == Conv::same(1) {
-            let weight = cx.packed(&self.weight)?;
+            let weight = cx.packed(&self.weight);
             return Ok(Box::new(move |inputs, y| {
+                let (weight, finish) = (weight.get(), finish.get());
                 weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
             }));
         }
         match Tiles::of(self.weight.shape(), self.conv, cx.output) {
-            Some(Tiles::Of2) => self.winograd(cx, finish, Kernels::<F2>::new::<2, 4>),
-            Some(Tiles::Of4) => self.winograd(cx, finish, Kernels::<F4>::new::<4, 6>),
-            None => self.direct(cx, finish, [n, c, kh, kw]),
+            Some(Tiles::Of2) => Ok(self.winograd::<F2, 2, 4>(cx, finish)),
+            Some(Tiles::Of4) => Ok(self.winograd::<F4, 4, 6>(cx, finish)),
+            None => Ok(self.direct(cx, finish, [n, c, kh, kw])),
         }
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
@@ -116,16 +117,17 @@ impl Conv2d {
         &self,
         cx: &cpu::Compiler,
         finish: cpu::Finish,
-        transform: impl Fn(&[f32], usize) -> Kernels<T>,
-    ) -> Result<cpu::Kernel> {
+    ) -> cpu::Kernel {
         let (x, y) = (cx.inputs[0], cx.output);
-        let kernels = cx.prepared(&self.weight, |w| transform(&w, y[3]))?;
+        let (c, n) = (x[3], y[3]);
+        let bytes = Kernels::<T>::bytes::<M, A>([n, c]);
+        let kernels = cx.prepared(&self.weight, bytes, move |w| Kernels::<T>::new::<M, A>(&w, n));
         let sizes = Winograd {
             input: array::from_fn(|i| x[i]),
             output: [y[1], y[2], y[3]],
             conv: self.conv,
         };
-        Ok(Box::new(move |inputs, y| sizes.run(&kernels, inputs, y, &finish)))
+        Box::new(move |inputs, y| sizes.run(&kernels.get(), inputs, y, &finish.get()))
     }
 
     /// By the definition: patches of the input, in rows, times the weight.
@@ -134,13 +136,16 @@ impl Conv2d {
         cx: &cpu::Compiler,
         finish: cpu::Finish,
         [n, c, kh, kw]: [usize; 4],
-    ) -> Result<cpu::Kernel> {
+    ) -> cpu::Kernel {
         let fits_f16 = self.weight.fits_f16();
-        let weight = cx.prepared(&self.weight, |w| {
-            cpu::Packed::new(&taps_first(&w, c, kh * kw), c * kh * kw, fits_f16)
-        })?;
+        let (taps, len) = (kh * kw, c * kh * kw);
+        let bytes = cpu::Packed::bytes([n, len], fits_f16);
+        let weight = cx.prepared(&self.weight, bytes, move |w| {
+            cpu::Packed::new(&taps_first(&w, c, taps), len, fits_f16)
+        });
         let patches = Patches::new(cx, [kh, kw], self.conv);
-        Ok(Box::new(move |inputs, y| {
+        Box::new(move |inputs, y| {
+            let (weight, finish) = (weight.get(), finish.get());
             let rows = patches.rows();
             y.chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
                 let first = block * rows;
@@ -150,7 +155,7 @@ impl Conv2d {
                     weight.panels().product(a, y, &finish);
                 });
             });
-        }))
+        })
     }
 }
 

@@ -15,11 +15,12 @@ pub struct Linear {
 const GATED_ROWS: usize = 1024;
 
 impl Linear {
-    fn gated(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
-        let weight = cx.packed(&self.weight)?;
+    fn gated(&self, cx: &cpu::Compiler) -> cpu::Kernel {
+        let weight = cx.packed(&self.weight);
         let [n, k] = [self.weight.shape()[0], cx.inputs[0][cx.inputs[0].len() - 1]];
-        let finish = cpu::Finish::of_channels(cx, &self.epilogue, n)?;
-        Ok(Box::new(move |inputs, y| {
+        let finish = cpu::Finish::of_channels(cx, &self.epilogue, n);
+        Box::new(move |inputs, y| {
+            let (weight, finish) = (weight.get(), finish.get());
             let blocks = y.chunks_mut(GATED_ROWS * n / 2).zip(inputs[0].chunks(GATED_ROWS * k));
             for (y, x) in blocks {
                 cpu::with_scratch(2 * y.len(), |wide| {
@@ -28,7 +29,7 @@ impl Linear {
                     cpu::rows(y, n / 2, |first, y| geglu_rows(&wide[first * n..], n / 2, y));
                 });
             }
-        }))
+        })
     }
 }
 
@@ -63,11 +64,11 @@ impl Op for Linear {
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
         if self.gated {
-            return self.gated(cx);
+            return Ok(self.gated(cx));
         }
-        let weight = cx.packed(&self.weight)?;
-        let finish = cpu::Finish::new(cx, &self.epilogue)?;
+        let (weight, finish) = (cx.packed(&self.weight), cpu::Finish::new(cx, &self.epilogue));
         Ok(Box::new(move |inputs, y| {
+            let (weight, finish) = (weight.get(), finish.get());
             weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
         }))
     }

@@ -39,12 +39,13 @@ impl Op for GroupNorm {
         true
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
-        let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
-        let c = weight.len();
+        let (weight, bias) = (cx.weight(&self.weight), cx.weight(&self.bias));
+        let c = self.weight.len();
         let norm = Groups { channels: c, size: c / self.groups, eps: f64::from(self.eps) };
         let entry = cx.output[1..].iter().product();
         let act = self.act;
         Ok(Box::new(move |inputs, y| {
+            let (weight, bias) = (weight.get(), bias.get());
             for (x, y) in inputs[0].chunks_exact(entry).zip(y.chunks_exact_mut(entry)) {
                 let (mean, scale) = norm.statistics(x, &weight);
                 cpu::rows(y, c, |first, y| {
@@ -185,9 +186,10 @@ impl Op for LayerNorm {
         vec![&self.weight, &self.bias]
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
-        let (weight, bias) = (cx.weight(&self.weight)?, cx.weight(&self.bias)?);
-        let (c, eps) = (weight.len(), self.eps);
+        let (weight, bias) = (cx.weight(&self.weight), cx.weight(&self.bias));
+        let (c, eps) = (self.weight.len(), self.eps);
         Ok(Box::new(move |inputs, y| {
+            let (weight, bias) = (weight.get(), bias.get());
             cpu::rows(y, c, |first, y| {
                 let x = inputs[0][first * c..].chunks_exact(c);
                 let rows = y.chunks_exact_mut(c).zip(x);

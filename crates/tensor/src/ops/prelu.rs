@@ -21,13 +21,14 @@ impl Op for Prelu {
         vec![&self.slope]
     }
     fn cpu(&self, cx: &cpu::Compiler) -> Result<cpu::Kernel> {
-        let slope = cx.weight(&self.slope)?;
-        let c = slope.len();
+        let slope = cx.weight(&self.slope);
+        let c = self.slope.len();
         Ok(Box::new(move |inputs, y| {
+            let slope = slope.get();
             cpu::rows(y, c, |first, y| {
                 let x = &inputs[0][first * c..][..y.len()];
                 for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-                    let numbers = y.iter_mut().zip(x).zip(&*slope);
+                    let numbers = y.iter_mut().zip(x).zip(slope.iter());
                     numbers.for_each(|((y, x), a)| *y = x.max(0.0) + a * x.min(0.0));
                 }
             });

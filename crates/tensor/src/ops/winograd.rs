@@ -5,7 +5,7 @@
 //! are many tiles and channels. `Y = O^T [(K g K^T) . (I^T d I)] O`, the paper's equation 8.
 
 use super::Conv;
-use crate::cpu::{self, Finish, Panels, Rows, Shared};
+use crate::cpu::{self, Finisher, Panels, Rows, Shared};
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -63,6 +63,14 @@ pub struct Kernels<T> {
 }
 
 impl<T> Kernels<T> {
+    /// Bytes of `n` kernels of `c` channels.
+    pub fn bytes<const M: usize, const A: usize>([n, c]: [usize; 2]) -> usize
+    where
+        T: Tiling<M, A>,
+    {
+        4 * A * A * cpu::packed_len(n, c)
+    }
+
     /// From `[n, c, 3, 3]`.
     pub fn new<const M: usize, const A: usize>(weight: &[f32], n: usize) -> Self
     where
@@ -132,7 +140,7 @@ impl Winograd {
         kernels: &Kernels<T>,
         inputs: &[&[f32]],
         y: &mut [f32],
-        finish: &Finish,
+        finish: &Finisher,
     ) {
         let [rows, columns] = self.tiles(M);
         let tiles = self.input[0] * rows * columns;
@@ -163,7 +171,7 @@ struct Task<'a, T, const M: usize, const A: usize> {
 }
 
 impl<T: Tiling<M, A>, const M: usize, const A: usize> Task<'_, T, M, A> {
-    fn run(&self, inputs: &[&[f32]], y: Shared, finish: &Finish) {
+    fn run(&self, inputs: &[&[f32]], y: Shared, finish: &Finisher) {
         let (c, n) = (self.of.input[3], self.of.output[2]);
         let [transformed, products] = [c, n].map(|channels| A * A * self.count * channels);
         cpu::with_scratch(transformed + products, |scratch| {
@@ -217,7 +225,7 @@ impl<T: Tiling<M, A>, const M: usize, const A: usize> Task<'_, T, M, A> {
         })
     }
 
-    fn finish(&self, tile: usize, inputs: &[&[f32]], y: Shared, finish: &Finish) {
+    fn finish(&self, tile: usize, inputs: &[&[f32]], y: Shared, finish: &Finisher) {
         let n = self.of.output[2];
         for [_, _, pixel] in self.pixels(tile) {
             // SAFETY: a pixel is of one tile.
