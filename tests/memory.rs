@@ -199,6 +199,7 @@ fn what_check_prints_is_what_devices_hold() {
             context: &context,
             size,
             control: None,
+            label: &[],
             mode: Mode::default(),
         };
         let calls: [&dyn Fn(); 3] = [
