@@ -19,7 +19,7 @@ pub enum Device {
 /// A program made ready on a device: weights in place, memory assigned. Replayed every step.
 pub enum Network {
     Cpu(CpuNetwork),
-    Gpu(GpuNetwork),
+    Gpu(Box<GpuNetwork>),
     Dry(DryNetwork),
 }
 
@@ -125,7 +125,7 @@ impl Device {
         let start = Instant::now();
         let network = match self {
             Self::Cpu(cpu) => Network::Cpu(cpu.compile(program)?),
-            Self::Gpu(gpu) => Network::Gpu(gpu.compile(program)?),
+            Self::Gpu(gpu) => Network::Gpu(Box::new(gpu.compile(program)?)),
             Self::Dry(ledger) => Network::Dry(ledger.compile(program)?),
         };
         network.account().prepared(network.program(), start.elapsed());
