@@ -99,26 +99,35 @@ impl Control {
 }
 
 /// A guider's conditionings as they are asked: a control that was applied to the positive alone, as in the
-/// old way, speaks to the others too.
-pub fn shared_controls(conds: &[Conditioning]) -> Vec<Conditioning> {
+/// old way, speaks to the others too, and so do boxes.
+pub fn shared_with_others(conds: &[Conditioning]) -> Vec<Conditioning> {
     let Some((positive, others)) = conds.split_first() else { return Vec::new() };
-    let others = others.iter().map(|other| shared(positive, other));
+    let control = |told: &Told| told.control.clone().filter(|_| told.control_for_both);
+    let others = others.iter().map(|other| {
+        let other = shared(positive, other, control, |told| &mut told.control);
+        shared(positive, &other, |told| told.grounding.clone(), |told| &mut told.grounding)
+    });
     std::iter::once(positive.clone()).chain(others).collect()
 }
 
-fn shared(positive: &Conditioning, other: &Conditioning) -> Conditioning {
+/// What `given` finds in entries of the positive for the whole picture, put at `place` into those of the
+/// other, if none of them has its own.
+fn shared<T>(
+    positive: &Conditioning,
+    other: &Conditioning,
+    given: impl Fn(&Told) -> Option<T>,
+    place: impl Fn(&mut Told) -> &mut Option<T>,
+) -> Conditioning {
     let whole = |e: &&Cond<Told>| e.region.is_none();
-    let for_both = positive.0.iter().filter(whole).filter(|e| e.payload.control_for_both);
-    let controls: Vec<&Control> = for_both.filter_map(|e| e.payload.control.as_ref()).collect();
-    let own = other.0.iter().filter(whole).any(|e| e.payload.control.is_some());
-    let free: Vec<usize> = (0..other.0.len()).filter(|i| whole(&&other.0[*i])).collect();
-    if controls.is_empty() || own || free.is_empty() {
+    let mut entries = (*other.0).clone();
+    let mut free: Vec<&mut Option<T>> =
+        entries.iter_mut().filter(|e| whole(&&**e)).map(|e| place(&mut e.payload)).collect();
+    if free.is_empty() || free.iter().any(|place| place.is_some()) {
         return other.clone();
     }
-    let mut entries = (*other.0).clone();
-    for (i, control) in controls.into_iter().enumerate() {
-        entries[free[i % free.len()]].payload.control = Some(control.clone());
-    }
+    let count = free.len();
+    let given = positive.0.iter().filter(whole).filter_map(|e| given(&e.payload));
+    given.enumerate().for_each(|(i, given)| *free[i % count] = Some(given));
     Conditioning(Arc::new(entries))
 }
 

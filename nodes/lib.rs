@@ -1,5 +1,6 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
+mod previews;
 mod resize;
 mod tiles;
 mod values;
@@ -8,6 +9,8 @@ use graph::Field as _;
 
 pub use clip_vision::{ClipVision, ClipVisionOutput};
 pub use controlnet::ControlNet;
+pub use gligen::Gligen;
+pub use previews::Previews;
 pub use sampling::SamplerNoise;
 pub use style_model::StyleModel;
 pub use upscale_model::UpscaleModel;
@@ -21,6 +24,8 @@ pub use values::{Guider, Noise, Sampler, Sigmas};
 pub struct Options {
     /// Whose random numbers samplers that add noise use.
     pub sampler_noise: SamplerNoise,
+    /// How samplers show the picture as it comes.
+    pub previews: Previews,
 }
 
 /// What a file says of how it was made, given the graph that makes it: stands in it under [`Stamp::KEY`],
@@ -39,6 +44,7 @@ pub const NETWORKS: &[&str] = &[
     ClipVision::TYPE,
     StyleModel::TYPE,
     ControlNet::TYPE,
+    Gligen::TYPE,
     UpscaleModel::TYPE,
     Guider::TYPE,
 ];
@@ -63,6 +69,8 @@ nodes! {
     clip_vision: CLIPVisionLoader, CLIPVisionEncode;
     unclip: unCLIPCheckpointLoader, unCLIPConditioning;
     style_model: StyleModelLoader, StyleModelApply;
+    gligen: GLIGENLoader, GLIGENTextBoxApply;
+    hypernetwork: HypernetworkLoader;
     upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
     text: CLIPTextEncode, CLIPSetLastLayer;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
@@ -79,10 +87,11 @@ nodes! {
     sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
         SamplingPercentToSigma, ManualSigmas;
     model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
-    patches: FreeU, FreeU_V2, HyperTile, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
+    patches: FreeU, FreeU_V2, HyperTile, TomePatchModel, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
         DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,
         UNetTemporalAttentionMultiply, CLIPAttentionMultiply;
-    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg;
+    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg, FreSca, EasyCache,
+        LazyCache;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
         InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;
     vae_tiled: VAEDecodeTiled, VAEEncodeTiled;

@@ -3,6 +3,7 @@
 use crate::{Clip, Conditioning, Told};
 use anyhow::{Context as _, Result};
 use graph::{Context, Inputs, Node};
+use models::Encoded;
 use ndarray::Array3;
 use sampling::Cond;
 use std::{sync::Arc, time::Instant};
@@ -25,21 +26,24 @@ impl Node for CLIPTextEncode {
     type Output = Conditioning;
 
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
-        let encoder = &self.clip.encoder;
-        let width = encoder.channels;
-        let (start, find) = (Instant::now(), |name: &str| embedding(ctx, name, width));
-        let chunks = encoder.parse(&self.text, &find)?;
-        ctx.took("tokenizing", start);
-        for name in &chunks.missing {
-            ctx.note(format!("there is no embedding {name}; the prompt is read without it"));
-        }
-        let device = ctx.services.get::<Device>();
-        let encoded = encoder.encode(&device, &chunks, self.clip.layer)?;
+        let (width, encoded) = (self.clip.encoder.channels, encode(ctx, &self.clip, &self.text)?);
         let tokens =
             Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
         let told = Told::new(tokens, encoded.pooled);
         Ok(Conditioning(Arc::new(vec![Cond::new(told)])))
     }
+}
+
+/// Encodes a prompt with the embeddings that it names.
+pub(crate) fn encode(ctx: &mut Context, clip: &Clip, text: &str) -> Result<Encoded> {
+    let find = |name: &str| embedding(ctx, name, clip.encoder.channels);
+    let start = Instant::now();
+    let chunks = clip.encoder.parse(text, &find)?;
+    ctx.took("tokenizing", start);
+    for name in &chunks.missing {
+        ctx.note(format!("there is no embedding {name}; the prompt is read without it"));
+    }
+    clip.encoder.encode(&ctx.services.get::<Device>(), &chunks, clip.layer)
 }
 
 /// The vectors of a textual-inversion file: the tensor of the text encoder's width.

@@ -21,7 +21,7 @@ impl Vae {
     fn latent_channels(&self) -> usize {
         match self {
             Self::Network(vae) => vae.latent_channels,
-            Self::Tiny(vae) => vae.latent_channels,
+            Self::Tiny(vae) => vae.decoder.latent_channels,
             Self::PixelSpace => 3,
         }
     }

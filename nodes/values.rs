@@ -3,6 +3,7 @@
 use crate::{
     clip_vision::{ClipVision, ClipVisionOutput},
     controlnet::{Control, ControlNet},
+    gligen::{Gligen, Grounding},
     style_model::StyleModel,
     unclip::Unclip,
     upscale_model::UpscaleModel,
@@ -80,6 +81,7 @@ pub struct Told {
     pub control: Option<Control>,
     /// Whether the control speaks to the other prompt too.
     pub control_for_both: bool,
+    pub grounding: Option<Grounding>,
 }
 
 impl Told {
@@ -93,6 +95,7 @@ impl Told {
             unclip: Vec::new(),
             control: None,
             control_for_both: false,
+            grounding: None,
         }
     }
 }
@@ -207,6 +210,7 @@ fields! {
     Clip = "CLIP", |_| 0;
     Vae = "VAE", |_| 0;
     ControlNet = "CONTROL_NET", |_| 0;
+    Gligen = "GLIGEN", |_| 0;
     UpscaleModel = "UPSCALE_MODEL", |_| 0;
     ClipVision = "CLIP_VISION", |_| 0;
     ClipVisionOutput = "CLIP_VISION_OUTPUT", |o| 8 * o.0.last_hidden.len();

@@ -22,7 +22,10 @@ fn run(folder: &Path, graph: &Json) -> Vec<f32> {
 pub fn run_in(folders: &app::FolderArgs, graph: &Json) -> Vec<f32> {
     let types = nodes::all();
     let folders = app::Folders::new(folders).unwrap();
-    let options = nodes::Options { sampler_noise: nodes::SamplerNoise::Cpu };
+    let options = nodes::Options {
+        sampler_noise: nodes::SamplerNoise::Cpu,
+        previews: nodes::Previews::Nothing,
+    };
     let device = tensor::Device::cpu();
     let services = Services::default().with(Arc::new(device)).with(Arc::new(options));
     let mut engine = Engine::new(&types, &folders, &services);

@@ -1,6 +1,6 @@
 //! `weft edit`: the editor's window, and what it needs of the program.
 
-use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect, record};
+use crate::{DeviceChoice, FolderArgs, Folders, devices, inspect, previews::PreviewChoice, record};
 use anyhow::{Context as _, Result};
 use editor::{Setup, Weights};
 use graph::Services;
@@ -19,12 +19,16 @@ pub struct EditArgs {
     /// What computes
     #[arg(long, value_enum, default_value_t)]
     device: DeviceChoice,
+    /// How samplers show the picture as it comes
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    preview: PreviewChoice,
 }
 
 pub fn edit(args: EditArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(devices::open(args.device)?);
-    let (homes, options) = (folders.clone(), nodes::Options::default());
+    let options = nodes::Options { previews: args.preview.into(), ..Default::default() };
+    let homes = folders.clone();
     let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
     let setup = Setup {
         // They live as long as the program.

@@ -21,7 +21,7 @@ impl<Size> Default for Networks<Size> {
     }
 }
 
-impl<Size: PartialEq + Copy> Networks<Size> {
+impl<Size: PartialEq> Networks<Size> {
     /// Runs the network of this size; records and compiles it if it is new.
     pub fn run(
         &self,
@@ -30,6 +30,17 @@ impl<Size: PartialEq + Copy> Networks<Size> {
         program: impl FnOnce() -> Result<Program>,
         inputs: &[&[f32]],
     ) -> Result<Vec<Vec<f32>>> {
+        self.with(device, size, program, |network| network.run(inputs))
+    }
+
+    /// Lends the network of this size, likewise.
+    pub fn with<T>(
+        &self,
+        device: &Device,
+        size: Size,
+        program: impl FnOnce() -> Result<Program>,
+        run: impl FnOnce(&mut Network) -> Result<T>,
+    ) -> Result<T> {
         let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let found = kept.iter().position(|(s, _)| *s == size).map(|i| kept.remove(i));
         let mut entry = match found {
@@ -41,7 +52,7 @@ impl<Size: PartialEq + Copy> Networks<Size> {
                 (size, device.compile(program()?.folded())?)
             }
         };
-        let result = entry.1.run(inputs);
+        let result = run(&mut entry.1);
         kept.push(entry);
         result
     }

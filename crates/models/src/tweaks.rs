@@ -1,14 +1,18 @@
 //! Changes to how a UNet computes, beside its weights.
 
-use crate::layers::along;
-use tensor::{Result, Tensor, Weights};
+use crate::{hypernetwork::Hypernetwork, layers::along};
+use std::cell::RefCell;
+use tensor::{Merging, Result, Tape, Tensor, Weights};
 
 /// What differs from the network as it was trained.
 #[derive(Clone, Default)]
 pub struct Tweaks {
     pub freeu: Option<FreeU>,
     pub tiles: Option<HyperTile>,
+    pub merging: Option<TokenMerging>,
     pub shrink: Option<Shrink>,
+    /// One after another.
+    pub hypernetworks: Vec<Hypernetwork>,
 }
 
 /// Strengthens what comes up from below and weakens the coarse part of what skips over (Si et al. 2024,
@@ -33,6 +37,18 @@ pub struct HyperTile {
     /// Whether tiles are larger further down.
     pub grows: bool,
 }
+
+/// Self-attention where the picture is largest asks for fewer queries: those that are much alike ask
+/// together (Bolya and Hoffman 2023, "Token Merging for Fast Stable Diffusion"). Of every 2x2 one, drawn for
+/// each layer and call, is what others may go to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenMerging {
+    /// The part (0..=1) of all tokens that goes to others.
+    pub ratio: f64,
+}
+
+/// Draws so many numbers below 4.
+pub type Random<'a> = RefCell<dyn FnMut(usize) -> Vec<u32> + 'a>;
 
 /// A matrix that makes lines of one length into lines of another, by rows.
 pub type Resampler = fn(usize, usize) -> Vec<f32>;
@@ -121,6 +137,34 @@ impl HyperTile {
     }
 }
 
+impl TokenMerging {
+    /// The input that a recording has for the destinations of each layer.
+    pub const INPUT: &str = "destinations";
+
+    /// Which of the tokens `[B, N, C]` of a layer go together; none where the picture is smaller than
+    /// the whole, a single line, or too few would go.
+    pub fn record(&self, tape: &Tape, x: &Tensor, [height, width]: [usize; 2]) -> Option<Merging> {
+        let cells = (height / 2) * (width / 2);
+        let merged = (x.dim(1) as f64 * self.ratio) as usize;
+        if x.dim(1) != height * width || cells == 0 || merged == 0 {
+            return None;
+        }
+        Some(x.merging(&tape.input(Self::INPUT, &[cells]), merged))
+    }
+
+    /// A token of every 2x2 of the picture; odd lines at its end are in none.
+    pub fn destinations([height, width]: [usize; 2], random: Option<&Random>) -> Vec<f32> {
+        let across = width / 2;
+        let cells = height / 2 * across;
+        let chosen = random.map_or_else(|| vec![0; cells], |draw| draw.borrow_mut()(cells));
+        let token = |(cell, chosen): (usize, u32)| {
+            let (row, column) = (2 * (cell / across), 2 * (cell % across));
+            ((row + chosen as usize / 2) * width + column + chosen as usize % 2) as f32
+        };
+        chosen.into_iter().enumerate().map(token).collect()
+    }
+}
+
 /// Tokens of a picture as tokens of its tiles, each an entry of the batch.
 pub fn cut(x: &Tensor, [height, width]: [usize; 2], [down, across]: [usize; 2]) -> Tensor {
     let (batch, c) = (x.dim(0), x.channels());
@@ -171,6 +215,15 @@ mod tests {
         let made = network.run(&[&numbers]).unwrap();
         assert_eq!(made[0], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
         assert_eq!(made[1], numbers);
+    }
+
+    #[test]
+    fn one_token_of_every_square_is_drawn() {
+        let whole = [5, 6];
+        assert_eq!(TokenMerging::destinations(whole, None), [0.0, 2.0, 4.0, 12.0, 14.0, 16.0]);
+        let random = RefCell::new(|n: usize| (0..n as u32).map(|i| i % 4).collect());
+        let drawn = TokenMerging::destinations(whole, Some(&random));
+        assert_eq!(drawn, [0.0, 3.0, 10.0, 19.0, 14.0, 17.0]);
     }
 
     #[test]

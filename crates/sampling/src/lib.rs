@@ -23,7 +23,7 @@ pub mod schedules;
 mod testing;
 
 pub use brownian::BrownianTree;
-pub use guidance::{Area, Call, Cond, Guider, Network, Patch, Region, Rule};
+pub use guidance::{Area, Call, Cond, Guider, Network, Patch, Region, Reuse, Rule};
 pub use ksample::KSample;
 pub use latent_format::LatentFormat;
 pub use model_sampling::{ModelSampling, Prediction};

@@ -1,7 +1,7 @@
 //! A whole sampling run: noise, guidance, masks and a sampler put together.
 
 use crate::guidance::{Guidance, Guider, Network};
-use crate::noise::{Generator, prepare_noise};
+use crate::noise::{Generator, draw_noise, prepare_noise};
 use crate::samplers::{Denoiser, Guess, NoiseKind};
 use crate::{BrownianTree, Latent, LatentFormat, ModelSampling, Sampler, mask};
 use anyhow::{Result, ensure};
@@ -36,6 +36,18 @@ pub struct Run {
     /// Adds no initial noise, to go on with a latent that still has some.
     pub disable_noise: bool,
     pub sampler_noise: SamplerNoise,
+}
+
+impl Run {
+    /// What networks draw from that leave something to chance: PyTorch's own generator of the device,
+    /// which a CPU has already made the initial noise with.
+    pub fn generator(&self, latent: &LatentInput) -> Result<Generator> {
+        let mut generator = self.sampler_noise.generator()(self.seed);
+        if self.sampler_noise == SamplerNoise::Cpu && !self.disable_noise {
+            draw_noise(&mut generator, latent.samples.dim().into(), latent.batch_index)?;
+        }
+        Ok(generator)
+    }
 }
 
 /// What a run starts from.

@@ -27,7 +27,7 @@ pub use cpu::Peak;
 pub use device::{Device, Network};
 pub use dry::{Cost, Ledger};
 pub use gpu::{Adapter, Created, GpuCost, GpuOptions, Known, TileClass};
-pub use ops::{Act, Conv, Epilogue, Op};
+pub use ops::{Act, Conv, Epilogue, Merging, Op};
 pub use plan::Plan;
 pub use program::{Columns, Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};

@@ -1,6 +1,6 @@
 //! Changes to classifier-free guidance that are plain arithmetic on denoised latents.
 
-use super::{Guess, extrapolate};
+use super::{Guess, Reuse, extrapolate, frequencies};
 use crate::Latent;
 use ndarray::{ArrayView3, ArrayViewMut3, Axis, Zip};
 
@@ -28,6 +28,11 @@ pub enum Patch {
     },
     /// Mahiro (no paper): leans to the scaled positive, the more so the less the result is like the negative.
     Mahiro,
+    /// Scales what the positive has over the negative: its low frequencies, those below `cutoff`, by
+    /// `low`, the others by `high` (Huang et al. 2025, "FreSca").
+    Frequencies { low: f32, high: f32, cutoff: usize },
+    /// Does again what was done in steps before, where little changes. Only the last one counts.
+    Reuse(Reuse),
     /// Divides the noise (Ning et al. 2024, "Elucidating the exposure bias").
     EpsilonScaling(f32),
     /// Leads away, by this scale, from what the positive comes to with self-attention in the middle
@@ -91,6 +96,11 @@ impl Patched {
                     let difference = with_momentum(memory, momentum, &sides);
                     sides.cond = projected(&sides, difference, eta, norm_threshold);
                 }
+                Patch::Frequencies { low, high, cutoff } => {
+                    let difference = &sides.cond - &sides.uncond;
+                    let scaled = frequencies::scaled(&difference, low, high, cutoff);
+                    sides.cond = scaled + &sides.uncond;
+                }
                 _ => {}
             }
         }
@@ -122,6 +132,8 @@ impl Patched {
             Patch::RescaleCfg(_)
             | Patch::Tangential
             | Patch::Projected { .. }
+            | Patch::Frequencies { .. }
+            | Patch::Reuse(_)
             | Patch::Perturbed(_)
             | Patch::SelfAttention { .. } => denoised,
         })
