@@ -95,7 +95,7 @@ fn write_hypernetwork(path: &Path) {
     }
     let names: Vec<String> = tensors.iter().map(|(name, ..)| name.clone()).collect();
     let made = Weights::made("made", tensors).unwrap();
-    let stored = names.into_iter().map(|name| (name.clone(), made.get(&name).unwrap()));
+    let stored = names.into_iter().map(|name| (name.clone(), made.get(&name).unwrap().into()));
     let metadata = HashMap::from([("activation_func".to_owned(), "mish".to_owned())]);
     tensor::save_safetensors(path, stored.collect(), metadata).unwrap();
 }

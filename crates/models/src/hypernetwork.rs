@@ -172,7 +172,7 @@ mod tests {
         let load = |name: &str, activation: &str| {
             let made = Weights::made("made", tensor(name)).unwrap();
             let metadata = HashMap::from([("activation_func".to_owned(), activation.to_owned())]);
-            let tensors = vec![(name.to_owned(), made.get(name).unwrap())];
+            let tensors = vec![(name.to_owned(), made.get(name).unwrap().into())];
             tensor::save_safetensors(&path, tensors, metadata).unwrap();
             Hypernetwork::load(&Weights::open(&path).unwrap(), 1.0).err().unwrap().to_string()
         };
