@@ -7,7 +7,7 @@ use crate::{
         add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
     },
     networks::Networks,
-    tweaks::{HyperTile, Tweaks, cut, joined, nearest, resampled},
+    tweaks::{HyperTile, Tweaks, nearest, resampled},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -425,16 +425,16 @@ impl Blocks {
         if place.middle && self.mode.watched && self.watched.borrow().is_none() {
             *self.watched.borrow_mut() = Some(["to_q", "to_k"].map(|name| project(x, &w.at(name))));
         }
-        let tiles = self.tiles.map_or([1, 1], |(tiles, whole)| {
-            let halvings = (whole[0] as f64 / place.size[0] as f64).log2().round() as usize;
+        let tiling = self.tiles.and_then(|(tiles, whole)| {
             self.tiled.set(self.tiled.get() + 1);
-            tiles.tiles(halvings, place.size, self.tiled.get())
+            tiles.tiling(whole, place.size, self.tiled.get())
         });
-        if tiles == [1, 1] {
-            return self.attention(x, x, w);
+        match tiling {
+            Some(tiling) => {
+                Ok(tiling.joined(&self.attention(&tiling.cut(x), &tiling.rows(x), w)?))
+            }
+            None => self.attention(x, x, w),
         }
-        let parts = cut(x, place.size, tiles);
-        Ok(joined(&self.attention(&parts, &parts, w)?, place.size, tiles))
     }
 
     fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {

@@ -9,7 +9,7 @@ use crate::{Latent, ModelSampling, mask};
 use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4, Axis, Slice, Zip, concatenate};
 
-pub use patches::Patch;
+pub use patches::{Grade, Patch};
 use patches::{Patched, Sides};
 pub use rules::Rule;
 use rules::{extrapolate, perp_neg};
