@@ -79,7 +79,7 @@ nodes! {
     noise: RandomNoise, DisableNoise, AddNoise;
     samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
         SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
-        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver, SamplerLCMUpscale;
     schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
         VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
     sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,

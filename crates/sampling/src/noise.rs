@@ -54,7 +54,15 @@ pub fn prepare_noise(
     seed: u64,
     batch_index: Option<&[usize]>,
 ) -> Result<Latent> {
-    let mut generator = Generator::cpu(seed);
+    initial_noise(&mut Generator::cpu(seed), shape, batch_index)
+}
+
+/// [`prepare_noise`] with the generator, from which samplers may draw on.
+pub(crate) fn initial_noise(
+    generator: &mut Generator,
+    shape: [usize; 4],
+    batch_index: Option<&[usize]>,
+) -> Result<Latent> {
     let Some(wanted) = batch_index else { return Ok(generator.latent(shape)) };
     let [n, c, h, w] = shape;
     ensure!(
