@@ -269,15 +269,29 @@ fn workflows() -> Vec<(String, Json)> {
     std::iter::once(("own".to_owned(), own)).chain(shared).collect()
 }
 
-/// Rewrites each workflow `rounds` times by steps chosen at random, and compares.
+/// Mutes and bypasses some nodes of a workflow.
+fn switch_off(workflow: &mut Json, random: &mut Random) {
+    for node in workflow["nodes"].as_array_mut().unwrap() {
+        if random.below(6) == 0 {
+            node["mode"] = random.of(&[2, 4]).into();
+        }
+    }
+}
+
+/// Rewrites each workflow `rounds` times by steps chosen at random, in every second round with nodes switched off,
+/// and compares.
 fn means_the_same(rounds: usize, step: impl Fn(&mut Rewritten), finish: impl Fn(&mut Rewritten)) {
     for (name, workflow) in workflows() {
         for round in 0..rounds {
             let nodes = workflow["nodes"].as_array().unwrap();
             let ids = nodes.iter().map(|n| (id(&n["id"]), id(&n["id"]))).collect();
-            let random = Random(0x9E37_79B9_7F4A_7C15 ^ (round as u64 + 1));
+            let mut random = Random(0x9E37_79B9_7F4A_7C15 ^ (round as u64 + 1));
             let contract = Contract::from_types(&[]);
-            let mut rewritten = Rewritten { json: workflow.clone(), ids, contract, random };
+            let mut json = workflow.clone();
+            if round % 2 == 1 {
+                switch_off(&mut json, &mut random);
+            }
+            let mut rewritten = Rewritten { json, ids, contract, random };
             let before = rewritten.prompt();
             for _ in 0..1 + rewritten.random.below(6) {
                 step(&mut rewritten);
