@@ -165,8 +165,9 @@ fn a_difference_saved_as_a_lora_changes_the_model_alike() {
     let far = |a: &[f32], b: &[f32]| {
         a.iter().zip(b).map(|(a, b)| f64::from((a - b).powi(2))).sum::<f64>().sqrt()
     };
-    // Of what stands out most a hundredth is cut from factors, so that they come less near.
-    for (kind, near) in [("full_diff", 0.02), ("standard", 0.25)] {
+    // What stands out most in factors, a hundredth, is cut as in the original: with NumPy's factors of this LoRA,
+    // whose rank is 4, 0.29 of the weights' change is missing.
+    for (kind, near) in [("full_diff", 0.02), ("standard", 0.4)] {
         let save = json!({
             "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "tiny_sd15.safetensors"}},
             "10": lora(1.0),
@@ -175,7 +176,7 @@ fn a_difference_saved_as_a_lora_changes_the_model_alike() {
             "12": {"class_type": "CLIPMergeSubtract", "inputs":
                 {"clip1": ["10", 1], "clip2": ["4", 1], "multiplier": 1.0}},
             "13": {"class_type": "LoraSave", "inputs": {"filename_prefix": format!("loras/{kind}"),
-                "rank": 64, "lora_type": kind, "bias_diff": true,
+                "rank": 4, "lora_type": kind, "bias_diff": true,
                 "model_diff": ["11", 0], "text_encoder_diff": ["12", 0]}},
         });
         run(folder.path(), &save);
