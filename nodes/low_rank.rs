@@ -27,7 +27,7 @@ pub fn low_rank(matrix: &ArrayView2<f32>, rank: usize) -> (Array2<f32>, Array2<f
     let mut rounds = 0;
     loop {
         let inside = basis.t().dot(matrix);
-        let (squares, turn) = eigen(inside.dot(&inside.t()));
+        let (squares, turn) = eigen(&inside.dot(&inside.t()));
         let values = squares.mapv(|x| x.max(0.0).sqrt());
         let moved = (&values - &before).slice(s![..rank]).fold(0.0, |m: f32, x| m.max(x.abs()));
         rounds += 1;
@@ -77,7 +77,7 @@ fn orthonormal(mut columns: Array2<f32>) -> Array2<f32> {
 
 /// The eigenvalues of a symmetric matrix, falling, and the eigenvectors as columns (Jacobi 1846: rotations that
 /// each make one pair zero).
-fn eigen(symmetric: Array2<f32>) -> (Array1<f32>, Array2<f32>) {
+fn eigen(symmetric: &Array2<f32>) -> (Array1<f32>, Array2<f32>) {
     let n = symmetric.nrows();
     let mut a = symmetric.mapv(f64::from);
     let mut vectors: Array2<f64> = Array2::eye(n);

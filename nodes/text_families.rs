@@ -31,7 +31,7 @@ impl Node for CLIPTextEncodeSDXLRefiner {
 
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
         let size = |n: usize| Extra::Number(n as f64);
-        Ok(conditioning(ctx, &self.clip, &self.text)?.with_extra([
+        Ok(conditioning(ctx, &self.clip, &self.text)?.with_extra(&[
             ("aesthetic_score", Extra::Number(self.ascore)),
             ("width", size(self.width)),
             ("height", size(self.height)),
@@ -62,7 +62,7 @@ impl Node for CLIPTextEncodePixArtAlpha {
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
         let size = |n: usize| Extra::Number(n as f64);
         let facts = [("width", size(self.width)), ("height", size(self.height))];
-        Ok(conditioning(ctx, &self.clip, &self.text)?.with_extra(facts))
+        Ok(conditioning(ctx, &self.clip, &self.text)?.with_extra(&facts))
     }
 }
 
@@ -182,7 +182,7 @@ impl Node for FluxGuidance {
     type Output = Conditioning;
 
     fn run(self, _: &mut Context) -> Result<Conditioning> {
-        Ok(self.conditioning.with_extra([("guidance", Extra::Number(self.guidance))]))
+        Ok(self.conditioning.with_extra(&[("guidance", Extra::Number(self.guidance))]))
     }
 }
 

@@ -40,8 +40,7 @@ impl Node for SD_4XUpscale_Conditioning {
             ("concat_image", Extra::Picture(Arc::new(picture))),
             ("noise_augmentation", Extra::Number(self.noise_augmentation)),
         ];
-        let [positive, negative] =
-            [self.positive, self.negative].map(|c| c.with_extra(facts.clone()));
+        let [positive, negative] = [self.positive, self.negative].map(|c| c.with_extra(&facts));
         Ok((positive, negative, Latent::new(Array4::zeros((batch, 4, height, width)))))
     }
 }

@@ -135,8 +135,8 @@ impl Conditioning {
 
     /// Every entry with more facts.
     #[must_use]
-    pub(crate) fn with_extra<const N: usize>(&self, facts: [(&'static str, Extra); N]) -> Self {
-        self.map(|entry| entry.payload.extra.extend(facts.clone()))
+    pub(crate) fn with_extra(&self, facts: &[(&'static str, Extra)]) -> Self {
+        self.map(|entry| entry.payload.extra.extend(facts.iter().cloned()))
     }
 }
 

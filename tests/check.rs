@@ -200,10 +200,12 @@ fn tensors_that_no_network_reads_are_noted() {
 /// Every class of ComfyUI that is meant for Stable Diffusion, and every one in workflows that people shared for it.
 #[test]
 fn every_node_for_stable_diffusion_is_known() {
-    let (Some(priority), Some(corpus)) = (shared("reference/node_priority.json"), shared("corpus")) else {
+    let (Some(priority), Some(corpus)) = (shared("reference/node_priority.json"), shared("corpus"))
+    else {
         return;
     };
-    let read = |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
+    let read =
+        |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
     let priority = read(&priority);
     let meant = priority.as_object().unwrap().iter().filter(|(_, p)| **p != "other");
     let mut classes: BTreeSet<String> = meant.map(|(class, _)| class.clone()).collect();

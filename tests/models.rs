@@ -208,7 +208,10 @@ fn nodes_that_should_change_nothing_change_nothing() {
             "inputs": {"sharpen_radius": 2, "sigma": 1.0, "alpha": alpha}})
     };
     let tiles = |side: u32| {
-        at("HyperTile", json!({"tile_size": side, "swap_size": 2, "max_depth": 0, "scale_depth": false}))
+        at(
+            "HyperTile",
+            json!({"tile_size": side, "swap_size": 2, "max_depth": 0, "scale_depth": false}),
+        )
     };
     let cases = [
         (json!({"10": at("TorchCompileModel", json!({"backend": "inductor"}))}), true),
@@ -216,8 +219,14 @@ fn nodes_that_should_change_nothing_change_nothing() {
         // `paint` guides 5 times.
         (json!({"10": at("VideoLinearCFGGuidance", json!({"min_cfg": 5.0}))}), true),
         (json!({"10": at("VideoLinearCFGGuidance", json!({"min_cfg": 1.0}))}), false),
-        (json!({"9": sharpen(0.0), "10": at("LatentApplyOperationCFG", json!({"operation": ["9", 0]}))}), true),
-        (json!({"9": sharpen(1.0), "10": at("LatentApplyOperationCFG", json!({"operation": ["9", 0]}))}), false),
+        (
+            json!({"9": sharpen(0.0), "10": at("LatentApplyOperationCFG", json!({"operation": ["9", 0]}))}),
+            true,
+        ),
+        (
+            json!({"9": sharpen(1.0), "10": at("LatentApplyOperationCFG", json!({"operation": ["9", 0]}))}),
+            false,
+        ),
         (json!({"10": tiles(64)}), true),
         (json!({"10": tiles(32)}), false),
     ];
@@ -246,7 +255,8 @@ fn a_sampler_that_makes_latents_larger_does() {
             "noise_seed": 1, "cfg": 5.0, "positive": ["6", 0], "negative": ["7", 0],
             "sampler": ["9", 0], "sigmas": ["10", 0], "latent_image": ["5", 0]}},
     });
-    let latent = paint(folder.path(), "tiny_sd15.safetensors", &more, &json!(["4", 0]), &json!(["4", 1]));
+    let latent =
+        paint(folder.path(), "tiny_sd15.safetensors", &more, &json!(["4", 0]), &json!(["4", 1]));
     assert_eq!(latent.len(), 4 * 12 * 12);
     assert!(latent.iter().all(|x| x.is_finite()));
 }

@@ -1,7 +1,7 @@
 //! Changes to a latent that guidance, too, can be put through.
 
 use crate::Latent;
-use ndarray::{Array3, ArrayViewMut3, Axis, Zip};
+use ndarray::{Array3, ArrayView2, ArrayViewMut3, Axis, Zip};
 
 /// One change, picture by picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,8 +36,8 @@ fn lengths(latent: &Latent, more: f32) -> Array3<f32> {
 }
 
 /// Multiplies all channels of each pixel.
-fn scale(mut picture: ArrayViewMut3<f32>, by: ndarray::ArrayView2<f32>) {
-    picture.outer_iter_mut().for_each(|mut channel| channel *= &by);
+fn scale(mut picture: ArrayViewMut3<f32>, by: &ArrayView2<f32>) {
+    picture.outer_iter_mut().for_each(|mut channel| channel *= by);
 }
 
 fn tonemapped(latent: &Latent, multiplier: f32) -> Latent {
@@ -49,7 +49,7 @@ fn tonemapped(latent: &Latent, multiplier: f32) -> Latent {
             let part = length / top;
             part / (part + 1.0) * top / length
         };
-        scale(picture, lengths.mapv(shorter).view());
+        scale(picture, &lengths.mapv(shorter).view());
     }
     out
 }
@@ -62,7 +62,7 @@ fn sharpened(latent: &Latent, radius: usize, sigma: f32, alpha: f32) -> Latent {
     let sharp = |x: &f32, soft: &f32| x + 10.0 * alpha * (x - soft);
     let mut out = Zip::from(&direct).and(&soft).map_collect(sharp);
     let pictures = out.outer_iter_mut().zip(lengths.outer_iter());
-    pictures.for_each(|(picture, lengths)| scale(picture, lengths));
+    pictures.for_each(|(picture, lengths)| scale(picture, &lengths));
     out
 }
 
