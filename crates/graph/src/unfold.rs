@@ -117,7 +117,9 @@ impl<'a> Flat<'a> {
             self.scope(&prefix, nodes, links, &promoted.inner, depth + 1)?;
         }
         if !self.is_folded(node) || is_off(node) {
-            given.iter().for_each(|(widget, value)| self.give(&name, &mut renamed, widget, value));
+            // What is off reads no values, and hands on only what it was linked to.
+            let given = given.iter().filter(|_| !is_off(node));
+            given.for_each(|(widget, value)| self.give(&name, &mut renamed, widget, value));
             self.nodes.push(renamed);
         }
         Ok(())

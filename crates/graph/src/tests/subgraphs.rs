@@ -115,6 +115,16 @@ fn promoted_values_reach_nodes_through_subgraphs_in_subgraphs() {
 }
 
 #[test]
+fn a_promoted_value_does_not_pass_through_a_bypassed_node() {
+    let mut workflow = workflow(0);
+    workflow["definitions"]["subgraphs"][0]["nodes"][0]["mode"] = 4.into();
+    workflow["definitions"]["subgraphs"][0]["nodes"][0]["inputs"][0]["link"] = Json::Null;
+    workflow["nodes"][1]["properties"] = json!({"proxyWidgets": [["1", "upscale_method"]]});
+    workflow["nodes"][1]["widgets_values"] = json!(["bicubic"]);
+    assert_eq!(convert(&workflow).unwrap()["2:2:1"]["inputs"], json!({}));
+}
+
+#[test]
 fn what_follows_a_bypassed_subgraph_is_fed_by_what_it_is_fed_by() {
     let prompt = convert(&workflow(4)).unwrap();
     assert_eq!(prompt["3:1"]["inputs"]["image"], json!(["1", 0]));
