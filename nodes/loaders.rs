@@ -262,7 +262,7 @@ fn several(ctx: &Context, names: &[&str], family: &str) -> Result<Clip> {
         weights(ctx, "text_encoders", name)?;
     }
     anyhow::bail!(
-        "models of {family} do not run yet, nor do their text encoders; those of Stable Diffusion 1 do, whose encoder \
+        "models of {family} do not run yet, nor do their text encoders; those of Stable Diffusion 1 and 2 do, whose encoder \
          CLIPLoader loads"
     )
 }

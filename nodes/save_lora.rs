@@ -46,9 +46,12 @@ impl Node for LoraSave {
             .into_iter()
             .flatten()
             .map(|(key, weight)| (key.strip_prefix("model.").unwrap_or(&key).to_owned(), weight));
+        // As the original calls the text encoders of Stable Diffusion 1 and 2.
+        let open = self.text_encoder_diff.as_ref().is_some_and(|clip| clip.encoder.is_open_clip());
+        let place = if open { "clip_h" } else { "clip_l" };
         let clip = clip.into_iter().flatten();
         let clip =
-            clip.map(|(key, weight)| (format!("text_encoders.clip_l.transformer.{key}"), weight));
+            clip.map(|(key, weight)| (format!("text_encoders.{place}.transformer.{key}"), weight));
         let differences: Vec<(String, Weight)> = unet.chain(clip).collect();
         anyhow::ensure!(
             !differences.is_empty(),
@@ -57,7 +60,7 @@ impl Node for LoraSave {
         let made = self.factored(ctx, &differences)?;
         let file = Weights::made("LoRA", made)?.rounded_to_f16();
         let keys = file.keys();
-        let tensors = keys.iter().map(|key| Ok(((*key).to_owned(), file.get(key)?)));
+        let tensors = keys.iter().map(|key| Ok(((*key).to_owned(), file.get(key)?.into())));
         save_model::save(ctx, &self.filename_prefix, &tensors.collect::<Result<Vec<_>>>()?, &[])
     }
 }

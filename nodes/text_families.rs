@@ -162,7 +162,7 @@ impl Node for CLIPTextEncodeFlux {
 /// Why a prompt for several encoders cannot be read: what loads gives one.
 fn several_encoders(family: &str, encoders: &str) -> String {
     format!(
-        "this text encoder is the one of Stable Diffusion 1; prompts of {family} want {encoders}, which do not run \
+        "this text encoder is one of Stable Diffusion 1 or 2; prompts of {family} want {encoders}, which do not run \
          yet. CLIPTextEncode reads a prompt with this one"
     )
 }

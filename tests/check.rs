@@ -223,20 +223,12 @@ fn every_node_for_stable_diffusion_is_known() {
 
 /// Why not: GITSScheduler's table of noise levels is published under the GPL only; the two samplings are for
 /// models of flows (Stable Diffusion 3, Flux), for which samplers have other formulas. The others are being written.
-const NOT_YET: [&str; 15] = [
+const NOT_YET: [&str; 7] = [
     "GITSScheduler",
     "ModelSamplingFlux",
     "ModelSamplingSD3",
-    "CLIPVisionEncode",
-    "CLIPVisionLoader",
-    "CheckpointLoader",
     "GLIGENLoader",
     "GLIGENTextBoxApply",
     "HypernetworkLoader",
-    "StyleModelApply",
-    "StyleModelLoader",
     "TomePatchModel",
-    "unCLIPCheckpointLoader",
-    "unCLIPConditioning",
-    "DiffusersLoader",
 ];
