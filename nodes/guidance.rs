@@ -3,7 +3,7 @@
 use crate::{Conditioning, Model};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use sampling::{Patch, Reuse};
+use sampling::{Grade, Patch, Reuse};
 
 /// Keeps strong guidance from making pictures glaring.
 #[derive(Inputs)]
@@ -243,4 +243,34 @@ impl Node for PerpNeg {
     fn run(self, _: &mut Context) -> Result<Model> {
         Ok(Model { perp_neg: Some((self.empty_conditioning, self.neg_scale)), ..self.model })
     }
+}
+
+macro_rules! graded { ($($(#[$doc:meta])* $node:ident: $grade:ident;)*) => {$(
+    $(#[$doc])*
+    #[derive(Inputs)]
+    pub struct $node {
+        /// The model.
+        pub model: Model,
+        /// How strongly the first picture is guided.
+        #[widget(number(1.0).range(0.0..=100.0).step(0.5).round(0.01))]
+        pub min_cfg: f64,
+    }
+
+    impl Node for $node {
+        const CATEGORY: &str = "sampling/video_models";
+        const TITLE: &str = stringify!($node);
+        type Output = Model;
+
+        fn run(self, _: &mut Context) -> Result<Model> {
+            let least = self.min_cfg as f32;
+            Ok(self.model.guided(Patch::Graded { least, shape: Grade::$grade }))
+        }
+    }
+)*}}
+
+graded! {
+    /// Guides the pictures of a batch ever more strongly, the last one as the sampler says.
+    VideoLinearCFGGuidance: Linear;
+    /// Guides the pictures of a batch more strongly towards the middle one, which is guided as the sampler says.
+    VideoTriangleCFGGuidance: Triangle;
 }

@@ -231,23 +231,20 @@ impl Network for Guided<'_> {
         }
         let (batch, _, height, width) = x.dim();
         let rows = batch / calls.len();
-        let tokens = calls.iter().map(|c| c.cond.tokens.dim().1).fold(1, lcm);
-        let context: Vec<f32> = calls
-            .iter()
-            .flat_map(|c| std::iter::repeat_n(c.cond, rows))
-            .flat_map(|cond| std::iter::repeat_n(&cond.tokens, tokens / cond.tokens.dim().1))
-            .flat_map(|t| t.iter().copied())
-            .collect();
+        let prompt =
+            |tokens: fn(&Told) -> &Array3<f32>| context(calls.iter().map(|c| tokens(c.cond)), rows);
+        let (tokens, context) = prompt(|told| &*told.tokens);
         let (timesteps, size) = (vec![timestep; batch], UnetSize { batch, height, width, tokens });
-        let bare = x.as_standard_layout();
-        let asked = Asked {
-            x: bare.as_slice().expect("just laid out"),
-            timesteps: &timesteps,
-            context: &context,
-            size,
-        };
         let residuals = match &calls[0].cond.control {
             Some(control) => {
+                let (tokens, context) = prompt(tokens_for_controls);
+                let bare = x.as_standard_layout();
+                let asked = Asked {
+                    x: bare.as_slice().expect("just laid out"),
+                    timesteps: &timesteps,
+                    context: &context,
+                    size: UnetSize { tokens, ..size },
+                };
                 let (calls, sampling) = (calls.len(), &*self.model.sampling);
                 control.residuals(
                     self.device,
@@ -295,12 +292,31 @@ impl Network for Guided<'_> {
 
     /// Token lists of different lengths are repeated to a common one, up to four times.
     fn can_batch(&self, a: &Told, b: &Told) -> bool {
-        if a.control != b.control || a.grounding != b.grounding {
-            return false;
-        }
-        let (a, b) = (a.tokens.dim().1, b.tokens.dim().1);
-        lcm(a, b) / a.min(b) <= 4
+        let fit = |a: &Array3<f32>, b: &Array3<f32>| {
+            let (a, b) = (a.dim().1, b.dim().1);
+            lcm(a, b) / a.min(b) <= 4
+        };
+        a.control == b.control
+            && a.grounding == b.grounding
+            && fit(&a.tokens, &b.tokens)
+            && fit(tokens_for_controls(a), tokens_for_controls(b))
     }
+}
+
+fn tokens_for_controls(told: &Told) -> &Array3<f32> {
+    told.control_prompt.as_ref().map_or(&told.tokens, |prompt| &prompt.tokens)
+}
+
+/// How many tokens a network reads, and their vectors: each prompt so many times, for `rows` of the batch.
+fn context<'a>(
+    prompts: impl Iterator<Item = &'a Array3<f32>> + Clone,
+    rows: usize,
+) -> (usize, Vec<f32>) {
+    let tokens = prompts.clone().map(|prompt| prompt.dim().1).fold(1, lcm);
+    let context = prompts
+        .flat_map(|prompt| std::iter::repeat_n(prompt, rows * (tokens / prompt.dim().1)))
+        .flat_map(|prompt| prompt.iter().copied());
+    (tokens, context.collect())
 }
 
 fn address(cond: &Told) -> usize {

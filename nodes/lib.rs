@@ -1,5 +1,6 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
+mod low_rank;
 mod previews;
 mod resize;
 mod tiles;
@@ -59,20 +60,25 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, CheckpointLoader, DiffusersLoader, UNETLoader, CLIPLoader, VAELoader;
+    loaders: CheckpointLoaderSimple, CheckpointLoader, DiffusersLoader, UNETLoader, CLIPLoader, DualCLIPLoader,
+        TripleCLIPLoader, VAELoader;
     lora: LoraLoader, LoraLoaderModelOnly;
-    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
+    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, CLIPMergeSimple,
         CLIPMergeAdd, CLIPMergeSubtract;
+    merge_blocks: ModelMergeSD1, ModelMergeSD2, ModelMergeSDXL;
     save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
+    save_lora: LoraSave;
     controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
-        ControlNetApplyAdvanced;
+        ControlNetApplyAdvanced, ControlNetApplySD3, ControlNetInpaintingAliMamaApply;
     clip_vision: CLIPVisionLoader, CLIPVisionEncode;
     unclip: unCLIPCheckpointLoader, unCLIPConditioning;
     style_model: StyleModelLoader, StyleModelApply;
     gligen: GLIGENLoader, GLIGENTextBoxApply;
     hypernetwork: HypernetworkLoader;
     upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
-    text: CLIPTextEncode, CLIPSetLastLayer;
+    text: CLIPTextEncode, CLIPTextEncodeControlnet, CLIPSetLastLayer;
+    text_families: CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPTextEncodeSD3, CLIPTextEncodeFlux,
+        CLIPTextEncodePixArtAlpha, FluxGuidance, FluxDisableGuidance, T5TokenizerOptions;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
@@ -81,23 +87,28 @@ nodes! {
     noise: RandomNoise, DisableNoise, AddNoise;
     samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
         SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
-        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver, SamplerLCMUpscale;
     schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
         VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
     sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
         SamplingPercentToSigma, ManualSigmas;
     model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    model_options: ModelComputeDtype, TorchCompileModel;
     patches: FreeU, FreeU_V2, HyperTile, TomePatchModel, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
         DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,
         UNetTemporalAttentionMultiply, CLIPAttentionMultiply;
     guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg, FreSca, EasyCache,
-        LazyCache;
+        LazyCache, VideoLinearCFGGuidance, VideoTriangleCFGGuidance;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
-        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;
+        InstructPixToPixConditioning, SetLatentNoiseMask, LatentUpscale, LatentUpscaleBy;
+    empty_latent: EmptyLatentImage, EmptySD3LatentImage, EmptyHunyuanImageLatent, StableCascade_EmptyLatentImage;
+    upscale_conditioning: SD_4XUpscale_Conditioning;
     vae_tiled: VAEDecodeTiled, VAEEncodeTiled;
     latent: LatentFromBatch, RepeatLatentBatch, LatentComposite, LatentCompositeMasked;
     latent_math: LatentAdd, LatentSubtract, LatentMultiply, LatentBlend, LatentInterpolate, LatentBatch,
         LatentConcat, LatentCut, LatentBatchSeedBehavior;
+    latent_operation: LatentApplyOperation, LatentApplyOperationCFG, LatentOperationTonemapReinhard,
+        LatentOperationSharpen;
     transform: ImageRotate, ImageFlip, ImageCrop, LatentRotate, LatentFlip, LatentCrop, CropMask;
     latent_file: SaveLatent, LoadLatent;
     load_image: LoadImage, LoadImageOutput, LoadImageMask;

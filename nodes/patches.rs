@@ -80,7 +80,7 @@ pub struct HyperTile {
     /// Pixels of a tile's side, at least.
     #[widget(number(256).range(1..=2048))]
     pub tile_size: usize,
-    /// Of how many sizes of tiles the layers take turns.
+    /// How many sizes of tiles are considered; from 3 on layers take turns among all but the largest.
     #[widget(number(2).range(1..=128))]
     pub swap_size: usize,
     /// Down to which halving of the picture there are tiles.

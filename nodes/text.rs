@@ -1,6 +1,6 @@
 //! Prompts to conditioning.
 
-use crate::{Clip, Conditioning, Told};
+use crate::{Clip, Conditioning, Told, values::ControlPrompt};
 use anyhow::{Context as _, Result};
 use graph::{Context, Inputs, Node};
 use models::Encoded;
@@ -26,11 +26,43 @@ impl Node for CLIPTextEncode {
     type Output = Conditioning;
 
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
-        let (width, encoded) = (self.clip.encoder.channels, encode(ctx, &self.clip, &self.text)?);
-        let tokens =
-            Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
-        let told = Told::new(tokens, encoded.pooled);
-        Ok(Conditioning(Arc::new(vec![Cond::new(told)])))
+        conditioning(ctx, &self.clip, &self.text)
+    }
+}
+
+/// A prompt as one entry of a conditioning.
+pub(crate) fn conditioning(ctx: &mut Context, clip: &Clip, text: &str) -> Result<Conditioning> {
+    let (tokens, pooled) = encoded(ctx, clip, text)?;
+    Ok(Conditioning(Arc::new(vec![Cond::new(Told::new(tokens, pooled))])))
+}
+
+/// A prompt as vectors of its tokens `[1, tokens, channels]`, and as one vector.
+fn encoded(ctx: &mut Context, clip: &Clip, text: &str) -> Result<(Array3<f32>, Vec<f32>)> {
+    let (width, encoded) = (clip.encoder.channels, encode(ctx, clip, text)?);
+    let shape = (1, encoded.tokens.len() / width, width);
+    Ok((Array3::from_shape_vec(shape, encoded.tokens)?, encoded.pooled))
+}
+
+/// Gives ControlNets a prompt of their own, in the place of the model's.
+#[derive(Inputs)]
+pub struct CLIPTextEncodeControlnet {
+    /// The text encoder.
+    pub clip: Clip,
+    /// What the model is told.
+    pub conditioning: Conditioning,
+    /// What ControlNets are told.
+    #[widget(prompt())]
+    pub text: String,
+}
+
+impl Node for CLIPTextEncodeControlnet {
+    const CATEGORY: &str = "_for_testing/conditioning";
+    type Output = Conditioning;
+
+    fn run(self, ctx: &mut Context) -> Result<Conditioning> {
+        let (tokens, pooled) = encoded(ctx, &self.clip, &self.text)?;
+        let prompt = Arc::new(ControlPrompt { tokens, pooled });
+        Ok(self.conditioning.map(|e| e.payload.control_prompt = Some(prompt.clone())))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         project,
     },
     networks::Networks,
-    tweaks::{HyperTile, Random, TokenMerging, Tweaks, cut, joined, nearest, resampled},
+    tweaks::{HyperTile, Random, TokenMerging, Tweaks, nearest, resampled},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -475,17 +475,17 @@ impl Blocks {
         if place.middle && self.mode.watched && self.watched.borrow().is_none() {
             *self.watched.borrow_mut() = Some(["to_q", "to_k"].map(|name| project(x, &w.at(name))));
         }
-        let tiles = self.tiles.map_or([1, 1], |(tiles, whole)| {
-            let halvings = (whole[0] as f64 / place.size[0] as f64).log2().round() as usize;
+        let tiling = self.tiles.and_then(|(tiles, whole)| {
             self.tiled.set(self.tiled.get() + 1);
-            tiles.tiles(halvings, place.size, self.tiled.get())
+            tiles.tiling(whole, place.size, self.tiled.get())
         });
-        if tiles == [1, 1] {
-            let Some(merging) = self.merging(x) else { return self.attention(x, x, w) };
-            return Ok(merging.unmerge(&self.attention(&merging.merge(x), x, w)?));
+        if let Some(tiling) = tiling {
+            return Ok(tiling.joined(&self.attention(&tiling.cut(x), &tiling.rows(x), w)?));
         }
-        let parts = cut(x, place.size, tiles);
-        Ok(joined(&self.attention(&parts, &parts, w)?, place.size, tiles))
+        match self.merging(x) {
+            Some(merging) => Ok(merging.unmerge(&self.attention(&merging.merge(x), x, w)?)),
+            None => self.attention(x, x, w),
+        }
     }
 
     /// Which queries go together, where the picture has its full size.

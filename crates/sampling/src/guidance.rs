@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4, Axis, Slice, Zip, concatenate};
 use std::cell::RefCell;
 
-pub use patches::Patch;
+pub use patches::{Grade, Patch};
 use patches::{Patched, Sides};
 pub use reuse::Reuse;
 use reuse::Reused;

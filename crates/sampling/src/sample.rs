@@ -3,7 +3,7 @@
 use crate::guidance::{Guidance, Guider, Network};
 use crate::noise::{Generator, draw_noise, prepare_noise};
 use crate::samplers::{Denoiser, Guess, NoiseKind};
-use crate::{BrownianTree, Latent, LatentFormat, ModelSampling, Sampler, mask};
+use crate::{BrownianTree, Latent, LatentFormat, Method, ModelSampling, Sampler, mask};
 use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4};
 
@@ -72,6 +72,15 @@ impl LatentInput<'_> {
             prepare_noise(shape, seed, self.batch_index)
         }
     }
+
+    /// The generator behind the initial noise; that of another machine than the CPU has drawn none.
+    fn generator(&self, run: &Run) -> Result<Generator> {
+        let mut generator = run.sampler_noise.generator()(run.seed);
+        if run.sampler_noise == SamplerNoise::Cpu && !run.disable_noise {
+            draw_noise(&mut generator, self.samples.dim().into(), self.batch_index)?;
+        }
+        Ok(generator)
+    }
 }
 
 /// What a run ends with, not scaled.
@@ -119,6 +128,9 @@ pub fn sample<N: Network>(
         progress(i.min(total - 1), total, denoised)
     };
     let mut denoiser = Denoiser::new(model, &mut denoise, &mut report);
+    if let Method::LcmUpscale(_) = run.sampler.method {
+        denoiser = denoiser.drawing_from(latent.generator(run)?);
+    }
     let x = model.noise_latent(*first, &start.noise, &start.latent);
     let mut noise = start.sampler_noise(run);
     let samples = run.sampler.run(&mut denoiser, &mut noise, x, &run.sigmas)?;
@@ -187,6 +199,10 @@ impl Start {
         sigma: f32,
     ) -> Result<Guess> {
         let Some((mask, noise)) = &self.mask else { return denoise(x, sigma) };
+        ensure!(
+            x.dim() == self.latent.dim(),
+            "a sampler that makes the latent larger cannot go with a mask"
+        );
         let mask = self.differential.as_ref().map_or_else(|| mask.clone(), |d| d.at(mask, sigma));
         let mask = &mask;
         let original = &self.latent + &(noise * sigma);

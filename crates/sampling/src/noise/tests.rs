@@ -53,7 +53,7 @@ fn cuda_noise_is_that_of_the_documented_vectors() {
 }
 
 #[test]
-fn initial_noise_is_that_of_the_original() {
+fn draw_noise_is_that_of_the_original() {
     let Some(bytes) = golden("random_tiny/noise.safetensors") else { return };
     let file = SafeTensors::deserialize(&bytes).unwrap();
     for name in file.names().into_iter().filter(|name| name.starts_with("seed")) {
