@@ -1,6 +1,6 @@
 //! Networks that steer a model by a picture, and the conditionings that carry them.
 
-use crate::{Conditioning, Image, Model, Told, Vae, resize::resize};
+use crate::{Conditioning, Image, Mask, Model, Told, Vae, resize::resize};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
 use models::{Asked, ControlNet as Network, Hint, Residuals};
@@ -99,26 +99,35 @@ impl Control {
 }
 
 /// A guider's conditionings as they are asked: a control that was applied to the positive alone, as in the
-/// old way, speaks to the others too.
-pub fn shared_controls(conds: &[Conditioning]) -> Vec<Conditioning> {
+/// old way, speaks to the others too, and so do boxes.
+pub fn shared_with_others(conds: &[Conditioning]) -> Vec<Conditioning> {
     let Some((positive, others)) = conds.split_first() else { return Vec::new() };
-    let others = others.iter().map(|other| shared(positive, other));
+    let control = |told: &Told| told.control.clone().filter(|_| told.control_for_both);
+    let others = others.iter().map(|other| {
+        let other = shared(positive, other, control, |told| &mut told.control);
+        shared(positive, &other, |told| told.grounding.clone(), |told| &mut told.grounding)
+    });
     std::iter::once(positive.clone()).chain(others).collect()
 }
 
-fn shared(positive: &Conditioning, other: &Conditioning) -> Conditioning {
+/// What `given` finds in entries of the positive for the whole picture, put at `place` into those of the
+/// other, if none of them has its own.
+fn shared<T>(
+    positive: &Conditioning,
+    other: &Conditioning,
+    given: impl Fn(&Told) -> Option<T>,
+    place: impl Fn(&mut Told) -> &mut Option<T>,
+) -> Conditioning {
     let whole = |e: &&Cond<Told>| e.region.is_none();
-    let for_both = positive.0.iter().filter(whole).filter(|e| e.payload.control_for_both);
-    let controls: Vec<&Control> = for_both.filter_map(|e| e.payload.control.as_ref()).collect();
-    let own = other.0.iter().filter(whole).any(|e| e.payload.control.is_some());
-    let free: Vec<usize> = (0..other.0.len()).filter(|i| whole(&&other.0[*i])).collect();
-    if controls.is_empty() || own || free.is_empty() {
+    let mut entries = (*other.0).clone();
+    let mut free: Vec<&mut Option<T>> =
+        entries.iter_mut().filter(|e| whole(&&**e)).map(|e| place(&mut e.payload)).collect();
+    if free.is_empty() || free.iter().any(|place| place.is_some()) {
         return other.clone();
     }
-    let mut entries = (*other.0).clone();
-    for (i, control) in controls.into_iter().enumerate() {
-        entries[free[i % free.len()]].payload.control = Some(control.clone());
-    }
+    let count = free.len();
+    let given = positive.0.iter().filter(whole).filter_map(|e| given(&e.payload));
+    given.enumerate().for_each(|(i, given)| *free[i % count] = Some(given));
     Conditioning(Arc::new(entries))
 }
 
@@ -219,11 +228,8 @@ impl Node for ControlNetApply {
 
     fn run(self, _: &mut Context) -> Result<Conditioning> {
         let settings = Settings {
-            network: &self.control_net.network,
-            image: &self.image,
-            strength: self.strength,
-            range: (0.0, 1.0),
             for_both: true,
+            ..Settings::new(&self.control_net, &self.image, self.strength, (0.0, 1.0))
         };
         let [conditioning] = apply(&settings, [self.conditioning]);
         Ok(conditioning)
@@ -261,15 +267,87 @@ impl Node for ControlNetApplyAdvanced {
     type Output = (Conditioning, Conditioning);
 
     fn run(self, _: &mut Context) -> Result<(Conditioning, Conditioning)> {
-        let settings = Settings {
-            network: &self.control_net.network,
-            image: &self.image,
-            strength: self.strength,
-            range: (self.start_percent, self.end_percent),
-            for_both: false,
-        };
-        let [positive, negative] = apply(&settings, [self.positive, self.negative]);
-        Ok((positive, negative))
+        let range = (self.start_percent, self.end_percent);
+        let settings = Settings::new(&self.control_net, &self.image, self.strength, range);
+        Ok(apply(&settings, [self.positive, self.negative]).into())
+    }
+}
+
+/// ControlNetApplyAdvanced for networks that read latents.
+#[derive(Inputs)]
+pub struct ControlNetApplySD3 {
+    /// What the picture should show.
+    pub positive: Conditioning,
+    /// What it should not show.
+    pub negative: Conditioning,
+    /// The network that reads the picture.
+    pub control_net: ControlNet,
+    /// For networks that read latents; those of Stable Diffusion 1 read pictures.
+    pub vae: Vae,
+    /// What the network reads, such as edges or a pose.
+    pub image: Image,
+    /// How strongly.
+    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+    pub strength: f64,
+    /// From this part of the run on; 0 is the beginning.
+    #[widget(number(0.0).range(0.0..=1.0).step(0.001))]
+    pub start_percent: f64,
+    /// To this part of the run; 1 is the end.
+    #[widget(number(1.0).range(0.0..=1.0).step(0.001))]
+    pub end_percent: f64,
+}
+
+impl Node for ControlNetApplySD3 {
+    const CATEGORY: &str = "conditioning/controlnet";
+    const TITLE: &str = "Apply Controlnet with VAE";
+    const OUTPUT_NAMES: &[&str] = &["positive", "negative"];
+    type Output = (Conditioning, Conditioning);
+
+    fn run(self, _: &mut Context) -> Result<(Conditioning, Conditioning)> {
+        let range = (self.start_percent, self.end_percent);
+        let settings = Settings::new(&self.control_net, &self.image, self.strength, range);
+        Ok(apply(&settings, [self.positive, self.negative]).into())
+    }
+}
+
+/// Steers inpainting by a picture with a hole; networks that read no mask, such as all of Stable Diffusion 1, read
+/// the whole picture.
+#[derive(Inputs)]
+pub struct ControlNetInpaintingAliMamaApply {
+    /// What the picture should show.
+    pub positive: Conditioning,
+    /// What it should not show.
+    pub negative: Conditioning,
+    /// The network that reads the picture.
+    pub control_net: ControlNet,
+    /// For networks that read latents; those of Stable Diffusion 1 read pictures.
+    pub vae: Vae,
+    /// The picture.
+    pub image: Image,
+    /// Where the hole is, for networks that read a mask.
+    pub mask: Mask,
+    /// How strongly.
+    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+    pub strength: f64,
+    /// From this part of the run on; 0 is the beginning.
+    #[widget(number(0.0).range(0.0..=1.0).step(0.001))]
+    pub start_percent: f64,
+    /// To this part of the run; 1 is the end.
+    #[widget(number(1.0).range(0.0..=1.0).step(0.001))]
+    pub end_percent: f64,
+}
+
+impl Node for ControlNetInpaintingAliMamaApply {
+    const CATEGORY: &str = "conditioning/controlnet";
+    const TITLE: &str = "ControlNetInpaintingAliMamaApply";
+    const OUTPUT_NAMES: &[&str] = &["positive", "negative"];
+    type Output = (Conditioning, Conditioning);
+
+    fn run(self, ctx: &mut Context) -> Result<(Conditioning, Conditioning)> {
+        ctx.note("this ControlNet reads no mask: it sees the whole picture");
+        let range = (self.start_percent, self.end_percent);
+        let settings = Settings::new(&self.control_net, &self.image, self.strength, range);
+        Ok(apply(&settings, [self.positive, self.negative]).into())
     }
 }
 
@@ -306,7 +384,11 @@ fn apply<const N: usize>(
     })
 }
 
-impl Settings<'_> {
+impl<'a> Settings<'a> {
+    fn new(net: &'a ControlNet, image: &'a Image, strength: f64, range: (f64, f64)) -> Self {
+        Self { network: &net.network, image, strength, range, for_both: false }
+    }
+
     fn control(&self, before: Option<Control>) -> Control {
         Control(Arc::new(Link {
             network: self.network.clone(),

@@ -3,7 +3,7 @@
 use crate::{Conditioning, Model};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use sampling::Patch;
+use sampling::{Grade, Patch, Reuse};
 
 /// Keeps strong guidance from making pictures glaring.
 #[derive(Inputs)]
@@ -150,6 +150,79 @@ impl Node for EpsilonScaling {
     }
 }
 
+/// Strengthens the fine parts of what guidance adds, or the coarse ones.
+#[derive(Inputs)]
+pub struct FreSca {
+    /// The model.
+    pub model: Model,
+    /// Scales the coarse parts.
+    #[widget(number(1.0).range(0.0..=10.0).step(0.01))]
+    pub scale_low: f64,
+    /// Scales the fine parts.
+    #[widget(number(1.25).range(0.0..=10.0).step(0.01))]
+    pub scale_high: f64,
+    /// How many waves across the latent the coarse parts have at most.
+    #[widget(number(20).range(1..=10_000).step(1))]
+    pub freq_cutoff: usize,
+}
+
+impl Node for FreSca {
+    const CATEGORY: &str = "_for_testing";
+    const TITLE: &str = "FreSca";
+    type Output = Model;
+
+    fn run(self, _: &mut Context) -> Result<Model> {
+        Ok(self.model.guided(Patch::Frequencies {
+            low: self.scale_low as f32,
+            high: self.scale_high as f32,
+            cutoff: self.freq_cutoff,
+        }))
+    }
+}
+
+macro_rules! reuse { ($($(#[$doc:meta])* $node:ident: $guided:literal;)*) => {$(
+    $(#[$doc])*
+    #[derive(Inputs)]
+    pub struct $node {
+        /// The model.
+        pub model: Model,
+        /// How much change is let pass, as a part of the prediction: more is faster and less exact.
+        #[widget(number(0.2).range(0.0..=3.0).step(0.01))]
+        pub reuse_threshold: f64,
+        /// From this part of the run on; 0 is the beginning.
+        #[widget(number(0.15).range(0.0..=1.0).step(0.01))]
+        pub start_percent: f64,
+        /// To this part of the run; 1 is the end.
+        #[widget(number(0.95).range(0.0..=1.0).step(0.01))]
+        pub end_percent: f64,
+        /// For the log of the original; changes nothing here.
+        #[widget(toggle(false))]
+        pub verbose: bool,
+    }
+
+    impl Node for $node {
+        const CATEGORY: &str = "advanced/debug/model";
+        const TITLE: &str = stringify!($node);
+        type Output = Model;
+
+        fn run(self, _: &mut Context) -> Result<Model> {
+            Ok(self.model.guided(Patch::Reuse(Reuse {
+                threshold: self.reuse_threshold as f32,
+                start_percent: self.start_percent,
+                end_percent: self.end_percent,
+                guided: $guided,
+            })))
+        }
+    }
+)*}}
+
+reuse! {
+    /// Saves steps: where a prediction would change little, what the last one added is added again.
+    EasyCache: false;
+    /// As EasyCache, of what guidance makes of all predictions: works with everything, mostly not as well.
+    LazyCache: true;
+}
+
 /// Makes a negative prompt count only as far as it takes nothing from the positive one.
 #[derive(Inputs)]
 pub struct PerpNeg {
@@ -170,4 +243,34 @@ impl Node for PerpNeg {
     fn run(self, _: &mut Context) -> Result<Model> {
         Ok(Model { perp_neg: Some((self.empty_conditioning, self.neg_scale)), ..self.model })
     }
+}
+
+macro_rules! graded { ($($(#[$doc:meta])* $node:ident: $grade:ident;)*) => {$(
+    $(#[$doc])*
+    #[derive(Inputs)]
+    pub struct $node {
+        /// The model.
+        pub model: Model,
+        /// How strongly the first picture is guided.
+        #[widget(number(1.0).range(0.0..=100.0).step(0.5).round(0.01))]
+        pub min_cfg: f64,
+    }
+
+    impl Node for $node {
+        const CATEGORY: &str = "sampling/video_models";
+        const TITLE: &str = stringify!($node);
+        type Output = Model;
+
+        fn run(self, _: &mut Context) -> Result<Model> {
+            let least = self.min_cfg as f32;
+            Ok(self.model.guided(Patch::Graded { least, shape: Grade::$grade }))
+        }
+    }
+)*}}
+
+graded! {
+    /// Guides the pictures of a batch ever more strongly, the last one as the sampler says.
+    VideoLinearCFGGuidance: Linear;
+    /// Guides the pictures of a batch more strongly towards the middle one, which is guided as the sampler says.
+    VideoTriangleCFGGuidance: Triangle;
 }

@@ -1,22 +1,19 @@
 //! KSampler: from noise to a latent, guided by two conditionings.
 
 use crate::{
-    Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, resize::resize_latent,
-    unclip,
+    Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, previews::Painter,
+    resize::resize_latent, unclip,
 };
 use anyhow::Result;
-use graph::{Context, Event, Inputs, Node};
-use models::{Asked, Concat, LookedAt, Mode, Question, UnetSize};
+use graph::{Context, Inputs, Node};
+use models::{Asked, Concat, Grounding, LookedAt, Mode, Question, Random, UnetSize};
 use ndarray::{Array3, Array4, Axis, concatenate, s};
 use sampling::{
     Call, KSample, LatentFormat, LatentInput, Network, Patch, Run, SAMPLERS, SCHEDULERS, Sampler,
     SamplerNoise, Scheduler,
 };
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
 use tensor::Device;
-
-/// Previews come no faster than anyone can look at them.
-const BETWEEN_PREVIEWS: Duration = Duration::from_millis(100);
 
 /// Channels of the latents that Stable Diffusion 1.x denoises.
 const CHANNELS: usize = 4;
@@ -153,31 +150,32 @@ pub(crate) fn sample(
     let device = ctx.services.get::<Device>();
     let model = &guider.model;
     check_channels(latent)?;
+    let input = input(latent, model.latent);
+    let mut generator = run.generator(&input)?;
     let mut network = Guided {
         device: &device,
         model,
         seed: run.seed,
         sampler_noise: run.sampler_noise,
+        random: &RefCell::new(move |n| generator.below(4, n)),
         perturbed: false,
         looked_at: Vec::new(),
         latent: model.latent.enter(&latent.samples),
         mask: latent.noise_mask.clone(),
         stop: ctx.stop,
     };
-    let conds = controlnet::shared_controls(&guider.conds);
+    let conds = controlnet::shared_with_others(&guider.conds);
     let conds = conds.iter().map(|cond| cond.0.as_slice()).collect();
     let differential = model.differential;
     let rule =
         sampling::Guider { rule: guider.rule, conds, patches: &model.guidance, differential };
-    let mut shown = None;
+    let mut painter = Painter::new(ctx, model);
     let mut progress = |step: usize, total: usize, denoised: &sampling::Latent| {
-        if shown.is_none_or(|at: Instant| at.elapsed() >= BETWEEN_PREVIEWS) {
-            shown = Some(Instant::now());
-            (ctx.events)(preview(model, denoised));
+        if let Some(event) = painter.paint(&device, model, denoised) {
+            (ctx.events)(event);
         }
         ctx.step(step + 1, total)
     };
-    let input = input(latent, model.latent);
     let sampled =
         sampling::sample(run, &model.sampling, &mut network, &rule, &input, &mut progress)?;
     Ok((latent.with(sampled.samples), latent.with(sampled.denoised)))
@@ -202,23 +200,13 @@ fn check_channels(latent: &Latent) -> Result<()> {
     Ok(())
 }
 
-/// The first picture of a batch, a pixel for each of the latent's.
-fn preview(model: &Model, denoised: &sampling::Latent) -> Event {
-    let (_, _, height, width) = denoised.dim();
-    let first: Vec<f32> = denoised.index_axis(Axis(0), 0).iter().copied().collect();
-    Event::Preview {
-        width: width as u32,
-        height: height as u32,
-        rgb: model.preview.rgb(&first).into(),
-    }
-}
-
 /// A UNet as the samplers ask it: with the pictures that go along, and the wish to stop.
 struct Guided<'a> {
     device: &'a Device,
     model: &'a Model,
     seed: u64,
     sampler_noise: SamplerNoise,
+    random: &'a Random<'a>,
     perturbed: bool,
     /// By the address of the condition, what the middle of the network looked at in the last question.
     looked_at: Vec<(usize, Array3<f32>)>,
@@ -243,23 +231,20 @@ impl Network for Guided<'_> {
         }
         let (batch, _, height, width) = x.dim();
         let rows = batch / calls.len();
-        let tokens = calls.iter().map(|c| c.cond.tokens.dim().1).fold(1, lcm);
-        let context: Vec<f32> = calls
-            .iter()
-            .flat_map(|c| std::iter::repeat_n(c.cond, rows))
-            .flat_map(|cond| std::iter::repeat_n(&cond.tokens, tokens / cond.tokens.dim().1))
-            .flat_map(|t| t.iter().copied())
-            .collect();
+        let prompt =
+            |tokens: fn(&Told) -> &Array3<f32>| context(calls.iter().map(|c| tokens(c.cond)), rows);
+        let (tokens, context) = prompt(|told| &*told.tokens);
         let (timesteps, size) = (vec![timestep; batch], UnetSize { batch, height, width, tokens });
-        let bare = x.as_standard_layout();
-        let asked = Asked {
-            x: bare.as_slice().expect("just laid out"),
-            timesteps: &timesteps,
-            context: &context,
-            size,
-        };
         let residuals = match &calls[0].cond.control {
             Some(control) => {
+                let (tokens, context) = prompt(tokens_for_controls);
+                let bare = x.as_standard_layout();
+                let asked = Asked {
+                    x: bare.as_slice().expect("just laid out"),
+                    timesteps: &timesteps,
+                    context: &context,
+                    size: UnetSize { tokens, ..size },
+                };
                 let (calls, sampling) = (calls.len(), &*self.model.sampling);
                 control.residuals(
                     self.device,
@@ -271,6 +256,9 @@ impl Network for Guided<'_> {
         let x = self.with_concat(x, calls)?;
         let x = x.as_standard_layout();
         let label = self.label(calls, rows)?;
+        let grounding = calls[0].cond.grounding.as_ref();
+        let objects = grounding.map(|grounding| grounding.objects(height, width)).transpose()?;
+        let grounding = grounding.zip(objects.as_ref());
         let question = Question {
             x: x.as_slice().expect("just laid out"),
             timesteps: &timesteps,
@@ -279,6 +267,8 @@ impl Network for Guided<'_> {
             size,
             control: residuals.as_ref(),
             mode: self.mode(sigma),
+            random: Some(self.random),
+            grounding: grounding.map(|(of, objects)| Grounding { gligen: of.network(), objects }),
         };
         let answer = self.model.unet.predict(self.device, &question)?;
         self.looked_at.clear();
@@ -302,12 +292,31 @@ impl Network for Guided<'_> {
 
     /// Token lists of different lengths are repeated to a common one, up to four times.
     fn can_batch(&self, a: &Told, b: &Told) -> bool {
-        if a.control != b.control {
-            return false;
-        }
-        let (a, b) = (a.tokens.dim().1, b.tokens.dim().1);
-        lcm(a, b) / a.min(b) <= 4
+        let fit = |a: &Array3<f32>, b: &Array3<f32>| {
+            let (a, b) = (a.dim().1, b.dim().1);
+            lcm(a, b) / a.min(b) <= 4
+        };
+        a.control == b.control
+            && a.grounding == b.grounding
+            && fit(&a.tokens, &b.tokens)
+            && fit(tokens_for_controls(a), tokens_for_controls(b))
     }
+}
+
+fn tokens_for_controls(told: &Told) -> &Array3<f32> {
+    told.control_prompt.as_ref().map_or(&told.tokens, |prompt| &prompt.tokens)
+}
+
+/// How many tokens a network reads, and their vectors: each prompt so many times, for `rows` of the batch.
+fn context<'a>(
+    prompts: impl Iterator<Item = &'a Array3<f32>> + Clone,
+    rows: usize,
+) -> (usize, Vec<f32>) {
+    let tokens = prompts.clone().map(|prompt| prompt.dim().1).fold(1, lcm);
+    let context = prompts
+        .flat_map(|prompt| std::iter::repeat_n(prompt, rows * (tokens / prompt.dim().1)))
+        .flat_map(|prompt| prompt.iter().copied());
+    (tokens, context.collect())
 }
 
 fn address(cond: &Told) -> usize {

@@ -1,5 +1,7 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
+mod low_rank;
+mod previews;
 mod resize;
 mod tiles;
 mod values;
@@ -8,6 +10,8 @@ use graph::Field as _;
 
 pub use clip_vision::{ClipVision, ClipVisionOutput};
 pub use controlnet::ControlNet;
+pub use gligen::Gligen;
+pub use previews::Previews;
 pub use sampling::SamplerNoise;
 pub use style_model::StyleModel;
 pub use upscale_model::UpscaleModel;
@@ -21,6 +25,8 @@ pub use values::{Guider, Noise, Sampler, Sigmas};
 pub struct Options {
     /// Whose random numbers samplers that add noise use.
     pub sampler_noise: SamplerNoise,
+    /// How samplers show the picture as it comes.
+    pub previews: Previews,
 }
 
 /// What a file says of how it was made, given the graph that makes it: stands in it under [`Stamp::KEY`],
@@ -39,6 +45,7 @@ pub const NETWORKS: &[&str] = &[
     ClipVision::TYPE,
     StyleModel::TYPE,
     ControlNet::TYPE,
+    Gligen::TYPE,
     UpscaleModel::TYPE,
     Guider::TYPE,
 ];
@@ -53,18 +60,25 @@ macro_rules! nodes { ($($module:ident: $($node:ident),*;)*) => {
 }}
 
 nodes! {
-    loaders: CheckpointLoaderSimple, CheckpointLoader, DiffusersLoader, UNETLoader, CLIPLoader, VAELoader;
+    loaders: CheckpointLoaderSimple, CheckpointLoader, DiffusersLoader, UNETLoader, CLIPLoader, DualCLIPLoader,
+        TripleCLIPLoader, VAELoader;
     lora: LoraLoader, LoraLoaderModelOnly;
-    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, ModelMergeSD1, CLIPMergeSimple,
+    merge: ModelMergeSimple, ModelMergeAdd, ModelMergeSubtract, ModelMergeBlocks, CLIPMergeSimple,
         CLIPMergeAdd, CLIPMergeSubtract;
+    merge_blocks: ModelMergeSD1, ModelMergeSD2, ModelMergeSDXL;
     save_model: CheckpointSave, ModelSave, CLIPSave, VAESave;
+    save_lora: LoraSave;
     controlnet: ControlNetLoader, DiffControlNetLoader, SetUnionControlNetType, ControlNetApply,
-        ControlNetApplyAdvanced;
+        ControlNetApplyAdvanced, ControlNetApplySD3, ControlNetInpaintingAliMamaApply;
     clip_vision: CLIPVisionLoader, CLIPVisionEncode;
     unclip: unCLIPCheckpointLoader, unCLIPConditioning;
     style_model: StyleModelLoader, StyleModelApply;
+    gligen: GLIGENLoader, GLIGENTextBoxApply;
+    hypernetwork: HypernetworkLoader;
     upscale_model: UpscaleModelLoader, ImageUpscaleWithModel;
-    text: CLIPTextEncode, CLIPSetLastLayer;
+    text: CLIPTextEncode, CLIPTextEncodeControlnet, CLIPSetLastLayer;
+    text_families: CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPTextEncodeSD3, CLIPTextEncodeFlux,
+        CLIPTextEncodePixArtAlpha, FluxGuidance, FluxDisableGuidance, T5TokenizerOptions;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
     ksampler: KSampler, KSamplerAdvanced;
@@ -73,22 +87,28 @@ nodes! {
     noise: RandomNoise, DisableNoise, AddNoise;
     samplers: KSamplerSelect, SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS,
         SamplerDPMPP_3M_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_SDE, SamplerDPMPP_2S_Ancestral,
-        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver;
+        SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver, SamplerLCMUpscale;
     schedulers: BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler,
         VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
     sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
         SamplingPercentToSigma, ManualSigmas;
     model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
-    patches: FreeU, FreeU_V2, HyperTile, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
+    model_options: ModelComputeDtype, TorchCompileModel;
+    patches: FreeU, FreeU_V2, HyperTile, TomePatchModel, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
         DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,
         UNetTemporalAttentionMultiply, CLIPAttentionMultiply;
-    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg;
+    guidance: RescaleCFG, CFGZeroStar, CFGNorm, TCFG, APG, Mahiro, EpsilonScaling, PerpNeg, FreSca, EasyCache,
+        LazyCache, VideoLinearCFGGuidance, VideoTriangleCFGGuidance;
     vae: VAEDecode, VAEEncode, VAEEncodeForInpaint, InpaintModelConditioning,
-        InstructPixToPixConditioning, SetLatentNoiseMask, EmptyLatentImage, EmptySD3LatentImage, LatentUpscale, LatentUpscaleBy;
+        InstructPixToPixConditioning, SetLatentNoiseMask, LatentUpscale, LatentUpscaleBy;
+    empty_latent: EmptyLatentImage, EmptySD3LatentImage, EmptyHunyuanImageLatent, StableCascade_EmptyLatentImage;
+    upscale_conditioning: SD_4XUpscale_Conditioning;
     vae_tiled: VAEDecodeTiled, VAEEncodeTiled;
     latent: LatentFromBatch, RepeatLatentBatch, LatentComposite, LatentCompositeMasked;
     latent_math: LatentAdd, LatentSubtract, LatentMultiply, LatentBlend, LatentInterpolate, LatentBatch,
         LatentConcat, LatentCut, LatentBatchSeedBehavior;
+    latent_operation: LatentApplyOperation, LatentApplyOperationCFG, LatentOperationTonemapReinhard,
+        LatentOperationSharpen;
     transform: ImageRotate, ImageFlip, ImageCrop, LatentRotate, LatentFlip, LatentCrop, CropMask;
     latent_file: SaveLatent, LoadLatent;
     load_image: LoadImage, LoadImageOutput, LoadImageMask;

@@ -205,6 +205,68 @@ impl Node for CLIPLoader {
     }
 }
 
+/// Loads the two text encoders of a family from files of their own.
+#[derive(Inputs)]
+pub struct DualCLIPLoader {
+    /// A file in models/text_encoders.
+    #[widget(file("text_encoders"))]
+    pub clip_name1: String,
+    /// A file in models/text_encoders.
+    #[widget(file("text_encoders"))]
+    pub clip_name2: String,
+    /// The family of models that they are for.
+    #[widget(one_of(["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"]))]
+    pub r#type: String,
+    /// What computes; here it is always what computes everything.
+    #[widget(one_of(["default", "cpu"]))]
+    pub device: Option<String>,
+}
+
+impl Node for DualCLIPLoader {
+    const CATEGORY: &str = "advanced/loaders";
+    const TITLE: &str = "DualCLIPLoader";
+    type Output = Clip;
+
+    fn run(self, ctx: &mut Context) -> Result<Clip> {
+        several(ctx, &[&self.clip_name1, &self.clip_name2], &self.r#type)
+    }
+}
+
+/// Loads the three text encoders of Stable Diffusion 3 from files of their own.
+#[derive(Inputs)]
+pub struct TripleCLIPLoader {
+    /// A file in models/text_encoders.
+    #[widget(file("text_encoders"))]
+    pub clip_name1: String,
+    /// A file in models/text_encoders.
+    #[widget(file("text_encoders"))]
+    pub clip_name2: String,
+    /// A file in models/text_encoders.
+    #[widget(file("text_encoders"))]
+    pub clip_name3: String,
+}
+
+impl Node for TripleCLIPLoader {
+    const CATEGORY: &str = "advanced/loaders";
+    type Output = Clip;
+
+    fn run(self, ctx: &mut Context) -> Result<Clip> {
+        several(ctx, &[&self.clip_name1, &self.clip_name2, &self.clip_name3], "sd3")
+    }
+}
+
+/// No family that reads with several encoders runs yet; that is said of files that are sound, and of others what
+/// is wrong with them.
+fn several(ctx: &Context, names: &[&str], family: &str) -> Result<Clip> {
+    for name in names {
+        weights(ctx, "text_encoders", name)?;
+    }
+    anyhow::bail!(
+        "models of {family} do not run yet, nor do their text encoders; those of Stable Diffusion 1 and 2 do, whose encoder \
+         CLIPLoader loads"
+    )
+}
+
 /// Loads a VAE from a file of its own.
 #[derive(Inputs)]
 pub struct VAELoader {

@@ -2,7 +2,7 @@
 
 use crate::{Clip, Model};
 use anyhow::Result;
-use graph::{Args, Context, Input, Inputs, Node, widget};
+use graph::{Context, Inputs, Node};
 use models::Shares;
 
 /// A mixture of two models.
@@ -97,91 +97,13 @@ impl Node for ModelMergeBlocks {
     }
 }
 
-macro_rules! blocks { ($($name:literal),*) => { &[$($name),*] } }
-
-/// The parts of Stable Diffusion's UNet that have a share each.
-const SD1_BLOCKS: &[&str] = blocks![
-    "time_embed.",
-    "label_emb.",
-    "input_blocks.0.",
-    "input_blocks.1.",
-    "input_blocks.2.",
-    "input_blocks.3.",
-    "input_blocks.4.",
-    "input_blocks.5.",
-    "input_blocks.6.",
-    "input_blocks.7.",
-    "input_blocks.8.",
-    "input_blocks.9.",
-    "input_blocks.10.",
-    "input_blocks.11.",
-    "middle_block.0.",
-    "middle_block.1.",
-    "middle_block.2.",
-    "output_blocks.0.",
-    "output_blocks.1.",
-    "output_blocks.2.",
-    "output_blocks.3.",
-    "output_blocks.4.",
-    "output_blocks.5.",
-    "output_blocks.6.",
-    "output_blocks.7.",
-    "output_blocks.8.",
-    "output_blocks.9.",
-    "output_blocks.10.",
-    "output_blocks.11.",
-    "out."
-];
-
-/// A mixture of two models of Stable Diffusion 1 with a share for every block.
-pub struct ModelMergeSD1 {
-    model1: Model,
-    model2: Model,
-    ratios: Vec<(&'static str, f64)>,
-}
-
-/// By hand: the names of the shares are no names that a field can have.
-impl Inputs for ModelMergeSD1 {
-    const NAME: &'static str = "ModelMergeSD1";
-    const DOC: &'static str =
-        "A mixture of two models of Stable Diffusion 1 with a share for every block.";
-
-    fn inputs() -> Vec<Input> {
-        let share = || widget::number(1.0).range(0.0..=1.0).step(0.01);
-        let block = |name: &&'static str| {
-            Input::new::<f64>(name, "The share of the first model in these weights.", Some(share()))
-        };
-        let models = [
-            Input::new::<Model>("model1", "One model; settings that are no weights are its.", None),
-            Input::new::<Model>("model2", "The other model.", None),
-        ];
-        models.into_iter().chain(SD1_BLOCKS.iter().map(block)).collect()
-    }
-
-    fn take(args: &mut Args) -> Result<Self> {
-        let (model1, model2) = (args.take("model1")?, args.take("model2")?);
-        let ratios = SD1_BLOCKS.iter().map(|name| Ok((*name, args.take(name)?)));
-        Ok(Self { model1, model2, ratios: ratios.collect::<Result<_>>()? })
-    }
-}
-
-impl Node for ModelMergeSD1 {
-    const CATEGORY: &str = "advanced/model_merging/model_specific";
-    const TITLE: &str = "ModelMergeSD1";
-    type Output = Model;
-
-    fn run(self, ctx: &mut Context) -> Result<Model> {
-        mixed(ctx, &self.model1, &self.model2, &|key| part(ratio_of(key, &self.ratios)))
-    }
-}
-
 /// The share whose name is the longest beginning of the key; else the first.
-fn ratio_of(key: &str, ratios: &[(&str, f64)]) -> f64 {
+pub(crate) fn ratio_of(key: &str, ratios: &[(&str, f64)]) -> f64 {
     let fitting = ratios.iter().filter(|(name, _)| key.starts_with(name));
     fitting.max_by_key(|(name, _)| name.len()).unwrap_or(&ratios[0]).1
 }
 
-fn part(ratio: f64) -> Shares {
+pub(crate) fn part(ratio: f64) -> Shares {
     Shares { own: ratio as f32, other: (1.0 - ratio) as f32 }
 }
 
@@ -189,7 +111,7 @@ fn difference(multiplier: f64) -> Shares {
     Shares { own: multiplier as f32, other: -multiplier as f32 }
 }
 
-fn mixed(
+pub(crate) fn mixed(
     ctx: &mut Context,
     model: &Model,
     other: &Model,

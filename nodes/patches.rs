@@ -3,7 +3,7 @@
 use crate::{Clip, Model, resize};
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
-use models::{FreeU as Strengths, HyperTile as Tiling, Shrink};
+use models::{FreeU as Strengths, HyperTile as Tiling, Shrink, TokenMerging};
 use sampling::Patch;
 
 /// Strengthens what the model makes of the whole picture, and weakens what it copies from earlier layers.
@@ -80,7 +80,7 @@ pub struct HyperTile {
     /// Pixels of a tile's side, at least.
     #[widget(number(256).range(1..=2048))]
     pub tile_size: usize,
-    /// Of how many sizes of tiles the layers take turns.
+    /// How many sizes of tiles are considered; from 3 on layers take turns among all but the largest.
     #[widget(number(2).range(1..=128))]
     pub swap_size: usize,
     /// Down to which halving of the picture there are tiles.
@@ -104,6 +104,28 @@ impl Node for HyperTile {
             grows: self.scale_depth,
         };
         let unet = self.model.unet.tweaked(|tweaks| tweaks.tiles = Some(tiling));
+        Ok(Model { unet, ..self.model })
+    }
+}
+
+/// Lets places of the picture that are much alike look at the rest of it together: faster for large pictures.
+/// Which places others join is drawn from the seed of the sampler.
+#[derive(Inputs)]
+pub struct TomePatchModel {
+    /// The model.
+    pub model: Model,
+    /// How many of the places join others.
+    #[widget(number(0.3).range(0.0..=1.0).step(0.01))]
+    pub ratio: f64,
+}
+
+impl Node for TomePatchModel {
+    const CATEGORY: &str = "model_patches/unet";
+    type Output = Model;
+
+    fn run(self, _: &mut Context) -> Result<Model> {
+        let merging = TokenMerging { ratio: self.ratio };
+        let unet = self.model.unet.tweaked(|tweaks| tweaks.merging = Some(merging));
         Ok(Model { unet, ..self.model })
     }
 }

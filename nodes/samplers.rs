@@ -1,9 +1,11 @@
 //! Samplers as values: a row of the table, with options where the node has some.
 
-use crate::{Model, Sampler};
+use crate::{Model, Sampler, resize::resize_latent};
 use anyhow::{Result, ensure};
 use graph::{Context, Inputs, Node};
-use sampling::samplers::{Adaptive, Correction, ErSde, Method, NoiseScale, Renewal, SaSolver};
+use sampling::samplers::{
+    Adaptive, Correction, ErSde, Growth, Method, NoiseScale, Renewal, SaSolver,
+};
 
 const CATEGORY: &str = "sampling/custom_sampling/samplers";
 
@@ -375,5 +377,43 @@ impl Node for SamplerSASolver {
             simple_order_2: self.simple_order_2,
         };
         Sampler::with("sa_solver", Method::SaSolver(options))
+    }
+}
+
+/// LCM that makes the latent larger while it samples.
+#[derive(Inputs)]
+pub struct SamplerLCMUpscale {
+    /// How many times wider and higher.
+    #[widget(number(1.0).range(0.1..=20.0).step(0.01))]
+    pub scale_ratio: f64,
+    /// In how many steps; -1 is half of them.
+    #[widget(number(-1).range(-1..=1000).step(1))]
+    pub scale_steps: i64,
+    /// How values between old ones are found.
+    #[widget(one_of(["bislerp", "nearest-exact", "bilinear", "area", "bicubic"]))]
+    pub upscale_method: String,
+}
+
+impl Node for SamplerLCMUpscale {
+    const CATEGORY: &str = CATEGORY;
+    type Output = Sampler;
+
+    fn run(self, _: &mut Context) -> Result<Sampler> {
+        macro_rules! by {
+            ($method:literal) => {
+                |x, [height, width]| resize_latent(x, $method, height, width, "disabled")
+            };
+        }
+        let resize: fn(&sampling::Latent, [usize; 2]) -> Result<sampling::Latent> =
+            match self.upscale_method.as_str() {
+                "nearest-exact" => by!("nearest-exact"),
+                "bilinear" => by!("bilinear"),
+                "area" => by!("area"),
+                "bicubic" => by!("bicubic"),
+                _ => by!("bislerp"),
+            };
+        let steps = usize::try_from(self.scale_steps).ok();
+        let growth = Growth { by: self.scale_ratio, steps, resize };
+        Sampler::with("lcm", Method::LcmUpscale(growth))
     }
 }

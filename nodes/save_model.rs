@@ -123,7 +123,7 @@ fn sources(tensors: Vec<(String, Weight)>) -> Vec<(String, Source)> {
 }
 
 /// Writes a file of the next free number; the graph that made it goes along.
-fn save(
+pub(crate) fn save(
     ctx: &mut Context,
     prefix: &str,
     tensors: &[(String, Source)],

@@ -1,8 +1,9 @@
 //! Prompts to conditioning.
 
-use crate::{Clip, Conditioning, Told};
+use crate::{Clip, Conditioning, Told, values::ControlPrompt};
 use anyhow::{Context as _, Result};
 use graph::{Context, Inputs, Node};
+use models::Encoded;
 use ndarray::Array3;
 use sampling::Cond;
 use std::{sync::Arc, time::Instant};
@@ -25,21 +26,56 @@ impl Node for CLIPTextEncode {
     type Output = Conditioning;
 
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
-        let encoder = &self.clip.encoder;
-        let width = encoder.channels;
-        let (start, find) = (Instant::now(), |name: &str| embedding(ctx, name, width));
-        let chunks = encoder.parse(&self.text, &find)?;
-        ctx.took("tokenizing", start);
-        for name in &chunks.missing {
-            ctx.note(format!("there is no embedding {name}; the prompt is read without it"));
-        }
-        let device = ctx.services.get::<Device>();
-        let encoded = encoder.encode(&device, &chunks, self.clip.layer)?;
-        let tokens =
-            Array3::from_shape_vec((1, encoded.tokens.len() / width, width), encoded.tokens)?;
-        let told = Told::new(tokens, encoded.pooled);
-        Ok(Conditioning(Arc::new(vec![Cond::new(told)])))
+        conditioning(ctx, &self.clip, &self.text)
     }
+}
+
+/// A prompt as one entry of a conditioning.
+pub(crate) fn conditioning(ctx: &mut Context, clip: &Clip, text: &str) -> Result<Conditioning> {
+    let (tokens, pooled) = encoded(ctx, clip, text)?;
+    Ok(Conditioning(Arc::new(vec![Cond::new(Told::new(tokens, pooled))])))
+}
+
+/// A prompt as vectors of its tokens `[1, tokens, channels]`, and as one vector.
+fn encoded(ctx: &mut Context, clip: &Clip, text: &str) -> Result<(Array3<f32>, Vec<f32>)> {
+    let (width, encoded) = (clip.encoder.channels, encode(ctx, clip, text)?);
+    let shape = (1, encoded.tokens.len() / width, width);
+    Ok((Array3::from_shape_vec(shape, encoded.tokens)?, encoded.pooled))
+}
+
+/// Gives ControlNets a prompt of their own, in the place of the model's.
+#[derive(Inputs)]
+pub struct CLIPTextEncodeControlnet {
+    /// The text encoder.
+    pub clip: Clip,
+    /// What the model is told.
+    pub conditioning: Conditioning,
+    /// What ControlNets are told.
+    #[widget(prompt())]
+    pub text: String,
+}
+
+impl Node for CLIPTextEncodeControlnet {
+    const CATEGORY: &str = "_for_testing/conditioning";
+    type Output = Conditioning;
+
+    fn run(self, ctx: &mut Context) -> Result<Conditioning> {
+        let (tokens, pooled) = encoded(ctx, &self.clip, &self.text)?;
+        let prompt = Arc::new(ControlPrompt { tokens, pooled });
+        Ok(self.conditioning.map(|e| e.payload.control_prompt = Some(prompt.clone())))
+    }
+}
+
+/// Encodes a prompt with the embeddings that it names.
+pub(crate) fn encode(ctx: &mut Context, clip: &Clip, text: &str) -> Result<Encoded> {
+    let find = |name: &str| embedding(ctx, name, clip.encoder.channels);
+    let start = Instant::now();
+    let chunks = clip.encoder.parse(text, &find)?;
+    ctx.took("tokenizing", start);
+    for name in &chunks.missing {
+        ctx.note(format!("there is no embedding {name}; the prompt is read without it"));
+    }
+    clip.encoder.encode(&ctx.services.get::<Device>(), &chunks, clip.layer)
 }
 
 /// The vectors of a textual-inversion file: the tensor of the text encoder's width.

@@ -21,7 +21,7 @@ impl Vae {
     fn latent_channels(&self) -> usize {
         match self {
             Self::Network(vae) => vae.latent_channels,
-            Self::Tiny(vae) => vae.latent_channels,
+            Self::Tiny(vae) => vae.decoder.latent_channels,
             Self::PixelSpace => 3,
         }
     }
@@ -301,66 +301,6 @@ impl Node for SetLatentNoiseMask {
 
     fn run(self, _: &mut Context) -> Result<Latent> {
         Ok(Latent { noise_mask: Some(self.mask), ..self.samples })
-    }
-}
-
-/// Numbers in a latent at most, 4 GiB of them: several copies are made on the way.
-const MOST: usize = 1 << 30;
-
-/// A latent of nothing, to be painted whole.
-#[derive(Inputs)]
-pub struct EmptyLatentImage {
-    /// In pixels.
-    #[widget(number(512).range(16..=16384).step(8))]
-    pub width: usize,
-    /// In pixels.
-    #[widget(number(512).range(16..=16384).step(8))]
-    pub height: usize,
-    /// How many pictures at once.
-    #[widget(number(1).range(1..=4096))]
-    pub batch_size: usize,
-}
-
-impl Node for EmptyLatentImage {
-    const CATEGORY: &str = "latent";
-    const TITLE: &str = "Empty Latent Image";
-    type Output = Latent;
-
-    fn run(self, _: &mut Context) -> Result<Latent> {
-        empty([self.batch_size, 4, self.height / 8, self.width / 8])
-    }
-}
-
-fn empty(shape: [usize; 4]) -> Result<Latent> {
-    let numbers: usize = shape.iter().product();
-    ensure!(
-        numbers <= MOST,
-        "a latent of {shape:?} takes {} GB, too much",
-        4 * numbers / 1_000_000_000
-    );
-    Ok(Latent::new(Array4::zeros(shape)))
-}
-
-/// A latent of nothing for models whose latents have 16 channels: Stable Diffusion 3 and Flux.
-#[derive(Inputs)]
-pub struct EmptySD3LatentImage {
-    /// In pixels.
-    #[widget(number(1024).range(16..=16384).step(16))]
-    pub width: usize,
-    /// In pixels.
-    #[widget(number(1024).range(16..=16384).step(16))]
-    pub height: usize,
-    /// How many pictures at once.
-    #[widget(number(1).range(1..=4096))]
-    pub batch_size: usize,
-}
-
-impl Node for EmptySD3LatentImage {
-    const CATEGORY: &str = "latent/sd3";
-    type Output = Latent;
-
-    fn run(self, _: &mut Context) -> Result<Latent> {
-        empty([self.batch_size, 16, self.height / 8, self.width / 8])
     }
 }
 

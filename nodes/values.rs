@@ -3,6 +3,8 @@
 use crate::{
     clip_vision::{ClipVision, ClipVisionOutput},
     controlnet::{Control, ControlNet},
+    gligen::{Gligen, Grounding},
+    latent_operation::LatentOperation,
     style_model::StyleModel,
     unclip::Unclip,
     upscale_model::UpscaleModel,
@@ -11,7 +13,7 @@ use graph::{Field, Value};
 use models::{Clip as TextEncoder, Concat, Family, Preview, Taesd, Unet, Vae as Autoencoder};
 use ndarray::{Array3, Array4};
 use sampling::{LatentFormat, ModelSampling, Patch, Rule};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 macro_rules! fields { ($($ty:ident = $name:literal, $bytes:expr;)*) => {$(
     impl Field for $ty {
@@ -80,6 +82,27 @@ pub struct Told {
     pub control: Option<Control>,
     /// Whether the control speaks to the other prompt too.
     pub control_for_both: bool,
+    pub grounding: Option<Grounding>,
+    /// The prompt that controls read in the place of the network's.
+    pub control_prompt: Option<Arc<ControlPrompt>>,
+    /// What only networks of other families read, by the original's names.
+    pub extra: BTreeMap<&'static str, Extra>,
+}
+
+/// A prompt for controls alone.
+#[derive(Debug)]
+pub struct ControlPrompt {
+    /// `[1, tokens, channels]`
+    pub tokens: Array3<f32>,
+    pub pooled: Vec<f32>,
+}
+
+/// A fact that goes with a prompt.
+#[derive(Clone, Debug)]
+pub enum Extra {
+    Number(f64),
+    /// `[batch, channels, height, width]`
+    Picture(Arc<Array4<f32>>),
 }
 
 impl Told {
@@ -93,6 +116,9 @@ impl Told {
             unclip: Vec::new(),
             control: None,
             control_for_both: false,
+            grounding: None,
+            control_prompt: None,
+            extra: BTreeMap::new(),
         }
     }
 }
@@ -108,6 +134,12 @@ impl Conditioning {
         let mut entries = (*self.0).clone();
         entries.iter_mut().for_each(f);
         Self(Arc::new(entries))
+    }
+
+    /// Every entry with more facts.
+    #[must_use]
+    pub(crate) fn with_extra(&self, facts: &[(&'static str, Extra)]) -> Self {
+        self.map(|entry| entry.payload.extra.extend(facts.iter().cloned()))
     }
 }
 
@@ -207,6 +239,7 @@ fields! {
     Clip = "CLIP", |_| 0;
     Vae = "VAE", |_| 0;
     ControlNet = "CONTROL_NET", |_| 0;
+    Gligen = "GLIGEN", |_| 0;
     UpscaleModel = "UPSCALE_MODEL", |_| 0;
     ClipVision = "CLIP_VISION", |_| 0;
     ClipVisionOutput = "CLIP_VISION_OUTPUT", |o| 8 * o.0.last_hidden.len();
@@ -215,6 +248,7 @@ fields! {
     Sampler = "SAMPLER", |_| 0;
     Noise = "NOISE", |_| 0;
     Guider = "GUIDER", |_| 0;
+    LatentOperation = "LATENT_OPERATION", |_| 0;
 }
 
 /// A tensor taken out of a value: its path into the value, its shape, its numbers.
@@ -281,6 +315,20 @@ pub fn dump(value: &Value) -> Vec<Dumped> {
         if let Some(mask) = &e.payload.concat_mask {
             let name = format!(".{i}.1.concat_mask");
             out.extend(flat(&name, &mask.one_channel(), mask.0.iter().copied().collect()));
+        }
+        if let Some(prompt) = &e.payload.control_prompt {
+            let (tokens, pooled) = (&prompt.tokens, &prompt.pooled);
+            let name = |of: &str| format!(".{i}.1.{of}_controlnet");
+            let numbers = tokens.iter().copied().collect();
+            out.extend(flat(&name("cross_attn"), tokens.shape(), numbers));
+            out.extend(flat(&name("pooled_output"), &[1, pooled.len()], pooled.clone()));
+        }
+        for (name, extra) in &e.payload.extra {
+            let name = format!(".{i}.1.{name}");
+            out.extend(match extra {
+                Extra::Number(x) => flat(&format!("{name}#scalar"), &[], vec![*x as f32]),
+                Extra::Picture(x) => flat(&name, x.shape(), x.iter().copied().collect()),
+            });
         }
         out
     };

@@ -11,8 +11,18 @@ fn act(kind: u32, x: f32) -> f32 {
         case 4u: { return max(x, 0.0); }
         case 5u: { return max(x, 0.2 * x); }
         case 6u: { return 1.0 - 2.0 / (1.0 + exp(clamp(2.0 * x, -FAR, FAR))); }
+        case 7u: { return max(x, 0.0) + exp(clamp(x, -FAR, 0.0)) - 1.0; }
+        case 8u: { return x / (1.0 + abs(x)); }
+        case 9u: { return mish(x); }
         default: { return x; }
     }
+}
+
+/// x tanh(ln(1 + e^x)); the tangent is 1 long before 20.
+fn mish(x: f32) -> f32 {
+    let e = exp(clamp(x, -FAR, 20.0));
+    let n = e * (e + 2.0);
+    return x * (n / (n + 2.0));
 }
 
 /// x Phi(x), the error function by Abramowitz and Stegun 7.1.26 (error below 1.5e-7).

@@ -2,6 +2,7 @@
 
 mod common;
 
+mod additions;
 mod bad_input;
 mod check;
 mod cli;

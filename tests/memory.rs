@@ -198,9 +198,7 @@ fn what_check_prints_is_what_devices_hold() {
             timesteps: &[500.0; 2],
             context: &context,
             size,
-            control: None,
-            label: &[],
-            mode: Mode::default(),
+            ..Question::default()
         };
         let calls: [&dyn Fn(); 3] = [
             &|| drop(model.clip.encode(&device, &prompt, -1).unwrap()),

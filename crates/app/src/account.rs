@@ -202,11 +202,11 @@ impl<'d> Accounts<'d> {
             }
             RunEvent::Took { what, seconds, .. } => self.took(what, *seconds),
             RunEvent::Executed { cached: false, seconds, .. } => self.close(Some(*seconds)),
-            RunEvent::Executed { id, cached: true, .. } => {
-                // Where two nodes are alike, the second finds the first one's result.
-                if self.nodes.iter().all(|node| node.id != *id) {
-                    self.nodes.push(NodeAccount::cached(id));
-                }
+            // Where two nodes are alike, the second finds the first one's result.
+            RunEvent::Executed { id, cached: true, .. }
+                if self.nodes.iter().all(|node| node.id != *id) =>
+            {
+                self.nodes.push(NodeAccount::cached(id));
             }
             RunEvent::Failed(_) | RunEvent::Interrupted { .. } => self.close(None),
             _ => {}

@@ -1,6 +1,6 @@
 //! `weft edit`: the editor's window, and what it needs of the program.
 
-use crate::{FolderArgs, Folders, devices::DeviceArgs, inspect, record};
+use crate::{FolderArgs, Folders, devices::DeviceArgs, inspect, previews::PreviewChoice, record};
 use anyhow::{Context as _, Result};
 use editor::{Setup, Weights};
 use graph::Services;
@@ -18,12 +18,16 @@ pub struct EditArgs {
     folders: FolderArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    /// How samplers show the picture as it comes
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    preview: PreviewChoice,
 }
 
 pub fn edit(args: EditArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(args.device.open()?);
-    let (homes, options) = (folders.clone(), nodes::Options::default());
+    let options = nodes::Options { previews: args.preview.into(), ..Default::default() };
+    let homes = folders.clone();
     let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
     let setup = Setup {
         // They live as long as the program.

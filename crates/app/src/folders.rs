@@ -33,6 +33,10 @@ const CONFIG_FILES: &[&str] = &["yaml"];
 /// The file by which a folder that the diffusers library saved is known.
 const DIFFUSERS_INDEX: &str = "model_index.json";
 
+/// What a converted hypernetwork, of which there are hardly any editions as safetensors, must look like.
+const HYPERNETWORK_LAYOUT: &str = " A hypernetwork's tensors are then named as 320.0.linear.0.weight is; \
+     `weft nodes HypernetworkLoader` tells more.";
+
 /// How far below a folder its files are looked for.
 const MAX_DEPTH: usize = 8;
 
@@ -193,7 +197,11 @@ impl Host for Folders {
         let (folder, name) = annotated(folder, name);
         let (dirs, endings) = self.search(folder)?;
         let relative = relative(name)?;
-        anyhow::ensure!(!has_ending(name, PICKLE_ENDINGS), "{name}: {PICKLE_REFUSED}");
+        anyhow::ensure!(
+            !has_ending(name, PICKLE_ENDINGS),
+            "{name}: {PICKLE_REFUSED}{}",
+            if folder == "hypernetworks" { HYPERNETWORK_LAYOUT } else { "" }
+        );
         if folder == "diffusers" {
             let mut indices = dirs.iter().map(|dir| dir.join(&relative).join(DIFFUSERS_INDEX));
             if let Some(index) = indices.find(|path| path.is_file()) {

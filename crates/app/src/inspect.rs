@@ -2,7 +2,10 @@
 
 use crate::units::si;
 use anyhow::{Result, ensure};
-use models::{Checkpoint, ClipVision, ControlNet, Kind, StyleAdapter, Upscaler, Use, Vae};
+use models::{
+    Checkpoint, ClipVision, ControlNet, Gligen, Hypernetwork, Kind, StyleAdapter, Upscaler, Use,
+    Vae,
+};
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
 use tensor::{Weights, told};
 
@@ -63,6 +66,8 @@ fn what_for(runs: Use) -> String {
         Use::Vision => "Weft runs it: CLIPVisionLoader loads it".to_owned(),
         Use::Style => "Weft runs it: StyleModelLoader loads it".to_owned(),
         Use::Control => "Weft runs it: ControlNetLoader loads it".to_owned(),
+        Use::Gligen => "Weft runs it: GLIGENLoader loads it".to_owned(),
+        Use::Hypernetwork => "Weft applies it: HypernetworkLoader loads it".to_owned(),
         Use::Upscaler => "Weft runs it: UpscaleModelLoader loads it".to_owned(),
         Use::Tiny => {
             "Weft runs it: VAELoader loads it, with its pair in the same folder".to_owned()
@@ -124,6 +129,8 @@ fn load(kind: &Kind, weights: &Weights) -> Option<Result<()>> {
         Use::Vision => Some(ClipVision::load(&ClipVision::inside(weights)).map(drop)),
         Use::Style => Some(StyleAdapter::load(weights).map(drop)),
         Use::Control => Some(ControlNet::load(weights, None).map(drop)),
+        Use::Gligen => Some(Gligen::load(weights).map(drop)),
+        Use::Hypernetwork => Some(Hypernetwork::load(weights, 1.0).map(drop)),
         Use::Upscaler => Some(Upscaler::load(weights).map(drop)),
         // Which tensors there must be depends on the pair, or on the model.
         Use::Tiny | Use::Lora | Use::Embedding | Use::NotYet => None,

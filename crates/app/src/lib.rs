@@ -11,6 +11,7 @@ mod edit;
 mod folders;
 mod inspect;
 mod menu;
+mod previews;
 mod profile;
 mod progress;
 mod record;

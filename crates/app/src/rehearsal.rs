@@ -59,8 +59,8 @@ impl Rehearsal {
 
     fn play(&mut self, plan: &Plan, graph: &Graph, folders: &Folders) -> Result<()> {
         let device = Arc::new(Device::dry(&self.ledger));
-        let services =
-            Services::default().with(device.clone()).with(Arc::new(nodes::Options::default()));
+        let options = nodes::Options { previews: nodes::Previews::Nothing, ..Default::default() };
+        let services = Services::default().with(device.clone()).with(Arc::new(options));
         let aside = Aside::new(folders)?;
         let types = nodes::all();
         let mut engine = Engine::new(&types, &aside, &services);

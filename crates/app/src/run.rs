@@ -4,6 +4,7 @@ use crate::{
     FolderArgs, Folders, GraphArg,
     devices::DeviceArgs,
     document::Graph,
+    previews::PreviewChoice,
     profile::{Profiler, Profiles},
     progress::Progress,
     record,
@@ -38,6 +39,9 @@ pub struct RunArgs {
     /// Whose random numbers samplers that add noise use: a CUDA card's, or a CPU's
     #[arg(long, value_enum, default_value_t)]
     sampler_noise: NoiseChoice,
+    /// How samplers show the picture as it comes, with --json
+    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
+    preview: PreviewChoice,
     /// How many times to run; each time the seeds go up by one
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     repeat: u64,
@@ -85,13 +89,12 @@ enum NoiseChoice {
     Cpu,
 }
 
-impl From<NoiseChoice> for nodes::Options {
+impl From<NoiseChoice> for nodes::SamplerNoise {
     fn from(choice: NoiseChoice) -> Self {
-        let sampler_noise = match choice {
-            NoiseChoice::Cuda => nodes::SamplerNoise::Cuda,
-            NoiseChoice::Cpu => nodes::SamplerNoise::Cpu,
-        };
-        Self { sampler_noise }
+        match choice {
+            NoiseChoice::Cuda => Self::Cuda,
+            NoiseChoice::Cpu => Self::Cpu,
+        }
     }
 }
 
@@ -106,7 +109,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(args.device.open()?);
     announce(&device, args.json)?;
-    let options = nodes::Options::from(args.sampler_noise);
+    // Without --json nobody sees them.
+    let preview = if args.json { args.preview } else { PreviewChoice::None };
+    let options =
+        nodes::Options { sampler_noise: args.sampler_noise.into(), previews: preview.into() };
     let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
     let services =
         Services::default().with(device.clone()).with(Arc::new(options)).with(Arc::new(stamp));

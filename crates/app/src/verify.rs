@@ -65,7 +65,7 @@ fn device(choice: Option<DeviceChoice>, then: &Json) -> Result<Device> {
 fn options(then: &Json) -> nodes::Options {
     let cpu = then["sampler_noise"] == "cpu";
     let sampler_noise = if cpu { nodes::SamplerNoise::Cpu } else { nodes::SamplerNoise::Cuda };
-    nodes::Options { sampler_noise }
+    nodes::Options { sampler_noise, previews: nodes::Previews::Nothing }
 }
 
 /// Tells what is not as it was when the picture was made.

@@ -3,6 +3,7 @@
 mod pairs;
 mod subgraphs;
 mod traps;
+mod variants;
 
 use crate::{Contract, Json, read};
 use serde_json::{Map, json};

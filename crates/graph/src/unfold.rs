@@ -112,12 +112,14 @@ impl<'a> Flat<'a> {
         if let Some(inner) = self.inner(&name, node)? {
             let prefix = format!("{name}:");
             let promoted = Promoted::new(node, given);
-            self.border(&prefix, &renamed, &inner, &promoted.own);
+            self.border(&prefix, &renamed, &inner, &promoted);
             let (nodes, links) = (array(&inner["nodes"]), array(&inner["links"]));
             self.scope(&prefix, nodes, links, &promoted.inner, depth + 1)?;
         }
         if !self.is_folded(node) || is_off(node) {
-            given.iter().for_each(|(widget, value)| self.give(&name, &mut renamed, widget, value));
+            // What is off reads no values, and hands on only what it was linked to.
+            let given = given.iter().filter(|_| !is_off(node));
+            given.for_each(|(widget, value)| self.give(&name, &mut renamed, widget, value));
             self.nodes.push(renamed);
         }
         Ok(())
@@ -157,15 +159,17 @@ impl<'a> Flat<'a> {
     }
 
     /// Adds what brings in the inputs of an instance: a link, a widget's value, or nothing.
-    fn border(&mut self, prefix: &str, instance: &Json, inner: &Json, values: &ByWidget) {
+    fn border(&mut self, prefix: &str, instance: &Json, inner: &Json, promoted: &Promoted) {
         let own = array(&instance["inputs"]);
         let by_name: HashMap<_, _> = own.iter().map(|o| (o["name"].as_str(), o)).collect();
+        let behind = promoted.behind(inner);
         for (i, input) in array(&inner["inputs"]).iter().enumerate() {
             let input = input["name"].as_str().unwrap_or_default();
             let own = by_name.get(&Some(input)).copied().or(own.get(i));
             let link = own.map_or(&Json::Null, |own| &own["link"]);
             let name = format!("{prefix}{INPUTS}:{i}");
-            self.nodes.push(match values.get(input).filter(|_| link.is_null()) {
+            let value = promoted.own.get(input).or(behind.get(&(i as u64)));
+            self.nodes.push(match value.filter(|_| link.is_null()) {
                 Some(value) => primitive(&name, value),
                 None => reroute(&name, link),
             });
@@ -229,6 +233,30 @@ impl<'a> Promoted<'a> {
             }
         }
         promoted
+    }
+
+    /// The values for inner widgets that inputs of the subgraph feed, by the number of the input.
+    fn behind(&self, inner: &Json) -> HashMap<u64, &'a Json> {
+        let mut behind = HashMap::new();
+        if self.inner.is_empty() {
+            return behind;
+        }
+        let nodes = array(&inner["nodes"]).iter().filter_map(|n| Some((id(&n["id"])?, n)));
+        let nodes: HashMap<String, &Json> = nodes.collect();
+        let is_border = |link: &&Json| id(part(link, 1, "origin_id")).is_some_and(|o| o == INPUTS);
+        for link in array(&inner["links"]).iter().filter(is_border) {
+            let value = || {
+                let (slot, target) =
+                    (part(link, 2, "origin_slot").as_u64()?, id(part(link, 3, "target_id"))?);
+                let values = self.inner.get(&target)?;
+                let is_fed = |input: &&Json| input["link"] == *part(link, 0, "id");
+                let input = array(&nodes.get(&target)?["inputs"]).iter().find(is_fed)?;
+                let widget = input["widget"]["name"].as_str().or(input["name"].as_str())?;
+                Some((slot, *values.get(widget)?))
+            };
+            behind.extend(value());
+        }
+        behind
     }
 }
 

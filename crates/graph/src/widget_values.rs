@@ -21,6 +21,9 @@ pub struct WidgetPlace<'a> {
     pub state: Option<usize>,
 }
 
+/// What becomes of a number after each run: the editor's own.
+const CONTROL: &str = "control_after_generate";
+
 /// A widget's name, and what the contract says of it.
 type Widget<'a> = (&'a str, Option<&'a WidgetSpec>);
 
@@ -36,11 +39,15 @@ pub fn widget_places<'a>(
 
 /// The values typed into a node's widgets, by name. What the file lacks is left out.
 pub fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
-    let stored = &node["widgets_values"];
-    if let (Some(by_name), None) = (stored.as_object(), class) {
-        return by_name.iter().map(|(name, value)| (name.clone(), sent(value, None))).collect();
-    }
     let own = node["inputs"].as_array().into_iter().flatten().filter(|i| i["widget"].is_object());
+    // The newest editors write the names down as well.
+    let named = &node["widgets_values_named"];
+    let nameless = class.is_none() && own.clone().next().is_none() && named.is_object();
+    let stored = if nameless { named } else { &node["widgets_values"] };
+    if let (Some(by_name), None) = (stored.as_object(), class) {
+        let values = by_name.iter().filter(|(name, _)| *name != CONTROL);
+        return values.map(|(name, value)| (name.clone(), sent(value, None))).collect();
+    }
     let own = own.filter_map(|i| Some((i["name"].as_str()?, i["type"].as_str().unwrap_or("*"))));
     let values = stored.as_array().map_or(&[][..], Vec::as_slice);
     let places = widget_places(own, values, class).into_iter();
@@ -58,7 +65,7 @@ pub fn widget_values(node: &Json, class: Option<&Class>) -> Map<String, Json> {
 }
 
 /// A value as it is sent: prompts resolved; lists wrapped, which could be taken for links.
-fn sent(value: &Json, spec: Option<&WidgetSpec>) -> Json {
+pub fn sent(value: &Json, spec: Option<&WidgetSpec>) -> Json {
     match value {
         Json::Array(_) => json!({"__value__": value}),
         Json::String(text) if spec.is_some_and(|s| s.dynamic) => {

@@ -5,7 +5,7 @@ use crate::{
     contract::{Class, Contract},
     placeholders,
     unfold::unfold,
-    widget_values::widget_values,
+    widget_values::{sent, widget_values},
 };
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Map, json};
@@ -15,10 +15,29 @@ use std::collections::HashMap;
 pub const MUTED: i64 = 2;
 pub const BYPASSED: i64 = 4;
 
-/// Nodes that exist in editors only.
-const NOTES: [&str; 2] = ["Note", "MarkdownNote"];
+/// Nodes that exist in editors only: notes, and what popular packs have to switch others on and off.
+const NOTES: [&str; 13] = [
+    "Note",
+    "MarkdownNote",
+    "Bookmark (rgthree)",
+    "Label (rgthree)",
+    "Fast Actions Button (rgthree)",
+    "Fast Bypasser (rgthree)",
+    "Fast Groups Bypasser (rgthree)",
+    "Fast Groups Muter (rgthree)",
+    "Fast Muter (rgthree)",
+    "Mute / Bypass Relay (rgthree)",
+    "Mute / Bypass Repeater (rgthree)",
+    "Node Collector (rgthree)",
+    "Random Unmuter (rgthree)",
+];
 pub const REROUTE: &str = "Reroute";
+/// What hands on its one input.
+const REROUTES: [&str; 3] = [REROUTE, "Reroute (rgthree)", SETTER];
 pub const PRIMITIVE: &str = "PrimitiveNode";
+/// Links without a line: what reads a getter is fed by what feeds the setter of the same name.
+const SETTER: &str = "SetNode";
+const GETTER: &str = "GetNode";
 
 /// A UI-form graph, indexed.
 struct Ui<'a> {
@@ -27,6 +46,8 @@ struct Ui<'a> {
     /// By the name for placeholders, and by title.
     by_name: HashMap<&'a str, usize>,
     by_title: HashMap<&'a str, usize>,
+    /// By what they say of themselves.
+    setters: HashMap<(String, String), usize>,
     links: HashMap<String, Link>,
 }
 
@@ -86,6 +107,7 @@ pub fn nameless(workflow: &Json, contract: &Contract) -> Result<Vec<String>> {
     let ui = Ui::new(&workflow)?;
     let nameless = |node: &&UiNode| {
         let named = array(&node.json["inputs"]).iter().any(|input| input["widget"].is_object());
+        let named = named || node.json["widgets_values_named"].is_object();
         let known = named || contract.0.contains_key(node.class);
         node.is_sent() && !known && !array(&node.json["widgets_values"]).is_empty()
     };
@@ -96,8 +118,16 @@ pub fn nameless(workflow: &Json, contract: &Contract) -> Result<Vec<String>> {
 impl UiNode<'_> {
     /// Whether it is in the API form; what editors alone know and what is switched off is not.
     fn is_sent(&self) -> bool {
-        let editors = NOTES.contains(&self.class) || [REROUTE, PRIMITIVE].contains(&self.class);
+        let editors = NOTES.contains(&self.class)
+            || REROUTES.contains(&self.class)
+            || [PRIMITIVE, GETTER].contains(&self.class);
         !editors && self.mode != MUTED && self.mode != BYPASSED
+    }
+
+    /// What links without a line are called here, by the graph or subgraph that the node is in.
+    fn wireless(&self) -> Option<(&str, &str)> {
+        let scope = self.id.rsplit_once(':').map_or("", |(scope, _)| scope);
+        Some((scope, array(&self.json["widgets_values"]).first()?.as_str()?))
     }
 }
 
@@ -124,8 +154,14 @@ impl<'a> Ui<'a> {
         };
         let by_name = by(|node| &node["properties"]["Node name for S&R"]);
         let by_title = by(|node| &node["title"]);
+        let setters = nodes.iter().enumerate().filter(|(_, node)| node.class == SETTER);
+        let setters = setters.filter_map(|(i, node)| {
+            let (scope, name) = node.wireless()?;
+            Some(((scope.to_owned(), name.to_owned()), i))
+        });
+        let setters = setters.collect();
         let links = workflow["links"].as_array().into_iter().flatten().filter_map(link).collect();
-        Ok(Self { nodes, by_id, by_name, by_title, links })
+        Ok(Self { nodes, by_id, by_name, by_title, setters, links })
     }
 
     fn inputs(
@@ -143,7 +179,10 @@ impl<'a> Ui<'a> {
                 Feed::Link(origin, slot) => {
                     drop(inputs.insert(name.to_owned(), json!([origin, slot])))
                 }
-                Feed::Value(value) => drop(inputs.insert(name.to_owned(), value)),
+                Feed::Value(value) => {
+                    let spec = class.and_then(|c| c.widgets.iter().find(|w| w.name == name));
+                    drop(inputs.insert(name.to_owned(), sent(&value, spec)))
+                }
                 Feed::Muted => drop(inputs.shift_remove(name)),
                 Feed::Nothing => {}
                 Feed::Ring => bail!(
@@ -189,14 +228,33 @@ impl<'a> Ui<'a> {
 
     fn step(&self, node: &UiNode<'a>, slot: usize, wanted: &str) -> Step<'a> {
         match (node.mode, node.class) {
-            (_, REROUTE) => Step::Back(array(&node.json["inputs"]).first()),
+            (_, class) if REROUTES.contains(&class) => {
+                Step::Back(array(&node.json["inputs"]).first())
+            }
+            (_, GETTER) => Step::Back(self.setter(node)),
             (_, PRIMITIVE) => {
                 let value = array(&node.json["widgets_values"]).first();
-                Step::End(value.map_or(Feed::Nothing, |v| Feed::Value(wrapped(v.clone()))))
+                Step::End(value.map_or(Feed::Nothing, |v| Feed::Value(v.clone())))
             }
             (MUTED, _) => Step::End(Feed::Muted),
             (BYPASSED, _) => Step::Back(passed_through(node.json, slot, wanted)),
             _ => Step::End(Feed::Link(node.id.clone(), slot)),
+        }
+    }
+}
+
+impl<'a> Ui<'a> {
+    /// What feeds the setter that a getter names: one of the same graph, or of one around it.
+    fn setter(&self, getter: &UiNode<'a>) -> Option<&'a Json> {
+        let (mut scope, name) = getter.wireless()?;
+        loop {
+            if let Some(setter) = self.setters.get(&(scope.to_owned(), name.to_owned())) {
+                return array(&self.nodes[*setter].json["inputs"]).first();
+            }
+            if scope.is_empty() {
+                return None;
+            }
+            scope = scope.rsplit_once(':').map_or("", |(outer, _)| outer);
         }
     }
 }
@@ -236,11 +294,6 @@ fn ty(socket: &Json) -> &str {
 pub fn fits(a: &str, b: &str) -> bool {
     let any = |ty: &str| matches!(ty, "*" | "");
     any(a) || any(b) || a.split(',').any(|a| b.split(',').any(|b| a.trim() == b.trim()))
-}
-
-/// A list among the inputs would be read as a link.
-fn wrapped(value: Json) -> Json {
-    if value.is_array() { json!({"__value__": value}) } else { value }
 }
 
 /// Gives widgets that a workflow has no value for, because it is older than they are, their default.

@@ -54,7 +54,7 @@ impl Batched for (usize, usize) {
     fn batch(&self) -> usize {
         self.0
     }
-    fn with_batch(self, batch: usize) -> Self {
+    fn with_batch(&self, batch: usize) -> Self {
         (batch, self.1)
     }
 }

@@ -18,6 +18,8 @@ pub struct Family {
     pub v_prediction: bool,
     /// Latents are multiplied by this for the UNet.
     pub latent_scale: f32,
+    /// The tiny autoencoder that knows its latents: the beginning of its files' names.
+    pub tiny: &'static str,
     pub concat: Concat,
 }
 
@@ -36,6 +38,7 @@ const PLAIN: Family = Family {
     unet_heads: Heads::Count(8),
     v_prediction: false,
     latent_scale: 0.18215,
+    tiny: "taesd",
     concat: Concat::Nothing,
 };
 const INPAINT: Family =
@@ -71,6 +74,10 @@ pub enum Use {
     Style,
     /// Runs it: for ControlNetLoader.
     Control,
+    /// Runs it: for GLIGENLoader.
+    Gligen,
+    /// Runs it: for HypernetworkLoader.
+    Hypernetwork,
     /// Runs it: for UpscaleModelLoader.
     Upscaler,
     /// Runs it, one of a pair: for VAELoader.
@@ -156,6 +163,12 @@ kinds! {
         "T2I-Adapter for SDXL": [Key("*body.0.block1.weight"), Size("*conv_in.weight", 1, 768)] => NotYet;
         "T2I-Adapter for SDXL (one channel)": [Key("*body.0.block1.weight"), Size("*conv_in.weight", 1, 256)] => NotYet;
         "T2I-Adapter for SD 1.x": [Key("*body.0.block1.weight"), Key("*conv_in.weight")] => Use::Control;
+    }
+    "gligen" {
+        "GLIGEN text boxes": [Key("position_net.null_positive_feature"), Key("*.fuser.linear.weight")] => Use::Gligen;
+    }
+    "hypernetworks" {
+        "hypernetwork": [Key("*.0.linear.0.weight"), Key("*.1.linear.0.weight")] => Use::Hypernetwork;
     }
     "loras" {
         "LoRA for Flux": [Key("*double_blocks*lora*")] => NotYet;

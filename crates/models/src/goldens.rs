@@ -1,6 +1,6 @@
 //! The networks against numbers made by the original, on the checkpoint `tiny_sd15` of random weights.
 
-use crate::{Checkpoint, Clip, Heads, Mode, Question, Unet, UnetSize, Vae, VaeSize, prompt};
+use crate::{Checkpoint, Clip, Heads, Question, Unet, UnetSize, Vae, VaeSize, prompt};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use tensor::{Device, Weights};
@@ -55,15 +55,8 @@ fn unet_predicts_what_the_original_predicts() {
         let ((shape, x), (_, t), (tokens, context)) = (get("x"), get("t"), get("context"));
         let size =
             UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: tokens[1] };
-        let question = Question {
-            x: &x,
-            timesteps: &t,
-            context: &context,
-            label: &[],
-            size,
-            control: None,
-            mode: Mode::default(),
-        };
+        let question =
+            Question { x: &x, timesteps: &t, context: &context, size, ..Question::default() };
         assert_close(case, &unet.predict(&device, &question).unwrap().noise, &get("eps").1);
     }
 }
@@ -151,15 +144,8 @@ fn models_with_more_input_channels_give_the_numbers_of_the_original() {
         let (_, context) = read(&file, "unet.context");
         let (_, t) = read(&file, "unet.timesteps");
         let size = UnetSize { batch: shape[0], height: shape[2], width: shape[3], tokens: 77 };
-        let question = Question {
-            x: &x,
-            timesteps: &t,
-            context: &context,
-            label: &[],
-            size,
-            control: None,
-            mode: Mode::default(),
-        };
+        let question =
+            Question { x: &x, timesteps: &t, context: &context, size, ..Question::default() };
         let eps = model.unet.predict(&device, &question).unwrap().noise;
         assert_close(family, &eps, &read(&file, "unet.out").1);
 

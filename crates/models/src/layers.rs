@@ -101,6 +101,13 @@ pub fn attention(
     Ok(q.attention(k, v, heads, causal))
 }
 
+/// An MLP whose inner half is gated by the other (Shazeer 2020, "GLU Variants Improve Transformer").
+pub fn feed_forward(x: &Tensor, w: &Weights) -> Result<Tensor> {
+    let h = linear(x, &w.at("net.0.proj"));
+    anyhow::ensure!(h.channels().is_multiple_of(2), w.wrong("net.0.proj.weight", "two halves"));
+    Ok(linear(&h.geglu(), &w.at("net.2")))
+}
+
 /// How many blocks `name.0`, `name.1`, ... there are, counting those of which every tensor is missing
 /// if there are later ones.
 pub fn count(w: &Weights, name: &str) -> usize {

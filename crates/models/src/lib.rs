@@ -4,8 +4,10 @@ mod clip;
 mod control;
 mod diffusers;
 mod families;
+mod gligen;
 #[cfg(test)]
 mod goldens;
+mod hypernetwork;
 mod layers;
 mod lora;
 mod merge;
@@ -28,11 +30,13 @@ pub use control::{Asked, ControlNet, Hint, Residuals};
 pub use families::{
     Checkpoint, Concat, Family, KINDS, Kind, Use, identify, load_clip, load_unet, unused,
 };
+pub use gligen::{Gligen, Grounding, Object};
+pub use hypernetwork::Hypernetwork;
 pub use merge::Shares;
 pub use preview::Preview;
 pub use style::StyleAdapter;
-pub use taesd::Taesd;
-pub use tweaks::{FreeU, HyperTile, Resampler, Shrink, Tweaks};
+pub use taesd::{Taesd, TinyDecoder};
+pub use tweaks::{FreeU, HyperTile, Random, Resampler, Shrink, TokenMerging, Tweaks};
 pub use unet::{Answer, Heads, LookedAt, Mode, Question, Size as UnetSize, Unet, sinusoid};
 pub use upscale::Upscaler;
 pub use vae::{Size as VaeSize, Vae};

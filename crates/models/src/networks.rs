@@ -7,20 +7,20 @@ use tensor::{Device, Network, OutOfMemory, Program, Result};
 const KEPT: usize = 4;
 
 /// The size of a question to a network: what a recording depends on.
-pub trait Batched: PartialEq + Copy {
+pub trait Batched: PartialEq + Clone {
     /// How many entries it has, which do not depend on each other. All inputs and outputs have them one
     /// after another.
     fn batch(&self) -> usize;
     /// The same with another number of entries.
     #[must_use]
-    fn with_batch(self, batch: usize) -> Self;
+    fn with_batch(&self, batch: usize) -> Self;
 }
 
 impl Batched for usize {
     fn batch(&self) -> usize {
         *self
     }
-    fn with_batch(self, batch: usize) -> Self {
+    fn with_batch(&self, batch: usize) -> Self {
         batch
     }
 }
@@ -30,9 +30,10 @@ impl<const N: usize> Batched for [usize; N] {
     fn batch(&self) -> usize {
         self[0]
     }
-    fn with_batch(mut self, batch: usize) -> Self {
-        self[0] = batch;
-        self
+    fn with_batch(&self, batch: usize) -> Self {
+        let mut size = *self;
+        size[0] = batch;
+        size
     }
 }
 
@@ -69,8 +70,13 @@ impl<Size: Batched> Networks<Size> {
         program: impl Fn(Size) -> Result<Program>,
         inputs: &[&[f32]],
     ) -> Result<Vec<Vec<f32>>> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.run(device, size, &program, inputs)
+        let run = |network: &mut Network, inputs: &[&[f32]]| network.run(inputs);
+        self.run_by(&Way { device, program: &program, run: &run }, size, inputs)
+    }
+
+    /// Likewise, where more belongs to a run than what is given.
+    pub fn run_by(&self, way: &Way<Size>, size: Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).run(way, size, inputs)
     }
 
     /// Gives the memory of all compiled networks back.
@@ -79,32 +85,27 @@ impl<Size: Batched> Networks<Size> {
     }
 }
 
+/// How networks are made, and run with inputs of one number of entries.
+pub struct Way<'a, Size> {
+    pub device: &'a Device,
+    pub program: &'a dyn Fn(Size) -> Result<Program>,
+    pub run: &'a dyn Fn(&mut Network, &[&[f32]]) -> Result<Vec<Vec<f32>>>,
+}
+
 impl<Size: Batched> Kept<Size> {
-    fn run(
-        &mut self,
-        device: &Device,
-        size: Size,
-        program: &dyn Fn(Size) -> Result<Program>,
-        inputs: &[&[f32]],
-    ) -> Result<Vec<Vec<f32>>> {
+    fn run(&mut self, way: &Way<Size>, size: Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         if !self.refused.contains(&size) {
-            match self.whole(device, size, program, inputs) {
+            match self.whole(way, size.clone(), inputs) {
                 Err(error) if error.is::<OutOfMemory>() && size.batch() > 1 => {
-                    self.refused.push(size);
+                    self.refused.push(size.clone());
                 }
                 result => return result,
             }
         }
-        self.halves(device, size, program, inputs)
+        self.halves(way, &size, inputs)
     }
 
-    fn whole(
-        &mut self,
-        device: &Device,
-        size: Size,
-        program: &dyn Fn(Size) -> Result<Program>,
-        inputs: &[&[f32]],
-    ) -> Result<Vec<Vec<f32>>> {
+    fn whole(&mut self, way: &Way<Size>, size: Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         let found = self.networks.iter().position(|(s, _)| *s == size);
         let mut entry = match found.map(|i| self.networks.remove(i)) {
             Some(entry) => entry,
@@ -112,27 +113,22 @@ impl<Size: Batched> Kept<Size> {
                 // The oldest makes room before the new one takes its memory.
                 let spare = self.networks.len().saturating_sub(KEPT - 1);
                 self.networks.drain(..spare);
-                (size, device.compile(program(size)?.folded())?)
+                let program = (way.program)(size.clone())?;
+                (size, way.device.compile(program.folded())?)
             }
         };
-        let result = entry.1.run(inputs);
+        let result = (way.run)(&mut entry.1, inputs);
         self.networks.push(entry);
         result
     }
 
-    fn halves(
-        &mut self,
-        device: &Device,
-        size: Size,
-        program: &dyn Fn(Size) -> Result<Program>,
-        inputs: &[&[f32]],
-    ) -> Result<Vec<Vec<f32>>> {
+    fn halves(&mut self, way: &Way<Size>, size: &Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         let (batch, middle) = (size.batch(), size.batch() / 2);
         let mut outputs: Vec<Vec<f32>> = Vec::new();
         for half in [0..middle, middle..batch] {
             let part = |x: &&[f32]| x.len() / batch * half.start..x.len() / batch * half.end;
             let inputs: Vec<&[f32]> = inputs.iter().copied().map(|x| &x[part(&x)]).collect();
-            let made = self.run(device, size.with_batch(half.len()), program, &inputs)?;
+            let made = self.run(way, size.with_batch(half.len()), &inputs)?;
             outputs.resize_with(made.len(), Vec::new);
             outputs.iter_mut().zip(made).for_each(|(all, part)| all.extend(part));
         }

@@ -35,6 +35,11 @@ impl Preview {
         Ok(Self(std::array::from_fn(|channel| std::array::from_fn(|rgb| map[3 * channel + rgb]))))
     }
 
+    /// Whether it is that of Stable Diffusion 1.x, whose latents others know too.
+    pub fn is_general(&self) -> bool {
+        self.0 == STABLE_DIFFUSION_1.0
+    }
+
     /// A scaled latent `[4, H, W]` to bytes `[H, W, 3]`.
     pub fn rgb(&self, latent: &[f32]) -> Vec<u8> {
         let plane = latent.len() / CHANNELS;

@@ -13,10 +13,17 @@ use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weight, Weights};
 #[derive(Clone)]
 pub struct Taesd {
     encoder: Weights,
-    decoder: Weights,
-    pub latent_channels: usize,
+    pub decoder: TinyDecoder,
     latents: Latents,
-    networks: [Networks<Size>; 2],
+    networks: Networks<Size>,
+}
+
+/// The half that makes pictures. Cheap to clone.
+#[derive(Clone)]
+pub struct TinyDecoder {
+    weights: Weights,
+    pub latent_channels: usize,
+    networks: Networks<Size>,
 }
 
 /// How the latents of a family of models are scaled for its UNet: what the tiny networks read and make.
@@ -38,6 +45,8 @@ const KINDS: [(&str, Latents); 4] = [
 const SCALE: usize = 8;
 /// Where the activations of a decoder begin to bend, as its first layer has it.
 const SOFT: f32 = 3.0;
+/// The size at which every tensor is asked for once.
+const TRIAL: Size = Size { batch: 1, height: 2, width: 2 };
 const HALVES: Conv = Conv { stride: 2, pad: [1; 4], up2: false };
 
 impl Taesd {
@@ -49,12 +58,9 @@ impl Taesd {
     pub fn load(name: &str, encoder: Weights, decoder: Weights) -> Result<Self> {
         let kind = KINDS.iter().find(|(known, _)| *known == name);
         let (_, latents) = kind.ok_or_else(|| anyhow::anyhow!("no tiny autoencoder {name}"))?;
-        let latent_channels = decoder.ranked("1.weight", 4)?.shape()[1];
-        let networks = Default::default();
-        let this = Self { encoder, decoder, latent_channels, latents: *latents, networks };
-        let size = Size { batch: 1, height: 2, width: 2 };
-        this.decoder.verdict(this.record_decoder(size))?;
-        this.encoder.verdict(this.record_encoder(size))?;
+        let (decoder, networks) = (TinyDecoder::load(decoder)?, Networks::default());
+        let this = Self { encoder, decoder, latents: *latents, networks };
+        this.encoder.verdict(this.record_encoder(TRIAL))?;
         Ok(this)
     }
 
@@ -62,26 +68,19 @@ impl Taesd {
     pub fn decode(&self, device: &Device, latent: &[f32], size: Size) -> Result<Vec<f32>> {
         let Latents { scale, shift } = self.latents;
         let scaled: Vec<f32> = latent.iter().map(|x| (x - shift) * scale).collect();
-        let mut picture = self.picture(device, &scaled, size)?;
+        let mut picture = self.decoder.picture(device, &scaled, size)?;
         picture.iter_mut().for_each(|x| *x = 2.0 * *x - 1.0);
         Ok(picture)
-    }
-
-    /// Latents as the UNet has them to pictures of about 0 to 1.
-    pub fn picture(&self, device: &Device, scaled: &[f32], size: Size) -> Result<Vec<f32>> {
-        let x = channels_last(scaled, [size.batch, self.latent_channels, size.height * size.width]);
-        Ok(self.networks[0]
-            .run(device, size, |size| self.record_decoder(size), &[&x])?
-            .swap_remove(0))
     }
 
     /// Pictures `[B, 8 H, 8 W, 3]` of -1 to 1 to their latents, `[B, C, H, W]`.
     pub fn encode(&self, device: &Device, picture: &[f32], size: Size) -> Result<Vec<f32>> {
         let Latents { scale, shift } = self.latents;
         let x: Vec<f32> = picture.iter().map(|x| (x + 1.0) / 2.0).collect();
-        let y = self.networks[1].run(device, size, |size| self.record_encoder(size), &[&x])?;
+        let y = self.networks.run(device, size, |size| self.record_encoder(size), &[&x])?;
         let y: Vec<f32> = y[0].iter().map(|x| x / scale + shift).collect();
-        Ok(channels_first(&y, [size.batch, self.latent_channels, size.height * size.width]))
+        let channels = self.decoder.latent_channels;
+        Ok(channels_first(&y, [size.batch, channels, size.height * size.width]))
     }
 
     /// How many pixels of the picture one latent pixel stands for in each direction.
@@ -91,7 +90,7 @@ impl Taesd {
 
     /// Every weight, under the key that ComfyUI gives it.
     pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
-        let all = [("taesd_encoder", &self.encoder), ("taesd_decoder", &self.decoder)];
+        let all = [("taesd_encoder", &self.encoder), ("taesd_decoder", &self.decoder.weights)];
         let named = |(prefix, of): (&'static str, &Weights)| {
             let keys = of.keys().into_iter().map(str::to_owned).collect::<Vec<_>>();
             let of = of.clone();
@@ -100,21 +99,40 @@ impl Taesd {
         all.into_iter().flat_map(named).collect()
     }
 
-    fn record_decoder(&self, size: Size) -> Result<Program> {
-        let Size { batch, height, width } = size;
-        let tape = Tape::named(format!("tiny decoder {}x{}", SCALE * width, SCALE * height));
-        let x = tape.input("latent", &[batch, height, width, self.latent_channels]);
-        let h = layers(&x.affine(1.0 / SOFT, 0.0).tanh(1.0).affine(SOFT, 0.0), &self.decoder)?;
-        expect_shape(&h, &[batch, SCALE * height, SCALE * width, 3], &self.decoder)?;
-        Ok(tape.finish(&[&h]))
-    }
-
     fn record_encoder(&self, size: Size) -> Result<Program> {
         let Size { batch, height, width } = size;
         let tape = Tape::named(format!("tiny encoder {}x{}", SCALE * width, SCALE * height));
         let x = tape.input("picture", &[batch, SCALE * height, SCALE * width, 3]);
         let h = layers(&x, &self.encoder)?;
-        expect_shape(&h, &[batch, height, width, self.latent_channels], &self.encoder)?;
+        let channels = self.decoder.latent_channels;
+        expect_shape(&h, &[batch, height, width, channels], &self.encoder)?;
+        Ok(tape.finish(&[&h]))
+    }
+}
+
+impl TinyDecoder {
+    /// How many pixels of the picture one latent pixel stands for in each direction.
+    pub const SCALE: usize = SCALE;
+
+    pub fn load(weights: Weights) -> Result<Self> {
+        let latent_channels = weights.ranked("1.weight", 4)?.shape()[1];
+        let this = Self { weights, latent_channels, networks: Networks::default() };
+        this.weights.verdict(this.record(TRIAL))?;
+        Ok(this)
+    }
+
+    /// Latents as the UNet has them, `[B, C, H, W]`, to pictures `[B, 8 H, 8 W, 3]` of about 0 to 1.
+    pub fn picture(&self, device: &Device, scaled: &[f32], size: Size) -> Result<Vec<f32>> {
+        let x = channels_last(scaled, [size.batch, self.latent_channels, size.height * size.width]);
+        Ok(self.networks.run(device, size, |size| self.record(size), &[&x])?.swap_remove(0))
+    }
+
+    fn record(&self, size: Size) -> Result<Program> {
+        let Size { batch, height, width } = size;
+        let tape = Tape::named(format!("tiny decoder {}x{}", SCALE * width, SCALE * height));
+        let x = tape.input("latent", &[batch, height, width, self.latent_channels]);
+        let h = layers(&x.affine(1.0 / SOFT, 0.0).tanh(1.0).affine(SOFT, 0.0), &self.weights)?;
+        expect_shape(&h, &[batch, SCALE * height, SCALE * width, 3], &self.weights)?;
         Ok(tape.finish(&[&h]))
     }
 }

@@ -1,14 +1,18 @@
 //! Changes to how a UNet computes, beside its weights.
 
-use crate::layers::along;
-use tensor::{Result, Tensor, Weights};
+use crate::{hypernetwork::Hypernetwork, layers::along};
+use std::cell::RefCell;
+use tensor::{Merging, Result, Tape, Tensor, Weights};
 
 /// What differs from the network as it was trained.
 #[derive(Clone, Default)]
 pub struct Tweaks {
     pub freeu: Option<FreeU>,
     pub tiles: Option<HyperTile>,
+    pub merging: Option<TokenMerging>,
     pub shrink: Option<Shrink>,
+    /// One after another.
+    pub hypernetworks: Vec<Hypernetwork>,
 }
 
 /// Strengthens what comes up from below and weakens the coarse part of what skips over (Si et al. 2024,
@@ -21,18 +25,34 @@ pub struct FreeU {
     pub by_place: bool,
 }
 
-/// Self-attention at high resolutions within tiles of the picture (tfernd 2023, "HyperTile").
+/// Self-attention at high resolutions, each query to a part of the picture only (tfernd 2023, "HyperTile"), as the
+/// original does it: queries are those of a tile, but keys and values those of as many tokens in a row, and a
+/// picture that is not square is cut as if it lay on its side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HyperTile {
     /// In latent pixels.
     pub side: usize,
-    /// Of how many numbers of tiles blocks take one in turn, so that edges are not always at one place.
+    /// How many numbers of tiles are considered, the most first. The original draws one for each block, but
+    /// never the last of several (its pull request 14899); here blocks take them in turn. Up to two there is
+    /// nothing to choose.
     pub options: usize,
     /// How often the picture may be halved before tiles end.
     pub depth: usize,
     /// Whether tiles are larger further down.
     pub grows: bool,
 }
+
+/// Self-attention where the picture is largest asks for fewer queries: those that are much alike ask
+/// together (Bolya and Hoffman 2023, "Token Merging for Fast Stable Diffusion"). Of every 2x2 one, drawn for
+/// each layer and call, is what others may go to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenMerging {
+    /// The part (0..=1) of all tokens that goes to others.
+    pub ratio: f64,
+}
+
+/// Draws so many numbers below 4.
+pub type Random<'a> = RefCell<dyn FnMut(usize) -> Vec<u32> + 'a>;
 
 /// A matrix that makes lines of one length into lines of another, by rows.
 pub type Resampler = fn(usize, usize) -> Vec<f32>;
@@ -106,35 +126,82 @@ fn coarse_scaled(x: &Tensor, scale: f32) -> Result<Tensor> {
 }
 
 impl HyperTile {
-    /// How many tiles down and across; `turn` counts the blocks.
-    pub fn tiles(&self, halvings: usize, [height, width]: [usize; 2], turn: usize) -> [usize; 2] {
-        if halvings > self.depth {
-            return [1, 1];
-        }
+    /// How the tokens of a picture of this `size` are cut, where the latent is `whole`; `turn` counts the blocks.
+    /// Nothing where there is one tile.
+    pub fn tiling(&self, whole: [usize; 2], size: [usize; 2], turn: usize) -> Option<Tiling> {
+        let pixels = |[height, width]: [usize; 2]| height * width;
+        let halvings = (0..=self.depth).find(|i| pixels(whole) == pixels(size) << (2 * i))?;
         let side = self.side << if self.grows { halvings } else { 0 };
-        [height, width].map(|size| {
+        let picture = [size[1], size[0]];
+        let tiles = picture.map(|size| {
             let sides = (side.min(size)..=size).filter(|side| size % side == 0);
             let numbers: Vec<usize> =
                 sides.map(|side| size / side).take(self.options.max(1)).collect();
-            numbers[turn % numbers.len()]
-        })
+            numbers[turn % numbers.len().saturating_sub(1).max(1)]
+        });
+        (tiles != [1, 1]).then_some(Tiling { picture, tiles })
     }
 }
 
-/// Tokens of a picture as tokens of its tiles, each an entry of the batch.
-pub fn cut(x: &Tensor, [height, width]: [usize; 2], [down, across]: [usize; 2]) -> Tensor {
-    let (batch, c) = (x.dim(0), x.channels());
-    let (h, w) = (height / down, width / across);
-    let x = x.reshape(&[batch * down, h, across, w * c]).permute(&[0, 2, 1, 3]);
-    x.reshape(&[batch * down * across, h * w, c])
+impl TokenMerging {
+    /// The input that a recording has for the destinations of each layer.
+    pub const INPUT: &str = "destinations";
+
+    /// Which of the tokens `[B, N, C]` of a layer go together; none where the picture is smaller than
+    /// the whole, a single line, or too few would go.
+    pub fn record(&self, tape: &Tape, x: &Tensor, [height, width]: [usize; 2]) -> Option<Merging> {
+        let cells = (height / 2) * (width / 2);
+        let merged = (x.dim(1) as f64 * self.ratio) as usize;
+        if x.dim(1) != height * width || cells == 0 || merged == 0 {
+            return None;
+        }
+        Some(x.merging(&tape.input(Self::INPUT, &[cells]), merged))
+    }
+
+    /// A token of every 2x2 of the picture; odd lines at its end are in none.
+    pub fn destinations([height, width]: [usize; 2], random: Option<&Random>) -> Vec<f32> {
+        let across = width / 2;
+        let cells = height / 2 * across;
+        let chosen = random.map_or_else(|| vec![0; cells], |draw| draw.borrow_mut()(cells));
+        let token = |(cell, chosen): (usize, u32)| {
+            let (row, column) = (2 * (cell / across), 2 * (cell % across));
+            ((row + chosen as usize / 2) * width + column + chosen as usize % 2) as f32
+        };
+        chosen.into_iter().enumerate().map(token).collect()
+    }
 }
 
-/// The reverse of [`cut`].
-pub fn joined(x: &Tensor, [height, width]: [usize; 2], [down, across]: [usize; 2]) -> Tensor {
-    let (batch, c) = (x.dim(0) / (down * across), x.channels());
-    let (h, w) = (height / down, width / across);
-    let x = x.reshape(&[batch * down, across, h, w * c]).permute(&[0, 2, 1, 3]);
-    x.reshape(&[batch, height * width, c])
+/// A picture's height and width in tokens, and how many tiles there are down and across.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    picture: [usize; 2],
+    tiles: [usize; 2],
+}
+
+impl Tiling {
+    /// Tokens of the picture as tokens of its tiles, each an entry of the batch.
+    pub fn cut(&self, x: &Tensor) -> Tensor {
+        let ([height, width], [down, across]) = (self.picture, self.tiles);
+        let (batch, c) = (x.dim(0), x.channels());
+        let (h, w) = (height / down, width / across);
+        let x = x.reshape(&[batch * down, h, across, w * c]).permute(&[0, 2, 1, 3]);
+        x.reshape(&[batch * down * across, h * w, c])
+    }
+
+    /// As many entries, each of tokens in a row.
+    pub fn rows(&self, x: &Tensor) -> Tensor {
+        let tiles = self.tiles[0] * self.tiles[1];
+        x.reshape(&[x.dim(0) * tiles, x.dim(1) / tiles, x.channels()])
+    }
+
+    /// The reverse of [`Tiling::cut`].
+    pub fn joined(&self, x: &Tensor) -> Tensor {
+        let ([height, width], [down, across]) = (self.picture, self.tiles);
+        let (batch, c) = (x.dim(0) / (down * across), x.channels());
+        let (h, w) = (height / down, width / across);
+        let x = x.reshape(&[batch * down, across, h, w * c]).permute(&[0, 2, 1, 3]);
+        x.reshape(&[batch, height * width, c])
+    }
 }
 
 impl Shrink {
@@ -164,21 +231,40 @@ mod tests {
     fn tiles_are_rectangles_of_the_picture_and_go_together_again() {
         let tape = Tape::new();
         let x = tape.input("x", &[1, 8, 1]);
-        let tiles = cut(&x, [2, 4], [1, 2]);
-        let whole = joined(&tiles, [2, 4], [1, 2]);
-        let mut network = Device::cpu().compile(tape.finish(&[&tiles, &whole])).unwrap();
+        let tiling = Tiling { picture: [2, 4], tiles: [1, 2] };
+        let tiles = tiling.cut(&x);
+        let (whole, rows) = (tiling.joined(&tiles), tiling.rows(&x));
+        assert_eq!(rows.shape(), tiles.shape());
+        let mut network = Device::cpu().compile(tape.finish(&[&tiles, &whole, &rows])).unwrap();
         let numbers: Vec<f32> = (0..8).map(|i| i as f32).collect();
         let made = network.run(&[&numbers]).unwrap();
         assert_eq!(made[0], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
-        assert_eq!(made[1], numbers);
+        assert_eq!((&made[1], &made[2]), (&numbers, &numbers));
     }
 
     #[test]
-    fn tiles_take_turns_and_end_below() {
-        let tiles = HyperTile { side: 16, options: 2, depth: 0, grows: false };
-        assert_eq!(tiles.tiles(0, [64, 64], 0), [4, 4]);
-        assert_eq!(tiles.tiles(0, [64, 64], 1), [2, 2]);
-        assert_eq!(tiles.tiles(1, [32, 32], 0), [1, 1]);
-        assert_eq!(tiles.tiles(0, [7, 64], 0), [1, 4]);
+    fn one_token_of_every_square_is_drawn() {
+        let whole = [5, 6];
+        assert_eq!(TokenMerging::destinations(whole, None), [0.0, 2.0, 4.0, 12.0, 14.0, 16.0]);
+        let random = RefCell::new(|n: usize| (0..n as u32).map(|i| i % 4).collect());
+        let drawn = TokenMerging::destinations(whole, Some(&random));
+        assert_eq!(drawn, [0.0, 3.0, 10.0, 19.0, 14.0, 17.0]);
+    }
+
+    #[test]
+    fn tiles_are_as_many_as_may_be_and_end_below() {
+        let tiles = |options, whole: [usize; 2], size, turn| {
+            let tiles = HyperTile { side: 16, options, depth: 1, grows: true };
+            tiles.tiling(whole, size, turn).map(|tiling| tiling.tiles)
+        };
+        for (options, turn) in [(1, 0), (1, 1), (2, 0), (2, 1), (3, 0)] {
+            assert_eq!(tiles(options, [64, 64], [64, 64], turn), Some([4, 4]), "{options}");
+        }
+        assert_eq!(tiles(3, [64, 64], [64, 64], 1), Some([2, 2]), "the second of three");
+        assert_eq!(tiles(1, [64, 128], [64, 128], 0), Some([8, 4]), "on its side");
+        assert_eq!(tiles(1, [64, 128], [32, 64], 0), Some([2, 1]), "larger below");
+        assert_eq!(tiles(1, [64, 128], [16, 32], 0), None, "too far down");
+        assert_eq!(tiles(1, [7, 9], [4, 5], 0), None, "not halved");
+        assert_eq!(tiles(1, [7, 64], [7, 64], 0), Some([4, 1]), "smaller than a tile");
     }
 }

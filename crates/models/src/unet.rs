@@ -3,17 +3,20 @@
 
 use crate::{
     control::{Controlled, Residuals},
+    gligen::{Gligen, Grounding},
+    hypernetwork::{Hypernetwork, Part},
     layers::{
-        add, attention, conv2d, count, expect_shape, group_norm, layer_norm, linear, project,
+        add, attention, conv2d, count, expect_shape, feed_forward, group_norm, layer_norm, linear,
+        project,
     },
-    networks::{Batched, Networks},
-    tweaks::{HyperTile, Tweaks, cut, joined, nearest, resampled},
+    networks::{Batched, Networks, Way},
+    tweaks::{HyperTile, Random, TokenMerging, Tweaks, nearest, resampled},
 };
 use std::{
     cell::{Cell, RefCell},
     fmt::Display,
 };
-use tensor::{Conv, Device, Program, Result, Tape, Tensor, Weights};
+use tensor::{Conv, Device, Merging, Network, Program, Result, Tape, Tensor, Weights};
 
 /// A noise predictor. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +30,7 @@ pub struct Unet {
     model_channels: usize,
     pub context_channels: usize,
     tweaks: Tweaks,
-    networks: Networks<(Size, Controlled, Mode)>,
+    networks: Networks<Form>,
 }
 
 /// How attention shares its channels out.
@@ -49,7 +52,7 @@ impl Heads {
 }
 
 /// How large a question is: part of what a recording depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
     pub batch: usize,
     /// In latent pixels.
@@ -62,17 +65,17 @@ impl Batched for Size {
     fn batch(&self) -> usize {
         self.batch
     }
-    fn with_batch(self, batch: usize) -> Self {
-        Self { batch, ..self }
+    fn with_batch(&self, batch: usize) -> Self {
+        Self { batch, ..*self }
     }
 }
 
-impl Batched for (Size, Controlled, Mode) {
+impl Batched for Form {
     fn batch(&self) -> usize {
-        self.0.batch
+        self.size.batch
     }
-    fn with_batch(self, batch: usize) -> Self {
-        (self.0.with_batch(batch), self.1, self.2)
+    fn with_batch(&self, batch: usize) -> Self {
+        Self { size: self.size.with_batch(batch), ..self.clone() }
     }
 }
 
@@ -84,6 +87,7 @@ impl Display for Size {
 }
 
 /// One batch of questions to a UNet.
+#[derive(Default)]
 pub struct Question<'a> {
     /// `[B, C, H, W]`, scaled to unit variance; `C` counts the extra channels of inpainting models.
     pub x: &'a [f32],
@@ -96,6 +100,18 @@ pub struct Question<'a> {
     pub size: Size,
     pub control: Option<&'a Residuals>,
     pub mode: Mode,
+    /// Chooses where the tweaks leave something to chance; without it the first is chosen.
+    pub random: Option<&'a Random<'a>>,
+    pub grounding: Option<Grounding<'a>>,
+}
+
+/// What a recording depends on.
+#[derive(Clone, Default, PartialEq)]
+struct Form {
+    size: Size,
+    controlled: Controlled,
+    mode: Mode,
+    grounding: Option<Gligen>,
 }
 
 /// What is different in one question than in another.
@@ -153,7 +169,7 @@ impl Unet {
         };
         // Every key is asked for once, so that a file with holes is refused before anything runs.
         let size = Size { batch: 1, height: 8, width: 8, tokens: 77 };
-        let recorded = this.record(size, Controlled::default(), Mode::default());
+        let recorded = this.record(&Form { size, ..Form::default() });
         this.weights.verdict(recorded)?;
         Ok(this)
     }
@@ -184,15 +200,21 @@ impl Unet {
             [] => inputs.push(&none),
             label => inputs.push(label),
         }
+        let objects = question.grounding.map(|grounding| grounding.objects.repeat(batch));
+        inputs.extend(objects.as_deref());
         let mut controlled = Controlled::default();
         if let Some(residuals) = question.control {
             let blocks = count(&self.weights, "input_blocks");
             controlled = residuals.places(blocks);
             inputs.extend(residuals.given(blocks));
         }
-        let mode = question.mode;
-        let program = |(size, controlled, mode)| self.record(size, controlled, mode);
-        let y = self.networks.run(device, (question.size, controlled, mode), program, &inputs)?;
+        let Question { size, mode, .. } = *question;
+        let grounding = question.grounding.map(|grounding| grounding.gligen.clone());
+        let form = Form { size, controlled, mode, grounding };
+        let program = |form: Form| self.record(&form);
+        let run = |network: &mut Network, inputs: &[&[f32]]| run(network, question, inputs);
+        let y =
+            self.networks.run_by(&Way { device, program: &program, run: &run }, form, &inputs)?;
         let channels = y[0].len() / (batch * plane);
         let looked_at = mode.watched.then(|| self.looked_at(&y[1], &y[2], question.size));
         Ok(Answer { noise: channels_first(&y[0], [batch, channels, plane]), looked_at })
@@ -214,7 +236,7 @@ impl Unet {
 
     /// What one call takes, without running it.
     pub fn program(&self, size: Size) -> Result<Program> {
-        Ok(self.record(size, Controlled::default(), Mode::default())?.folded())
+        Ok(self.record(&Form { size, ..Form::default() })?.folded())
     }
 
     /// The timestep as the network reads it.
@@ -222,8 +244,8 @@ impl Unet {
         sinusoid(t, self.model_channels)
     }
 
-    fn record(&self, size: Size, controlled: Controlled, mode: Mode) -> Result<Program> {
-        let w = &self.weights;
+    fn record(&self, form: &Form) -> Result<Program> {
+        let (w, &Form { size, controlled, mode, .. }) = (&self.weights, form);
         let tape = Tape::named(format!("UNet {size}"));
         let x = tape.input("x", &[size.batch, size.height, size.width, self.in_channels]);
         let time = tape.input("time", &[size.batch, self.model_channels]);
@@ -233,7 +255,12 @@ impl Unet {
             .then(|| tape.steady_input("label", &[size.batch, self.label_channels]));
         let mut blocks = Blocks::new(self.heads, &time, label.as_ref(), context, w)?;
         blocks.mode = mode;
-        blocks.tiles = self.tweaks.tiles.map(|tiles| (tiles, [size.height, size.width]));
+        let whole = [size.height, size.width];
+        blocks.tiles = self.tweaks.tiles.map(|tiles| (tiles, whole));
+        blocks.hypernetworks = self.tweaks.hypernetworks.clone();
+        let grounding = form.grounding.as_ref();
+        blocks.grounding = grounding.map(|gligen| (gligen.clone(), gligen.read(&tape, size.batch)));
+        blocks.merging = self.tweaks.merging.map(|merging| (merging, tape.clone(), whole));
         let shrink = self.tweaks.shrink.filter(|_| mode.shrunk);
         let control = |h: &Tensor, name: &str, on: bool| {
             if on { h.add(&tape.input(name, h.shape())) } else { h.clone() }
@@ -278,6 +305,19 @@ impl Unet {
     }
 }
 
+/// With what is drawn for this call in the places where the recording asks for it.
+fn run(network: &mut Network, question: &Question, given: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+    let Size { height, width, .. } = question.size;
+    let asked = network.program().inputs.iter().map(|(name, _)| name == TokenMerging::INPUT);
+    let asked: Vec<bool> = asked.collect();
+    let drawn = asked.iter().filter(|asked| **asked);
+    let drawn = drawn.map(|_| TokenMerging::destinations([height, width], question.random));
+    let drawn: Vec<Vec<f32>> = drawn.collect();
+    let (mut drawn, mut given) = (drawn.iter().map(Vec::as_slice), given.iter().copied());
+    let next = |asked| if asked { drawn.next() } else { given.next() };
+    network.run(&asked.into_iter().filter_map(next).collect::<Vec<_>>())
+}
+
 /// The sum over all queries of each key's share, as the mean of the heads.
 fn looked_at(q: &[f32], k: &[f32], tokens: usize, heads: Heads) -> Vec<f32> {
     let channels = q.len() / tokens;
@@ -320,6 +360,13 @@ pub(crate) struct Blocks {
     tiles: Option<(HyperTile, [usize; 2])>,
     /// How many blocks have been tiled.
     tiled: Cell<usize>,
+    /// With where to ask for the tokens that others are merged into, and the size of the latent.
+    merging: Option<(TokenMerging, Tape, [usize; 2])>,
+    /// With the objects.
+    grounding: Option<(Gligen, Tensor)>,
+    hypernetworks: Vec<Hypernetwork>,
+    /// How many spatial transformers have been recorded.
+    transformers: Cell<usize>,
     /// Queries and keys of the middle, if they are wanted.
     watched: RefCell<Option<[Tensor; 2]>>,
 }
@@ -349,6 +396,10 @@ impl Blocks {
             mode,
             tiles,
             tiled: Cell::default(),
+            merging: None,
+            grounding: None,
+            hypernetworks: Vec::new(),
+            transformers: Cell::default(),
             watched: RefCell::default(),
         })
     }
@@ -414,26 +465,27 @@ impl Blocks {
             h = self.transformer(
                 &h,
                 &w.at("transformer_blocks").at(i),
-                Place { middle, size: [height, width] },
+                Place { middle, size: [height, width], number: self.transformers.get() },
             )?;
         }
+        self.transformers.update(|number| number + 1);
         let h = linear(&h, &w.at("proj_out"));
         Ok(add(&x.reshape(&[b, height * width, c]), &h, w)?.reshape(x.shape()))
     }
 
-    /// Attention to itself, attention to the text, and a gated MLP, each added to its input.
+    /// Attention to itself, attention to the text, and a gated MLP, each added to its input. With what
+    /// shall be where, attention to that comes after the first.
     fn transformer(&self, x: &Tensor, w: &Weights, place: Place) -> Result<Tensor> {
         let h = layer_norm(x, &w.at("norm1"));
         let x = add(x, &self.self_attention(&h, &w.at("attn1"), place)?, w)?;
+        let x = match &self.grounding {
+            Some((gligen, objects)) => gligen.fuse(&x, objects, place.number)?,
+            None => x,
+        };
         let h = layer_norm(&x, &w.at("norm2"));
         let x = add(&x, &self.attention(&h, &self.context, &w.at("attn2"))?, w)?;
-        let h = layer_norm(&x, &w.at("norm3"));
-        let h = linear(&h, &w.at("ff.net.0.proj"));
-        anyhow::ensure!(
-            h.channels().is_multiple_of(2),
-            w.wrong("ff.net.0.proj.weight", "two halves")
-        );
-        add(&x, &linear(&h.geglu(), &w.at("ff.net.2")), w)
+        let h = feed_forward(&layer_norm(&x, &w.at("norm3")), &w.at("ff"))?;
+        add(&x, &h, w)
     }
 
     fn self_attention(&self, x: &Tensor, w: &Weights, place: Place) -> Result<Tensor> {
@@ -443,21 +495,33 @@ impl Blocks {
         if place.middle && self.mode.watched && self.watched.borrow().is_none() {
             *self.watched.borrow_mut() = Some(["to_q", "to_k"].map(|name| project(x, &w.at(name))));
         }
-        let tiles = self.tiles.map_or([1, 1], |(tiles, whole)| {
-            let halvings = (whole[0] as f64 / place.size[0] as f64).log2().round() as usize;
+        let tiling = self.tiles.and_then(|(tiles, whole)| {
             self.tiled.set(self.tiled.get() + 1);
-            tiles.tiles(halvings, place.size, self.tiled.get())
+            tiles.tiling(whole, place.size, self.tiled.get())
         });
-        if tiles == [1, 1] {
-            return self.attention(x, x, w);
+        if let Some(tiling) = tiling {
+            return Ok(tiling.joined(&self.attention(&tiling.cut(x), &tiling.rows(x), w)?));
         }
-        let parts = cut(x, place.size, tiles);
-        Ok(joined(&self.attention(&parts, &parts, w)?, place.size, tiles))
+        match self.merging(x) {
+            Some(merging) => Ok(merging.unmerge(&self.attention(&merging.merge(x), x, w)?)),
+            None => self.attention(x, x, w),
+        }
+    }
+
+    /// Which queries go together, where the picture has its full size.
+    fn merging(&self, x: &Tensor) -> Option<Merging> {
+        let (merging, tape, whole) = self.merging.as_ref()?;
+        merging.record(tape, x, *whole)
     }
 
     fn attention(&self, x: &Tensor, context: &Tensor, w: &Weights) -> Result<Tensor> {
         let q = project(x, &w.at("to_q"));
-        let (k, v) = (project(context, &w.at("to_k")), project(context, &w.at("to_v")));
+        let of = |part: Part| {
+            let mut all = self.hypernetworks.iter();
+            all.try_fold(context.clone(), |context, network| network.change(&context, part))
+        };
+        let k = project(&of(Part::Keys)?, &w.at("to_k"));
+        let v = project(&of(Part::Values)?, &w.at("to_v"));
         let heads = self.heads.of(q.channels());
         Ok(linear(&attention([&q, &k, &v], heads, false, w)?, &w.at("to_out.0")))
     }
@@ -469,6 +533,8 @@ struct Place {
     middle: bool,
     /// Height and width.
     size: [usize; 2],
+    /// Of the spatial transformer, counted through the network.
+    number: usize,
 }
 
 /// Nearest neighbour to twice the size, or to the size of `like`, which is mostly that or a pixel less.

@@ -32,8 +32,8 @@ impl Batched for Size {
     fn batch(&self) -> usize {
         self.batch
     }
-    fn with_batch(self, batch: usize) -> Self {
-        Self { batch, ..self }
+    fn with_batch(&self, batch: usize) -> Self {
+        Self { batch, ..*self }
     }
 }
 

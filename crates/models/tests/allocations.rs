@@ -1,7 +1,7 @@
 //! What a step of a sampler takes from the allocator: a network's memory is its plan's, made before the
 //! first step.
 
-use models::{Checkpoint, Mode, Question, UnetSize};
+use models::{Checkpoint, Question, UnetSize};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     path::Path,
@@ -58,16 +58,8 @@ fn a_step_on_the_cpu_allocates_nothing_large() {
     let context = vec![0.25; size.batch * size.tokens * model.unet.context_channels];
     let timesteps = [500.0; 2];
     let step = || {
-        let mode = Mode::default();
-        let question = Question {
-            x: &x,
-            timesteps: &timesteps,
-            context: &context,
-            label: &[],
-            size,
-            control: None,
-            mode,
-        };
+        let (timesteps, context) = (&timesteps, &context);
+        let question = Question { x: &x, timesteps, context, size, ..Question::default() };
         model.unet.predict(&device, &question).unwrap();
     };
     step();

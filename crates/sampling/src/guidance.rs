@@ -1,6 +1,8 @@
 //! Guidance: from what a network predicts under several conditions to one denoised latent.
 
+mod frequencies;
 mod patches;
+mod reuse;
 mod rules;
 mod weaker;
 
@@ -8,9 +10,12 @@ use crate::samplers::Guess;
 use crate::{Latent, ModelSampling, mask};
 use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4, Axis, Slice, Zip, concatenate};
+use std::cell::RefCell;
 
-pub use patches::Patch;
+pub use patches::{Grade, Patch};
 use patches::{Patched, Sides};
+pub use reuse::Reuse;
+use reuse::Reused;
 pub use rules::Rule;
 use rules::{extrapolate, perp_neg};
 
@@ -134,6 +139,7 @@ pub struct Guidance<'a, C> {
     entries: Vec<Entry<'a, C>>,
     rule: Rule,
     patches: Patched,
+    reused: Option<RefCell<Reused>>,
     /// How many conditionings there are, and whether the last of them is asked.
     sides: usize,
     asks_last: bool,
@@ -191,11 +197,33 @@ impl<'a, C> Guidance<'a, C> {
             entries: sides.into_iter().flatten().collect(),
             rule: guider.rule,
             patches: Patched::new(guider.patches),
+            reused: Reused::new(model, guider.patches).map(RefCell::new),
         })
     }
 
     /// The guided guess, and the negative's own.
     pub fn denoise<N: Network<Cond = C>>(
+        &mut self,
+        network: &mut N,
+        model: &ModelSampling,
+        x: &Latent,
+        sigma: f32,
+    ) -> Result<Guess> {
+        let reused = self.reused.as_mut().map(RefCell::get_mut);
+        let known = reused.filter(|reused| reused.settings.guided).and_then(|r| r.guess(x, sigma));
+        if let Some(guess) = known {
+            return Ok(guess);
+        }
+        let guess = self.ask(network, model, x, sigma)?;
+        let reused = self.reused.as_mut().map(RefCell::get_mut);
+        if let Some(reused) = reused.filter(|reused| reused.settings.guided) {
+            reused.learn_guess(x, sigma, &guess);
+        }
+        Ok(guess)
+    }
+
+    /// As [`Guidance::denoise`], by asking the network.
+    fn ask<N: Network<Cond = C>>(
         &mut self,
         network: &mut N,
         model: &ModelSampling,
@@ -251,6 +279,10 @@ impl<'a, C> Guidance<'a, C> {
         sigma: f32,
         only: Option<usize>,
     ) -> Result<Vec<Latent>> {
+        let reused = self.reused.as_ref().filter(|reused| !reused.borrow().settings.guided);
+        if let Some(reused) = reused {
+            reused.borrow_mut().begin();
+        }
         let mut sums: Vec<_> = (0..self.sides).map(|_| WeightedSum::new(x.raw_dim())).collect();
         let asked = |entry: &&Entry<C>| {
             entry.shape.holds_at(sigma) && only.is_none_or(|side| entry.side == side)
@@ -265,7 +297,7 @@ impl<'a, C> Guidance<'a, C> {
                 waiting.into_iter().partition(|entry| std::ptr::eq(*entry, first) || shares(entry));
             waiting = rest;
             batch.reverse();
-            let outputs = predict_batch(network, model, x, sigma, &batch)?;
+            let outputs = predict_batch(network, model, x, sigma, &batch, reused)?;
             for (entry, denoised) in batch.iter().zip(outputs) {
                 let weights = entry.shape.weights(x);
                 sums[entry.side].add(entry.shape.area, &denoised, &weights);
@@ -282,13 +314,26 @@ fn predict_batch<N: Network>(
     x: &Latent,
     sigma: f32,
     batch: &[&Entry<N::Cond>],
+    reused: Option<&RefCell<Reused>>,
 ) -> Result<Vec<Latent>> {
     let crops: Vec<_> = batch.iter().map(|entry| entry.shape.crop_of(x)).collect();
     let x = concatenate(Axis(0), &crops)?;
     let calls: Vec<_> =
         batch.iter().map(|entry| Call { cond: entry.cond, area: entry.shape.area }).collect();
     let scaled = model.scale_input(&x, sigma);
-    let output = network.predict(&scaled, sigma, model.timestep(sigma), &calls)?;
+    let places: Vec<usize> =
+        batch.iter().map(|entry| std::ptr::from_ref(*entry) as usize).collect();
+    let known = reused.and_then(|r| r.borrow_mut().answer(&scaled, sigma, &places));
+    let output = match known {
+        Some(output) => output,
+        None => {
+            let output = network.predict(&scaled, sigma, model.timestep(sigma), &calls)?;
+            if let Some(reused) = reused {
+                reused.borrow_mut().learn(&scaled, &output, sigma, &places);
+            }
+            output
+        }
+    };
     ensure!(
         output.dim() == x.dim(),
         "the network answered with shape {:?} where {:?} was expected",

@@ -37,6 +37,14 @@ impl Generator {
         }
     }
 
+    /// `n` whole numbers below `bound`, as `torch.randint`.
+    pub fn below(&mut self, bound: u32, n: usize) -> Vec<u32> {
+        match self {
+            Self::Cpu(generator) => (0..n).map(|_| generator.next_u32() % bound).collect(),
+            Self::Cuda(generator) => generator.words(n).into_iter().map(|x| x % bound).collect(),
+        }
+    }
+
     /// A whole latent `[n, c, h, w]` in one draw.
     pub fn latent(&mut self, [n, c, h, w]: [usize; 4]) -> Latent {
         let values = self.randn(n * c * h * w);
@@ -54,7 +62,15 @@ pub fn prepare_noise(
     seed: u64,
     batch_index: Option<&[usize]>,
 ) -> Result<Latent> {
-    let mut generator = Generator::cpu(seed);
+    draw_noise(&mut Generator::cpu(seed), shape, batch_index)
+}
+
+/// As [`prepare_noise`], from a generator that can be drawn from further.
+pub fn draw_noise(
+    generator: &mut Generator,
+    shape: [usize; 4],
+    batch_index: Option<&[usize]>,
+) -> Result<Latent> {
     let Some(wanted) = batch_index else { return Ok(generator.latent(shape)) };
     let [n, c, h, w] = shape;
     ensure!(
@@ -213,7 +229,7 @@ fn sin_cos(t: f32) -> (f32, f32) {
     (negate(sin, octant & 4 != 0), negate(cos, !(octant - 2) & 4 != 0))
 }
 
-/// Philox4x32-10 as CUDA's `randn` uses it for tensors of up to some hundred thousand values.
+/// Philox4x32-10 as CUDA's `randn` and `randint` use it for tensors of up to some hundred thousand values.
 ///
 /// Beyond that the original's result depends on the GPU; here every value has its own counter.
 pub struct Philox {
@@ -228,9 +244,19 @@ impl Philox {
         (0..n as u64).map(|i| self.normal(call, i)).collect()
     }
 
+    fn words(&mut self, n: usize) -> Vec<u32> {
+        let call = self.call;
+        self.call = self.call.wrapping_add(1);
+        (0..n as u64).map(|i| self.bits(call, i)[0]).collect()
+    }
+
+    fn bits(&self, call: u32, i: u64) -> [u32; 4] {
+        philox([call, 0, i as u32, (i >> 32) as u32], self.seed)
+    }
+
     fn normal(&self, call: u32, i: u64) -> f32 {
         const UNIT: f64 = 1.0 / 4_294_967_296.0;
-        let bits = philox([call, 0, i as u32, (i >> 32) as u32], self.seed);
+        let bits = self.bits(call, i);
         let u = (f64::from(bits[0]) + 0.5) * UNIT;
         let v = (f64::from(bits[1]) + 0.5) * UNIT * std::f64::consts::TAU;
         ((-2.0 * u.ln()).sqrt() * v.sin()) as f32

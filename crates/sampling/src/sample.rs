@@ -1,9 +1,9 @@
 //! A whole sampling run: noise, guidance, masks and a sampler put together.
 
 use crate::guidance::{Guidance, Guider, Network};
-use crate::noise::{Generator, prepare_noise};
+use crate::noise::{Generator, draw_noise, prepare_noise};
 use crate::samplers::{Denoiser, Guess, NoiseKind};
-use crate::{BrownianTree, Latent, LatentFormat, ModelSampling, Sampler, mask};
+use crate::{BrownianTree, Latent, LatentFormat, Method, ModelSampling, Sampler, mask};
 use anyhow::{Result, ensure};
 use ndarray::{Array3, Array4};
 
@@ -38,6 +38,18 @@ pub struct Run {
     pub sampler_noise: SamplerNoise,
 }
 
+impl Run {
+    /// What networks draw from that leave something to chance: PyTorch's own generator of the device,
+    /// which a CPU has already made the initial noise with.
+    pub fn generator(&self, latent: &LatentInput) -> Result<Generator> {
+        let mut generator = self.sampler_noise.generator()(self.seed);
+        if self.sampler_noise == SamplerNoise::Cpu && !self.disable_noise {
+            draw_noise(&mut generator, latent.samples.dim().into(), latent.batch_index)?;
+        }
+        Ok(generator)
+    }
+}
+
 /// What a run starts from.
 pub struct LatentInput<'a> {
     /// As it came from an image, not scaled.
@@ -59,6 +71,15 @@ impl LatentInput<'_> {
         } else {
             prepare_noise(shape, seed, self.batch_index)
         }
+    }
+
+    /// The generator behind the initial noise; that of another machine than the CPU has drawn none.
+    fn generator(&self, run: &Run) -> Result<Generator> {
+        let mut generator = run.sampler_noise.generator()(run.seed);
+        if run.sampler_noise == SamplerNoise::Cpu && !run.disable_noise {
+            draw_noise(&mut generator, self.samples.dim().into(), self.batch_index)?;
+        }
+        Ok(generator)
     }
 }
 
@@ -107,6 +128,9 @@ pub fn sample<N: Network>(
         progress(i.min(total - 1), total, denoised)
     };
     let mut denoiser = Denoiser::new(model, &mut denoise, &mut report);
+    if let Method::LcmUpscale(_) = run.sampler.method {
+        denoiser = denoiser.drawing_from(latent.generator(run)?);
+    }
     let x = model.noise_latent(*first, &start.noise, &start.latent);
     let mut noise = start.sampler_noise(run);
     let samples = run.sampler.run(&mut denoiser, &mut noise, x, &run.sigmas)?;
@@ -175,6 +199,10 @@ impl Start {
         sigma: f32,
     ) -> Result<Guess> {
         let Some((mask, noise)) = &self.mask else { return denoise(x, sigma) };
+        ensure!(
+            x.dim() == self.latent.dim(),
+            "a sampler that makes the latent larger cannot go with a mask"
+        );
         let mask = self.differential.as_ref().map_or_else(|| mask.clone(), |d| d.at(mask, sigma));
         let mask = &mask;
         let original = &self.latent + &(noise * sigma);

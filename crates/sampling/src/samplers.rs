@@ -25,10 +25,11 @@ mod single_step;
 mod tests;
 mod uni_pc;
 
-use crate::{Latent, ModelSampling};
+use crate::{Latent, ModelSampling, noise::Generator};
 use anyhow::{Context as _, Result};
 use ndarray::Zip;
 
+pub use ancestral::Growth;
 pub use dpm_solver::Adaptive;
 pub use er_sde::{ErSde, NoiseScale};
 pub use menu::{Method, SAMPLERS};
@@ -48,6 +49,8 @@ pub struct Denoiser<'a> {
     model: &'a ModelSampling,
     denoise: &'a mut dyn FnMut(&Latent, f32) -> Result<Guess>,
     report: &'a mut dyn FnMut(usize, &Latent) -> Result<()>,
+    /// Draws on where the initial noise ended, for latents of any size.
+    generator: Generator,
 }
 
 impl<'a> Denoiser<'a> {
@@ -58,7 +61,13 @@ impl<'a> Denoiser<'a> {
         denoise: &'a mut dyn FnMut(&Latent, f32) -> Result<Guess>,
         report: &'a mut dyn FnMut(usize, &Latent) -> Result<()>,
     ) -> Self {
-        Self { model, denoise, report }
+        Self { model, denoise, report, generator: Generator::cpu(0) }
+    }
+
+    /// With the generator of the initial noise, for samplers that need another than the run's.
+    #[must_use]
+    pub fn drawing_from(self, generator: Generator) -> Self {
+        Self { generator, ..self }
     }
 
     fn guess(&mut self, x: &Latent, sigma: f32) -> Result<Guess> {

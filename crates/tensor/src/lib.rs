@@ -31,7 +31,7 @@ pub use device::{Device, Network};
 pub use dry::{Cost, Ledger};
 pub use gpu::{Adapter, Created, GpuCost, GpuOptions, Known, TileClass};
 pub use memory::{Kind, Memory, OutOfMemory};
-pub use ops::{Act, Conv, Epilogue, Op};
+pub use ops::{Act, Conv, Epilogue, Merging, Op};
 pub use plan::Plan;
 pub use program::{Columns, Program, Step, Value, ValueId};
 pub use tape::{Tape, Tensor};

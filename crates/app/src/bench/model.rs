@@ -102,8 +102,7 @@ fn step(model: &Checkpoint, device: &Device, task: Task) -> Result<()> {
     let x = noise(size.batch * model.unet.in_channels * height * width);
     let context = noise(size.batch * size.tokens * model.unet.context_channels);
     let timesteps = &vec![500.0; size.batch];
-    let (label, control, mode) = (&[][..], None, models::Mode::default());
-    let question = Question { x: &x, timesteps, context: &context, label, size, control, mode };
+    let question = Question { x: &x, timesteps, context: &context, size, ..Question::default() };
     model.unet.predict(device, &question).map(drop)
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// The name, the workflow and the prompt of each pair.
-fn pairs() -> Vec<(String, Json, Json)> {
+pub fn pairs() -> Vec<(String, Json, Json)> {
     let files = shared("corpus/pairs").into_iter().flat_map(|p| std::fs::read_dir(p).unwrap());
     let workflow = |path: PathBuf| {
         let name = path.file_name()?.to_str()?.strip_suffix(".workflow.json")?.to_owned();

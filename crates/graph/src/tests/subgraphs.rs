@@ -87,6 +87,16 @@ fn an_instance_has_its_own_values_for_promoted_widgets_of_inner_nodes() {
 }
 
 #[test]
+fn a_listed_widget_that_an_input_feeds_has_the_value_of_the_instance() {
+    let mut workflow = workflow(0);
+    workflow["nodes"][1]["properties"] = json!({"proxyWidgets": [["1", "scale_by"]]});
+    workflow["nodes"][1]["widgets_values"] = json!([8.0]);
+    assert_eq!(convert(&workflow).unwrap()["2:1"]["inputs"]["scale_by"], 8.0);
+    workflow["nodes"][1]["widgets_values"] = json!([]);
+    assert_eq!(convert(&workflow).unwrap()["2:1"]["inputs"]["scale_by"], 1.0, "the inner node's");
+}
+
+#[test]
 fn promoted_values_reach_nodes_through_subgraphs_in_subgraphs() {
     let mut workflow = workflow(0);
     let inner = json!({"id": 5, "type": "upscale", "inputs": [
@@ -102,6 +112,16 @@ fn promoted_values_reach_nodes_through_subgraphs_in_subgraphs() {
     let prompt = convert(&workflow).unwrap();
     let expected = json!({"upscale_method": "lanczos", "scale_by": 3.0});
     assert_eq!(prompt["8:5:1"]["inputs"], expected);
+}
+
+#[test]
+fn a_promoted_value_does_not_pass_through_a_bypassed_node() {
+    let mut workflow = workflow(0);
+    workflow["definitions"]["subgraphs"][0]["nodes"][0]["mode"] = 4.into();
+    workflow["definitions"]["subgraphs"][0]["nodes"][0]["inputs"][0]["link"] = Json::Null;
+    workflow["nodes"][1]["properties"] = json!({"proxyWidgets": [["1", "upscale_method"]]});
+    workflow["nodes"][1]["widgets_values"] = json!(["bicubic"]);
+    assert_eq!(convert(&workflow).unwrap()["2:2:1"]["inputs"], json!({}));
 }
 
 #[test]

@@ -212,3 +212,37 @@ fn names_of_files_take_in_values_of_other_nodes() {
     assert_eq!(prefix("a/%Main.seed%_%Other.cfg%_%width%"), "a/3_8_%width%");
     assert_eq!(prefix("%Main.nothing%"), "%Main.nothing%");
 }
+
+#[test]
+fn links_without_a_line_are_followed() {
+    let set = |id: u32, name: &str, link: u32| {
+        json!({"id": id, "type": "SetNode", "widgets_values": [name],
+            "inputs": [{"name": "IMAGE", "type": "IMAGE", "link": link}]})
+    };
+    let get = |id: u32, name: &str| json!({"id": id, "type": "GetNode", "widgets_values": [name]});
+    let save = json!({"id": 9, "type": "PreviewImage", "inputs": [{"name": "images", "type": "IMAGE", "link": 3}]});
+    let nodes = |name| json!([{"id": 1, "type": "Foo"}, set(2, "a", 1), set(3, "b", 2), get(4, name), save]);
+    let links =
+        json!([[1, 1, 0, 2, 0, "IMAGE"], [2, 1, 1, 3, 0, "IMAGE"], [3, 4, 0, 9, 0, "IMAGE"]]);
+    assert_eq!(inputs(&nodes("a"), &links), json!({"images": ["1", 0]}));
+    assert_eq!(inputs(&nodes("b"), &links), json!({"images": ["1", 1]}));
+    assert_eq!(inputs(&nodes("c"), &links), json!({}), "nobody sets it");
+    assert_eq!(prompt(&nodes("a"), &links).keys().collect::<Vec<_>>(), ["1", "9"]);
+}
+
+#[test]
+fn a_prompt_from_a_primitive_is_resolved_as_one_typed_in() {
+    let text = json!({"id": 9, "type": "CLIPTextEncode", "widgets_values": [""], "inputs": [
+        {"name": "text", "type": "STRING", "link": 1, "widget": {"name": "text"}}]});
+    let primitive =
+        json!({"id": 1, "type": "PrimitiveNode", "widgets_values": ["a {red} cat // no dog"]});
+    let links = json!([[1, 1, 0, 9, 0, "STRING"]]);
+    assert_eq!(inputs(&json!([primitive, text]), &links), json!({"text": "a red cat "}));
+}
+
+#[test]
+fn the_newest_editors_write_names_beside_the_values() {
+    let node = json!({"id": 9, "type": "Custom", "widgets_values": [5, "randomize", 20],
+        "widgets_values_named": {"seed": 5, "control_after_generate": "randomize", "steps": 20}});
+    assert_eq!(inputs(&json!([node]), &json!([])), json!({"seed": 5, "steps": 20}));
+}

@@ -146,9 +146,8 @@ fn a_second_step_makes_the_same_and_creates_nothing_on_a_gpu() {
     let size = Size { batch: 2, height: 16, width: 16, tokens: 77 };
     let numbers = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7).sin()).collect() };
     let (x, context) = (numbers(2 * 4 * 256), numbers(2 * 77 * model.unet.context_channels));
-    let (timesteps, mode) = (&[500.0; 2], Mode::default());
-    let (context, label) = (&context, &[]);
-    let question = Question { x: &x, timesteps, context, label, size, control: None, mode };
+    let timesteps = &[500.0; 2];
+    let question = Question { x: &x, timesteps, context: &context, size, ..Question::default() };
     // Compiled networks are kept by size: each device has a model of its own.
     let on_cpu = model.unet.reweighted(model.unet.weights.clone());
     let step = || model.unet.predict(&gpu, &question).unwrap().noise;

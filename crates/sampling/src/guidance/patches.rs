@@ -1,7 +1,7 @@
 //! Changes to classifier-free guidance that are plain arithmetic on denoised latents.
 
-use super::{Guess, extrapolate};
-use crate::Latent;
+use super::{Guess, Reuse, extrapolate, frequencies};
+use crate::{Latent, LatentOperation};
 use ndarray::{ArrayView3, ArrayViewMut3, Axis, Zip};
 
 /// One change; a model may have several.
@@ -28,8 +28,18 @@ pub enum Patch {
     },
     /// Mahiro (no paper): leans to the scaled positive, the more so the less the result is like the negative.
     Mahiro,
+    /// Scales what the positive has over the negative: its low frequencies, those below `cutoff`, by
+    /// `low`, the others by `high` (Huang et al. 2025, "FreSca").
+    Frequencies { low: f32, high: f32, cutoff: usize },
+    /// Does again what was done in steps before, where little changes. Only the last one counts.
+    Reuse(Reuse),
     /// Divides the noise (Ning et al. 2024, "Elucidating the exposure bias").
     EpsilonScaling(f32),
+    /// Puts the difference of the sides through a change of latents.
+    Operation(LatentOperation),
+    /// Guides the pictures of a batch unlike one another, from this strength on the first to the run's own.
+    /// Of these and of [`Patch::RescaleCfg`] only the last one of a model counts.
+    Graded { least: f32, shape: Grade },
     /// Leads away, by this scale, from what the positive comes to with self-attention in the middle
     /// of the network undone (Ahn et al. 2024, "Self-rectifying diffusion sampling").
     Perturbed(f32),
@@ -40,6 +50,15 @@ pub enum Patch {
         /// Of the blur, in latent pixels.
         blur: f32,
     },
+}
+
+/// How guidance grows over a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// To the last picture.
+    Linear,
+    /// To the middle one, and back.
+    Triangle,
 }
 
 impl Patch {
@@ -91,6 +110,15 @@ impl Patched {
                     let difference = with_momentum(memory, momentum, &sides);
                     sides.cond = projected(&sides, difference, eta, norm_threshold);
                 }
+                Patch::Frequencies { low, high, cutoff } => {
+                    let difference = &sides.cond - &sides.uncond;
+                    let scaled = frequencies::scaled(&difference, low, high, cutoff);
+                    sides.cond = scaled + &sides.uncond;
+                }
+                Patch::Operation(operation) => {
+                    let difference = operation.apply(&(&sides.cond - &sides.uncond));
+                    sides.cond = difference + &sides.uncond;
+                }
                 _ => {}
             }
         }
@@ -99,14 +127,13 @@ impl Patched {
 
     /// Guidance, and what comes after.
     pub fn combine(&self, sides: &Sides) -> Latent {
-        let rescale = self.0.iter().rev().find_map(|(patch, _)| match patch {
-            Patch::RescaleCfg(part) => Some(*part),
+        let own_rule = self.0.iter().rev().find_map(|(patch, _)| match *patch {
+            Patch::RescaleCfg(part) => Some(rescaled(sides, part)),
+            Patch::Graded { least, shape } => Some(graded(sides, least, shape)),
             _ => None,
         });
-        let denoised = match rescale {
-            Some(part) => rescaled(sides, part),
-            None => extrapolate(&sides.uncond, &sides.cond, sides.cfg),
-        };
+        let denoised =
+            own_rule.unwrap_or_else(|| extrapolate(&sides.uncond, &sides.cond, sides.cfg));
         self.finish(denoised, sides)
     }
 
@@ -120,8 +147,12 @@ impl Patched {
                 Zip::from(sides.x).and(&denoised).map_collect(|x, d| x - (x - d) / scale)
             }
             Patch::RescaleCfg(_)
+            | Patch::Graded { .. }
+            | Patch::Operation(_)
             | Patch::Tangential
             | Patch::Projected { .. }
+            | Patch::Frequencies { .. }
+            | Patch::Reuse(_)
             | Patch::Perturbed(_)
             | Patch::SelfAttention { .. } => denoised,
         })
@@ -163,6 +194,20 @@ fn rescaled(sides: &Sides, part: f32) -> Latent {
         guided *= part * scale + (1.0 - part);
     });
     base - guided * (sigma / norm)
+}
+
+fn graded(sides: &Sides, least: f32, shape: Grade) -> Latent {
+    let mut guided = &sides.cond - &sides.uncond;
+    let last = guided.dim().0.saturating_sub(1).max(1);
+    for (i, mut picture) in guided.outer_iter_mut().enumerate() {
+        let part = i as f32 / last as f32;
+        let part = match shape {
+            Grade::Linear => part,
+            Grade::Triangle => 1.0 - (2.0 * part - 1.0).abs(),
+        };
+        picture *= least + (sides.cfg - least) * part;
+    }
+    guided + &sides.uncond
 }
 
 fn zero_star(denoised: Latent, sides: &Sides) -> Latent {

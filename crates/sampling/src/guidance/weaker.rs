@@ -1,7 +1,7 @@
 //! Guidance away from what a weaker network says.
 
 use super::{Guidance, Network, Patch};
-use crate::{Latent, ModelSampling};
+use crate::{Latent, ModelSampling, latent_operation::blurred};
 use anyhow::Result;
 use ndarray::{Array3, Axis};
 
@@ -66,7 +66,8 @@ impl<C> Guidance<'_, C> {
 fn blurred_where(x: &Latent, looked_at: &Array3<f32>, blur: f32) -> Latent {
     let (_, _, height, width) = x.dim();
     let (_, rows, columns) = looked_at.dim();
-    let soft = blurred(&blurred(x, Axis(2), blur), Axis(3), blur);
+    let bell = bell(blur);
+    let soft = blurred(&blurred(x, Axis(2), &bell), Axis(3), &bell);
     let mut y = x.clone();
     for ((b, c, row, column), y) in y.indexed_iter_mut() {
         if looked_at[[b, row * rows / height, column * columns / width]] > THRESHOLD {
@@ -76,29 +77,12 @@ fn blurred_where(x: &Latent, looked_at: &Array3<f32>, blur: f32) -> Latent {
     y
 }
 
-/// Along one axis, with a Gaussian that is cut off; edges mirror the picture.
-fn blurred(x: &Latent, axis: Axis, sigma: f32) -> Latent {
+/// A Gaussian that is cut off.
+fn bell(sigma: f32) -> Vec<f32> {
     let bell = |i: usize| (-0.5 * ((i as f32 - REACH as f32) / sigma).powi(2)).exp();
     let bell: Vec<f32> = (0..=2 * REACH).map(bell).collect();
     let total: f32 = bell.iter().sum();
-    let size = x.len_of(axis) as isize;
-    let mirrored = |i: isize| {
-        if i < 0 {
-            -i
-        } else if i >= size {
-            2 * size - 2 - i
-        } else {
-            i
-        }
-    };
-    let mut y = Latent::zeros(x.raw_dim());
-    for (i, mut y) in y.axis_iter_mut(axis).enumerate() {
-        for (tap, weight) in bell.iter().enumerate() {
-            let from = mirrored(i as isize + tap as isize - REACH as isize) as usize;
-            y.scaled_add(weight / total, &x.index_axis(axis, from));
-        }
-    }
-    y
+    bell.iter().map(|weight| weight / total).collect()
 }
 
 #[cfg(test)]

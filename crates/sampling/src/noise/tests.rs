@@ -53,7 +53,7 @@ fn cuda_noise_is_that_of_the_documented_vectors() {
 }
 
 #[test]
-fn initial_noise_is_that_of_the_original() {
+fn draw_noise_is_that_of_the_original() {
     let Some(bytes) = golden("random_tiny/noise.safetensors") else { return };
     let file = SafeTensors::deserialize(&bytes).unwrap();
     for name in file.names().into_iter().filter(|name| name.starts_with("seed")) {
@@ -85,4 +85,27 @@ fn a_batch_index_of_the_wrong_length_or_size_is_an_error() {
     let error = |index: &[usize]| prepare_noise([2, 4, 8, 8], 0, Some(index)).unwrap_err();
     assert!(error(&[1]).to_string().contains("batch_index has 1 entries"));
     assert!(error(&[0, 1 << 40]).to_string().contains("too large"));
+}
+
+#[test]
+fn whole_numbers_go_on_where_the_noise_stopped() {
+    let mut generator = Generator::cpu(42);
+    draw_noise(&mut generator, [1, 4, 8, 8], None).unwrap();
+    // PyTorch: torch.manual_seed(42), torch.randn(1, 4, 8, 8), torch.randint(4, (16,)).
+    let drawn = generator.below(4, 16);
+    assert_eq!(drawn, [2, 1, 3, 2, 0, 1, 0, 0, 2, 1, 3, 3, 2, 2, 1, 3]);
+    // The noise of 27 numbers draws the last 16 twice.
+    let mut generator = Generator::cpu(42);
+    draw_noise(&mut generator, [1, 3, 3, 3], None).unwrap();
+    assert_eq!(generator.below(4, 8), [3, 3, 3, 3, 2, 1, 1, 2]);
+    assert_eq!(generator.below(4, 8), [1, 2, 3, 2, 3, 3, 0, 2]);
+}
+
+#[test]
+fn a_cuda_card_draws_anew_for_every_call() {
+    let mut generator = Generator::cuda(42);
+    let (first, second) = (generator.below(4, 100), generator.below(4, 100));
+    assert!(first.iter().chain(&second).all(|n| *n < 4));
+    assert_ne!(first, second);
+    assert_eq!(Generator::cuda(42).below(4, 100), first);
 }

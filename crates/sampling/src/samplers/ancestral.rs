@@ -103,6 +103,55 @@ pub fn lcm(
     Ok(x)
 }
 
+/// How a latent grows during a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Growth {
+    /// How many times wider and higher it becomes.
+    pub by: f64,
+    /// In so many steps, evenly; `None` is half of them.
+    pub steps: Option<usize>,
+    /// Makes a latent that high and wide.
+    pub resize: fn(&Latent, [usize; 2]) -> Result<Latent>,
+}
+
+impl PartialEq for Growth {
+    fn eq(&self, other: &Self) -> bool {
+        let same = std::ptr::fn_addr_eq(self.resize, other.resize);
+        same && (self.by, self.steps) == (other.by, other.steps)
+    }
+}
+
+impl Growth {
+    /// How much larger than at first the latent is after step `i` of a run of so many noise levels; `None` once it
+    /// has grown up.
+    fn after(&self, i: usize, levels: usize) -> Option<f64> {
+        let steps = self.steps.map_or((levels / 2).max(1), |steps| steps.min(levels));
+        (i < steps).then(|| 1.0 + (self.by - 1.0) * (i + 1) as f64 / steps as f64)
+    }
+}
+
+/// [`lcm`] of a latent that grows between guess and noise.
+pub fn lcm_upscale(
+    denoiser: &mut Denoiser,
+    mut x: Latent,
+    sigmas: &[f32],
+    growth: Growth,
+) -> Result<Latent> {
+    let (_, _, height, width) = x.dim();
+    for (i, sigma, next) in steps(sigmas) {
+        x = denoiser.begin_step(i, &x, sigma)?;
+        if let Some(by) = growth.after(i, sigmas.len()) {
+            let size = [height, width].map(|n| (n as f64 * by).round_ties_even() as usize);
+            x = (growth.resize)(&x, size)?;
+        }
+        if next > 0.0 {
+            let noise = denoiser.generator.latent(x.dim().into());
+            add_scaled(&mut x, next, &noise);
+        }
+    }
+    Ok(x)
+}
+
 /// Ancestral sampling of the process that keeps the variance (Ho et al. 2020, algorithm 2, with
 /// the smaller of its two variances). Its latent is x / sqrt(1 + sigma^2), its product of alphas
 /// 1 / (1 + sigma^2).

@@ -1,6 +1,8 @@
 //! The table of samplers, and which function each of their methods is.
 
-use super::{Adaptive, Correction, Denoiser, ErSde, Latent, Noise, NoiseKind, Renewal, Result};
+use super::{
+    Adaptive, Correction, Denoiser, ErSde, Growth, Latent, Noise, NoiseKind, Renewal, Result,
+};
 use super::{SaSolver, Sampler, ancestral, cfg_pp, deis, dpm_solver, er_sde, multistep, res};
 use super::{sa_solver, sde, seeds, single_step, uni_pc};
 
@@ -33,6 +35,7 @@ pub enum Method {
     Dpmpp3mSde(Renewal),
     Ddpm,
     Lcm,
+    LcmUpscale(Growth),
     Ipndm,
     IpndmV,
     Deis,
@@ -96,6 +99,7 @@ impl Method {
             Self::Dpmpp3mSde(renewal) => sde::dpmpp_3m_sde(d, noise, x, s, renewal),
             Self::Ddpm => ancestral::ddpm(d, noise, x, s),
             Self::Lcm => ancestral::lcm(d, noise, x, s),
+            Self::LcmUpscale(growth) => ancestral::lcm_upscale(d, x, s, growth),
             Self::Ipndm => multistep::ipndm(d, x, s),
             Self::IpndmV => multistep::ipndm_v(d, x, s),
             Self::Deis => deis::deis(d, x, s),

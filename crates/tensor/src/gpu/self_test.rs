@@ -90,6 +90,14 @@ cases! {
     "relu": |s| s.picture(5).relu();
     "leaky_relu": |s| s.picture(5).leaky_relu();
     "tanh": |s| s.picture(5).tanh(0.5);
+    "elu": |s| s.picture(5).elu();
+    "softsign": |s| s.picture(5).softsign();
+    "mish": |s| s.picture(5).mish();
+    "tokens merged and taken apart": |s| {
+        let x = s.x(&[2, 37, 70]);
+        let merging = x.merging(&s.these(&[3.0, 8.0, 12.0, 20.0, 21.0, 30.0, 36.0]), 12);
+        merging.unmerge(&merging.merge(&x))
+    };
     "concat": |s| s.picture(5).concat(&[&s.picture(6)], 3);
     "slice": |s| s.picture(5).slice(2, 1, 3);
     "permute": |s| s.picture(5).permute(&[0, 3, 1, 2]);
@@ -109,6 +117,12 @@ impl Scene {
     fn x(&self, shape: &[usize]) -> Tensor {
         self.inputs.borrow_mut().push(self.numbers(shape, 3.0));
         self.tape.input("x", shape)
+    }
+
+    /// An input of these numbers.
+    fn these(&self, numbers: &[f32]) -> Tensor {
+        self.inputs.borrow_mut().push(numbers.to_vec());
+        self.tape.input("these", &[numbers.len()])
     }
 
     /// An input of two pictures of 7 by 5 pixels.

@@ -62,6 +62,15 @@ impl Tensor {
     pub fn leaky_relu(&self) -> Tensor {
         self.map(1.0, 0.0, Act::LeakyRelu)
     }
+    pub fn elu(&self) -> Tensor {
+        self.map(1.0, 0.0, Act::Elu)
+    }
+    pub fn softsign(&self) -> Tensor {
+        self.map(1.0, 0.0, Act::Softsign)
+    }
+    pub fn mish(&self) -> Tensor {
+        self.map(1.0, 0.0, Act::Mish)
+    }
     /// `tanh(scale x)`
     pub fn tanh(&self, scale: f32) -> Tensor {
         self.map(scale, 0.0, Act::Tanh)
@@ -95,12 +104,15 @@ mod tests {
     fn functions_are_their_definitions() {
         let x: Vec<f32> = testing::numbers(5000, 9).iter().map(|x| x * 5.0).collect();
         type Case = (fn(&Tensor) -> Tensor, fn(f64) -> f64);
-        let cases: [Case; 7] = [
+        let cases: [Case; 10] = [
             (Tensor::silu, |x| x / (1.0 + (-x).exp())),
             (Tensor::gelu, |x| x * 0.5 * (1.0 + erf(x / 2f64.sqrt()))),
             (Tensor::quick_gelu, |x| x / (1.0 + (-1.702 * x).exp())),
             (Tensor::relu, |x| x.max(0.0)),
             (Tensor::leaky_relu, |x| if x < 0.0 { 0.2 * x } else { x }),
+            (Tensor::elu, |x| if x < 0.0 { x.exp() - 1.0 } else { x }),
+            (Tensor::softsign, |x| x / (1.0 + x.abs())),
+            (Tensor::mish, |x| x * x.exp().ln_1p().tanh()),
             (|x| x.tanh(0.5), |x| (0.5 * x).tanh()),
             (|x| x.affine(2.0, -1.0), |x| 2.0 * x - 1.0),
         ];

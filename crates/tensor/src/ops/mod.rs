@@ -8,6 +8,7 @@ mod conv;
 mod glu;
 mod linear;
 mod map;
+mod merge;
 mod moves;
 mod norm;
 mod prelu;
@@ -17,6 +18,7 @@ mod winograd;
 
 pub use conv::Conv;
 pub(crate) use linear::Linear;
+pub use merge::Merging;
 pub(crate) use softmax::lanes_sum;
 
 use crate::{Result, Weight, cpu, gpu};
@@ -115,6 +117,12 @@ pub enum Act {
     /// `x` above 0, `0.2 x` below (ESRGAN's slope).
     LeakyRelu,
     Tanh,
+    /// `x` above 0, `exp(x) - 1` below (Clevert et al. 2016).
+    Elu,
+    /// `x / (1 + |x|)`
+    Softsign,
+    /// `x tanh(ln(1 + exp(x)))` (Misra 2020).
+    Mish,
 }
 
 impl Act {
@@ -129,6 +137,9 @@ impl Act {
             Self::Relu => xs.iter_mut().for_each(|x| *x = x.max(0.0)),
             Self::LeakyRelu => xs.iter_mut().for_each(|x| *x = x.max(0.2 * *x)),
             Self::Tanh => xs.iter_mut().for_each(|x| *x = 1.0 - 2.0 / (1.0 + exp(2.0 * *x))),
+            Self::Elu => xs.iter_mut().for_each(|x| *x = x.max(0.0) + exp(x.min(0.0)) - 1.0),
+            Self::Softsign => xs.iter_mut().for_each(|x| *x /= 1.0 + x.abs()),
+            Self::Mish => xs.iter_mut().for_each(|x| *x = mish(*x)),
         }
     }
 }
@@ -171,6 +182,14 @@ pub(crate) fn exp_vector<S: pulp::Simd>(simd: S, x: S::f32s) -> S::f32s {
     let bits = simd.transmute_u32s_f32s(rounded);
     let power = simd.wrapping_dyn_shl_u32s(bits, simd.splat_u32s(23));
     simd.mul_f32s(p, simd.transmute_f32s_u32s(power))
+}
+
+/// With `e = exp(x)`, the hyperbolic tangent is `e (e + 2) / (e (e + 2) + 2)`: 1 long before 20.
+#[inline(always)]
+fn mish(x: f32) -> f32 {
+    let e = exp(x.min(20.0));
+    let n = e * (e + 2.0);
+    x * (n / (n + 2.0))
 }
 
 /// `x Phi(x)`, the error function by Abramowitz and Stegun 7.1.26 (error below 1.5e-7).
