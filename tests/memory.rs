@@ -1,7 +1,7 @@
 //! Runs under a budget of memory: the same pictures, or an error before anything is computed.
 
 use crate::common::{gpu, root, text, weft, weft_fails, weft_ok};
-use models::{Checkpoint, Mode, Question, UnetSize, VaeSize};
+use models::{Checkpoint, Question, UnetSize, VaeSize};
 use serde_json::{Value, json};
 use std::path::Path;
 use tensor::{Device, Kind, Program, Weights};
