@@ -20,7 +20,7 @@ pub struct ClipVisionOutput(pub Arc<Seen>);
 
 /// Mean and standard deviation of red, green and blue in the pictures that CLIP was trained with.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
-const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
+const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
 /// Loads CLIP's picture encoder.
 #[derive(Inputs)]

@@ -108,14 +108,18 @@ fn prompts_become_the_tokens_of_the_original() {
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     for case in json["cases"].as_array().unwrap() {
         let text = case["prompt"].as_str().unwrap();
-        let got = prompt::parse(text, 49407, &|_| Ok(None)).unwrap().chunks;
-        let expected = case["sd1_l"].as_array().unwrap();
-        assert_eq!(got.len(), expected.len(), "{text}");
-        for (g, e) in got.iter().flatten().zip(expected.iter().flat_map(|c| c.as_array().unwrap()))
-        {
-            assert_eq!(g.token, prompt::Token::Id(e[0].as_u64().unwrap() as u32), "{text}");
-            assert!((f64::from(g.weight) - e[1].as_f64().unwrap()).abs() < 1e-5, "{text}");
-            assert_eq!(g.group as u64, e[2].as_u64().unwrap(), "{text}");
+        for (family, pad) in [("sd1_l", 49407), ("sd2_h", 0)] {
+            let got = prompt::parse(text, pad, &|_| Ok(None)).unwrap().chunks;
+            let expected = case[family].as_array().unwrap();
+            assert_eq!(got.len(), expected.len(), "{family} {text}");
+            let expected = expected.iter().flat_map(|c| c.as_array().unwrap());
+            for (g, e) in got.iter().flatten().zip(expected) {
+                let id = prompt::Token::Id(e[0].as_u64().unwrap() as u32);
+                assert_eq!(g.token, id, "{family} {text}");
+                let off = f64::from(g.weight) - e[1].as_f64().unwrap();
+                assert!(off.abs() < 1e-5, "{family} {text}");
+                assert_eq!(g.group as u64, e[2].as_u64().unwrap(), "{family} {text}");
+            }
         }
     }
 }
