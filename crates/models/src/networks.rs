@@ -63,6 +63,7 @@ impl<Size> Default for Networks<Size> {
 impl<Size: Batched> Networks<Size> {
     /// Runs the network of this size; records and compiles it if it is new. A batch for which memory is
     /// not enough is asked in halves.
+    #[expect(clippy::needless_pass_by_value, reason = "most sizes are a few numbers")]
     pub fn run(
         &self,
         device: &Device,
@@ -71,11 +72,11 @@ impl<Size: Batched> Networks<Size> {
         inputs: &[&[f32]],
     ) -> Result<Vec<Vec<f32>>> {
         let run = |network: &mut Network, inputs: &[&[f32]]| network.run(inputs);
-        self.run_by(&Way { device, program: &program, run: &run }, size, inputs)
+        self.run_by(&Way { device, program: &program, run: &run }, &size, inputs)
     }
 
     /// Likewise, where more belongs to a run than what is given.
-    pub fn run_by(&self, way: &Way<Size>, size: Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+    pub fn run_by(&self, way: &Way<Size>, size: &Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).run(way, size, inputs)
     }
 
@@ -85,16 +86,19 @@ impl<Size: Batched> Networks<Size> {
     }
 }
 
+/// One run of a network: outputs from inputs.
+type Run<'a> = dyn Fn(&mut Network, &[&[f32]]) -> Result<Vec<Vec<f32>>> + 'a;
+
 /// How networks are made, and run with inputs of one number of entries.
 pub struct Way<'a, Size> {
     pub device: &'a Device,
     pub program: &'a dyn Fn(Size) -> Result<Program>,
-    pub run: &'a dyn Fn(&mut Network, &[&[f32]]) -> Result<Vec<Vec<f32>>>,
+    pub run: &'a Run<'a>,
 }
 
 impl<Size: Batched> Kept<Size> {
-    fn run(&mut self, way: &Way<Size>, size: Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
-        if !self.refused.contains(&size) {
+    fn run(&mut self, way: &Way<Size>, size: &Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
+        if !self.refused.contains(size) {
             match self.whole(way, size.clone(), inputs) {
                 Err(error) if error.is::<OutOfMemory>() && size.batch() > 1 => {
                     self.refused.push(size.clone());
@@ -102,7 +106,7 @@ impl<Size: Batched> Kept<Size> {
                 result => return result,
             }
         }
-        self.halves(way, &size, inputs)
+        self.halves(way, size, inputs)
     }
 
     fn whole(&mut self, way: &Way<Size>, size: Size, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>> {
@@ -128,7 +132,7 @@ impl<Size: Batched> Kept<Size> {
         for half in [0..middle, middle..batch] {
             let part = |x: &&[f32]| x.len() / batch * half.start..x.len() / batch * half.end;
             let inputs: Vec<&[f32]> = inputs.iter().copied().map(|x| &x[part(&x)]).collect();
-            let made = self.run(way, size.with_batch(half.len()), &inputs)?;
+            let made = self.run(way, &size.with_batch(half.len()), &inputs)?;
             outputs.resize_with(made.len(), Vec::new);
             outputs.iter_mut().zip(made).for_each(|(all, part)| all.extend(part));
         }

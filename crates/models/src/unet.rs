@@ -214,7 +214,7 @@ impl Unet {
         let program = |form: Form| self.record(&form);
         let run = |network: &mut Network, inputs: &[&[f32]]| run(network, question, inputs);
         let y =
-            self.networks.run_by(&Way { device, program: &program, run: &run }, form, &inputs)?;
+            self.networks.run_by(&Way { device, program: &program, run: &run }, &form, &inputs)?;
         let channels = y[0].len() / (batch * plane);
         let looked_at = mode.watched.then(|| self.looked_at(&y[1], &y[2], question.size));
         Ok(Answer { noise: channels_first(&y[0], [batch, channels, plane]), looked_at })
