@@ -1,6 +1,6 @@
 //! `weft devices`, and the choice of one.
 
-use crate::{DeviceChoice, units};
+use crate::{DeviceChoice, folders, units};
 use anyhow::{Context as _, Result};
 use std::{io::Write as _, path::PathBuf};
 use tensor::{Adapter, Device, GpuOptions, Known};
@@ -76,8 +76,7 @@ fn refused_aloud(adapter: &Adapter, vram: Option<u64>) -> Option<Device> {
 
 /// Where what is found out about GPUs is kept.
 fn cache_folder() -> Option<PathBuf> {
-    let chosen = std::env::var_os("WEFT_CACHE_DIR").map(PathBuf::from);
-    Some(chosen.or_else(|| Some(dirs::cache_dir()?.join("weft")))?.join("gpu"))
+    Some(folders::cache()?.join("gpu"))
 }
 
 /// Whether `auto` may take it.

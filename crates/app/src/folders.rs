@@ -37,6 +37,12 @@ const DIFFUSERS_INDEX: &str = "model_index.json";
 const HYPERNETWORK_LAYOUT: &str = " A hypernetwork's tensors are then named as 320.0.linear.0.weight is; \
      `weft nodes HypernetworkLoader` tells more.";
 
+/// Where what can be found out again is kept: `WEFT_CACHE_DIR`, or this user's cache folder.
+pub fn cache() -> Option<PathBuf> {
+    let chosen = std::env::var_os("WEFT_CACHE_DIR").map(PathBuf::from);
+    chosen.or_else(|| Some(dirs::cache_dir()?.join("weft")))
+}
+
 /// How far below a folder its files are looked for.
 const MAX_DEPTH: usize = 8;
 

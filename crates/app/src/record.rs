@@ -1,6 +1,10 @@
 //! What a picture says of how it was made: the program, the device, the content of every file.
 
-use crate::{Folders, document::write_whole, folders::WHOLE_FILE};
+use crate::{
+    Folders,
+    document::write_whole,
+    folders::{self, WHOLE_FILE},
+};
 use anyhow::Result;
 use graph::{File, Host, Json, NodeType};
 use nodes::{Options, Stamp};
@@ -79,7 +83,7 @@ pub struct Kept {
 impl Kept {
     /// Those of this user. What cannot be read counts as nothing.
     pub fn open() -> Self {
-        let file = dirs::cache_dir().map(|dir| dir.join("weft/hashes.json"));
+        let file = folders::cache().map(|dir| dir.join("hashes.json"));
         file.map_or_else(Self::default, Self::at)
     }
 
