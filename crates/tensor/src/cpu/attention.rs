@@ -3,7 +3,7 @@
 //! panel that the next product reads, the softmax needs no sums across lanes, and a head's width need
 //! not be a multiple of a vector.
 
-use super::{Panels, Rows, Shared, VECTORS, width, with_scratch};
+use super::{Panels, Rows, Shared, width, width_for, with_scratch};
 use crate::ops::exp_vector;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -78,6 +78,9 @@ struct Task<'a> {
 
 /// A panel of queries `[D, width]`, and what is known of their rows so far.
 struct Panel<'a> {
+    /// The first of its queries, and how many it has room for.
+    first: usize,
+    width: usize,
     queries: &'a mut [f32],
     /// Weighted values, `[D, width]`.
     sums: &'a mut [f32],
@@ -90,69 +93,70 @@ impl Task<'_> {
     /// Key block by key block, with sums made good as higher scores appear (algorithm 1 of the paper).
     fn run(&self, q: &[f32], (k, v): (&[f32], &[f32]), y: Shared) {
         let (d, wide) = (self.of.width(), width());
-        let count = QUERIES.min(self.of.tokens - self.first);
+        let last = self.of.tokens.min(self.first + QUERIES);
         let len = 2 * (d + 1) * wide;
-        with_scratch(count.div_ceil(wide) * len + KEYS * wide, |scratch| {
+        with_scratch((last - self.first).div_ceil(wide) * len + KEYS * wide, |scratch| {
             let (scores, panels) = scratch.split_at_mut(KEYS * wide);
-            let first = (self.first..).step_by(wide);
-            let mut panels: Vec<(usize, Panel)> =
-                first.zip(panels.chunks_exact_mut(len).map(|p| Panel::new(p, d * wide))).collect();
-            for (first, panel) in &mut panels {
-                self.load(*first, q, panel.queries);
+            let mut panels: Vec<Panel> = (self.first..last)
+                .step_by(wide)
+                .zip(panels.chunks_exact_mut(len))
+                .map(|(first, memory)| Panel::new(first, width_for(last - first), d, memory))
+                .collect();
+            for panel in &mut panels {
+                self.load(q, panel);
             }
             for from in (0..self.of.keys).step_by(KEYS) {
                 let keys = KEYS.min(self.of.keys - from);
                 let kv = [k, v].map(|x| &x[from * d..][..keys * d]);
-                for (first, panel) in &mut panels {
+                for panel in &mut panels {
                     // What none of the queries sees is left out.
-                    if !self.of.causal || from < *first + wide {
-                        self.see(
-                            panel,
-                            kv,
-                            &mut scores[..keys * wide],
-                            *first as isize - from as isize,
-                        );
+                    if !self.of.causal || from < panel.first + panel.width {
+                        self.see(panel, kv, &mut scores[..keys * panel.width], from);
                     }
                 }
             }
-            for (first, panel) in &panels {
-                self.store(*first, panel, y);
+            for panel in &panels {
+                self.store(panel, y);
             }
         });
     }
 
-    /// Queries from `first` on, scaled, side by side; zeros where there are no more.
-    fn load(&self, first: usize, q: &[f32], panel: &mut [f32]) {
+    /// The queries, scaled, side by side; zeros where there are no more.
+    fn load(&self, q: &[f32], panel: &mut Panel) {
         let d = self.of.width();
-        let count = width().min(self.of.tokens - first);
         let scale = 1.0 / (d as f32).sqrt();
         let stride = self.of.strides[0];
-        let q = &q[self.of.place(self.head, self.of.tokens, stride) + first * stride..];
-        panel.fill(0.0);
-        for (query, q) in q.chunks(stride).take(count).enumerate() {
-            let column = panel[query..].iter_mut().step_by(width());
+        let q = &q[self.of.place(self.head, self.of.tokens, stride) + panel.first * stride..];
+        panel.queries.fill(0.0);
+        for (query, q) in q.chunks(stride).take(self.count(panel)).enumerate() {
+            let column = panel.queries[query..].iter_mut().step_by(panel.width);
             column.zip(&q[..d]).for_each(|(into, q)| *into = scale * q);
         }
     }
 
-    /// One block of keys and values `[keys, D]`; `first` is the first query, counted from its first key.
-    fn see(&self, panel: &mut Panel, [k, v]: [&[f32]; 2], scores: &mut [f32], first: isize) {
-        let (d, wide) = (self.of.width(), width());
+    /// How many of a panel's queries there are.
+    fn count(&self, panel: &Panel) -> usize {
+        panel.width.min(self.of.tokens - panel.first)
+    }
+
+    /// One block of keys and values `[keys, D]`, the first being key `from`.
+    fn see(&self, panel: &mut Panel, [k, v]: [&[f32]; 2], scores: &mut [f32], from: usize) {
+        let (d, wide) = (self.of.width(), panel.width);
         let keys = scores.len() / wide;
         let rows = Rows { numbers: k, stride: d, step: 1, count: keys };
         Panels::new(panel.queries, [wide, d]).add(&rows, scores, wide, false);
         if self.of.causal {
-            hide(scores, wide, first);
+            hide(scores, wide, panel.first as isize - from as isize);
         }
         Arch::new().dispatch(Weigh { scores, panel });
         let rows = Rows { numbers: v, stride: 1, step: d, count: d };
         Panels::new(scores, [wide, keys]).add(&rows, panel.sums, wide, true);
     }
 
-    fn store(&self, first: usize, panel: &Panel, y: Shared) {
-        let (d, wide, stride) = (self.of.width(), width(), self.of.channels);
-        let start = self.of.place(self.head, self.of.tokens, stride) + first * stride;
-        for query in 0..wide.min(self.of.tokens - first) {
+    fn store(&self, panel: &Panel, y: Shared) {
+        let (d, wide, stride) = (self.of.width(), panel.width, self.of.channels);
+        let start = self.of.place(self.head, self.of.tokens, stride) + panel.first * stride;
+        for query in 0..self.count(panel) {
             // SAFETY: each query's channels of a head are of one task.
             let y = unsafe { y.from(start + query * stride) };
             let (sums, scale) =
@@ -163,15 +167,15 @@ impl Task<'_> {
 }
 
 impl<'a> Panel<'a> {
-    /// In memory for two matrices of `len` numbers and two rows.
-    fn new(memory: &'a mut [f32], len: usize) -> Self {
-        let (queries, rest) = memory.split_at_mut(len);
-        let (sums, rest) = rest.split_at_mut(len);
-        let (high, total) = rest.split_at_mut(rest.len() / 2);
+    /// In memory for two matrices `[D, width]` and two rows.
+    fn new(first: usize, width: usize, d: usize, memory: &'a mut [f32]) -> Self {
+        let (queries, rest) = memory[..2 * (d + 1) * width].split_at_mut(d * width);
+        let (sums, rest) = rest.split_at_mut(d * width);
+        let (high, total) = rest.split_at_mut(width);
         sums.fill(0.0);
         high.fill(f32::NEG_INFINITY);
         total.fill(0.0);
-        Self { queries, sums, high, total }
+        Self { first, width, queries, sums, high, total }
     }
 }
 
@@ -194,9 +198,21 @@ impl WithSimd for Weigh<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        match self.panel.width / S::F32_LANES {
+            1 => self.run::<S, 1>(simd),
+            2 => self.run::<S, 2>(simd),
+            _ => self.run::<S, 3>(simd),
+        }
+    }
+}
+
+impl Weigh<'_, '_> {
+    /// For a panel of `V` vectors.
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
         let Self { scores, panel } = self;
-        let (scores, _) = S::as_mut_simd_f32s(scores);
-        let (sums, _) = S::as_mut_simd_f32s(panel.sums);
+        let (scores, _) = S::as_mut_simd_f32s(scores).0.as_chunks_mut::<V>();
+        let (sums, _) = S::as_mut_simd_f32s(panel.sums).0.as_chunks_mut::<V>();
         let (highs, _) = S::as_mut_simd_f32s(panel.high);
         let (totals, _) = S::as_mut_simd_f32s(panel.total);
         let tops = highest(simd, scores);
@@ -204,14 +220,14 @@ impl WithSimd for Weigh<'_, '_> {
             let high = simd.max_f32s(highs[v], top);
             let change = exp_vector(simd, simd.sub_f32s(highs[v], high));
             if simd.reduce_min_f32s(change) < 1.0 {
-                for sum in sums[v..].iter_mut().step_by(VECTORS) {
-                    *sum = simd.mul_f32s(*sum, change);
+                for sums in &mut *sums {
+                    sums[v] = simd.mul_f32s(sums[v], change);
                 }
             }
             let mut total = simd.mul_f32s(totals[v], change);
-            for score in scores[v..].iter_mut().step_by(VECTORS) {
-                *score = exp_vector(simd, simd.sub_f32s(*score, high));
-                total = simd.add_f32s(total, *score);
+            for scores in &mut *scores {
+                scores[v] = exp_vector(simd, simd.sub_f32s(scores[v], high));
+                total = simd.add_f32s(total, scores[v]);
             }
             (highs[v], totals[v]) = (high, total);
         }
@@ -220,23 +236,17 @@ impl WithSimd for Weigh<'_, '_> {
 
 /// The highest scores of each query. Four rows at a time, as each comparison waits for the one before.
 #[inline(always)]
-fn highest<S: Simd>(simd: S, scores: &[S::f32s]) -> [S::f32s; VECTORS] {
-    const AT_ONCE: usize = 4 * VECTORS;
-    let mut high = [simd.splat_f32s(f32::NEG_INFINITY); AT_ONCE];
-    let (rows, rest) = scores.as_chunks::<AT_ONCE>();
-    for row in rows {
-        for i in 0..AT_ONCE {
-            high[i] = simd.max_f32s(high[i], row[i]);
+fn highest<S: Simd, const V: usize>(simd: S, scores: &[[S::f32s; V]]) -> [S::f32s; V] {
+    let higher = |high: &mut [S::f32s; V], row: &[S::f32s; V]| {
+        for v in 0..V {
+            high[v] = simd.max_f32s(high[v], row[v]);
         }
+    };
+    let mut high = [[simd.splat_f32s(f32::NEG_INFINITY); V]; 4];
+    for rows in scores.chunks(4) {
+        high.iter_mut().zip(rows).for_each(|(high, row)| higher(high, row));
     }
-    for (high, score) in high.iter_mut().zip(rest) {
-        *high = simd.max_f32s(*high, *score);
-    }
-    let mut top = [simd.splat_f32s(f32::NEG_INFINITY); VECTORS];
-    for row in high.chunks_exact(VECTORS) {
-        for v in 0..VECTORS {
-            top[v] = simd.max_f32s(top[v], row[v]);
-        }
-    }
+    let [mut top, others @ ..] = high;
+    others.iter().for_each(|row| higher(&mut top, row));
     top
 }

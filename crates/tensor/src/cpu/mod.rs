@@ -6,14 +6,14 @@ mod product;
 
 pub use attention::Heads;
 pub use peak::Peak;
-use product::VECTORS;
-pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared, packed_len, width};
+pub use product::{BLOCK, MOST_WIDTH, Packed, Panels, Rows, Shared, packed_len, width, width_for};
 
 use crate::{
     Act, Epilogue, Plan, Program, Result, Timings, Weight,
     blocks::{Blocks, Need},
     memory::{Held, Kind, Lease, Memory},
 };
+use aligned_vec::AVec;
 use multiversion::multiversion;
 use rayon::prelude::*;
 use std::{
@@ -28,6 +28,16 @@ use std::{
 
 /// One operation made ready: the step's inputs to its output.
 pub type Kernel = Box<dyn Fn(&[&[f32]], &mut [f32]) + Send + Sync>;
+
+/// Numbers that begin at a cache line, so that no vector lies across two.
+pub type Numbers<T = f32> = AVec<T>;
+
+/// So many zeros.
+pub fn zeros<T: Copy + Default>(len: usize) -> Numbers<T> {
+    let mut numbers = Numbers::with_capacity(0, len);
+    numbers.resize(len, T::default());
+    numbers
+}
 
 /// Numbers that fit well into one core's own cache (256 KiB).
 pub const CACHE: usize = 1 << 16;
@@ -223,7 +233,7 @@ struct Step {
 
 /// A block's weights, and the slots: in memory as long as these.
 type Weights = Vec<Arc<dyn Any + Send + Sync>>;
-type Slots = (Vec<Vec<f32>>, Lease);
+type Slots = (Vec<Numbers>, Lease);
 
 /// A program with its kernels and memory.
 pub struct CpuNetwork {
@@ -263,7 +273,7 @@ impl CpuNetwork {
             for i in steps.filter(|i| !skips(*i)) {
                 let step = &self.program.steps[i];
                 // The output's slot holds no input of this step, so it can be taken out meanwhile.
-                let mut out = std::mem::take(&mut slots[slot(step.output)]);
+                let mut out = std::mem::replace(&mut slots[slot(step.output)], Numbers::new(0));
                 let read = |id: &usize| &slots[slot(*id)][self.program.values[*id].place()];
                 let read: Vec<&[f32]> = step.inputs.iter().map(read).collect();
                 let start = Instant::now();
@@ -285,14 +295,14 @@ impl CpuNetwork {
 
     fn make_slots(&self) -> Result<Slots> {
         let lease = self.memory.lease(&self.program.name, Kind::Values, self.plan.bytes())?;
-        let slots: Vec<Vec<f32>> = self.plan.slots.iter().map(|len| vec![0.0; *len]).collect();
+        let slots: Vec<Numbers> = self.plan.slots.iter().map(|len| zeros(*len)).collect();
         let taken: usize = slots.iter().map(|slot| 4 * slot.capacity()).sum();
         debug_assert_eq!(taken as u64, self.plan.bytes(), "the plan says what is allocated");
         Ok((slots, lease))
     }
 }
 
-thread_local!(static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) });
+thread_local!(static SCRATCH: RefCell<Vec<Numbers>> = const { RefCell::new(Vec::new()) });
 
 /// Lends `len` numbers of this thread's scratch memory; what is in them is left over. A call within
 /// another gets memory of its own. The smallest that is large enough is taken, so that what has grown once
@@ -300,7 +310,7 @@ thread_local!(static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec:
 pub fn with_scratch<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
     let mut scratch = SCRATCH.with_borrow_mut(|all| {
         let fit = |i: &usize| (all[*i].len() < len, all[*i].len().abs_diff(len));
-        (0..all.len()).min_by_key(fit).map(|i| all.swap_remove(i)).unwrap_or_default()
+        (0..all.len()).min_by_key(fit).map_or_else(|| Numbers::new(0), |i| all.swap_remove(i))
     });
     if scratch.len() < len {
         scratch.resize(len, 0.0);
@@ -325,11 +335,7 @@ pub struct Finish {
 
 impl Finish {
     pub fn new(cx: &Compiler, epilogue: &Epilogue) -> Self {
-        Self::of_channels(cx, epilogue, *cx.output.last().expect("a tensor has dimensions"))
-    }
-
-    /// For rows of so many channels, which may be more than those of the output.
-    pub fn of_channels(cx: &Compiler, epilogue: &Epilogue, channels: usize) -> Self {
+        let channels = *cx.output.last().expect("a tensor has dimensions");
         let rows = &cx.output[..cx.output.len() - 1];
         Self {
             bias: epilogue.bias.as_ref().map(|b| cx.weight(b)),

@@ -1,37 +1,47 @@
 //! The matrix product of the CPU: rows times a weight in panels (Goto and van de Geijn 2008, without
 //! packing the rows, as a network's weights are packed once and its rows are read once).
 
+use super::zeros;
 use half::f16;
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// A tile of the result lives in registers, so many vectors wide.
-pub(super) const VECTORS: usize = 2;
-/// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's caches.
-const DEPTH: usize = 256;
-/// Rows done at once, and columns: so many rows of that depth fit the second-level cache, and so does the
-/// part of the result. A multiple of every tile's rows.
-const BLOCK: usize = 192;
-const COLUMNS: usize = 640;
+/// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's first cache.
+const DEPTH: usize = 160;
+/// Rows done at once, and columns: rows of that depth and the part of the result take a quarter of the
+/// second-level cache, which threads of other programs may share. A multiple of most tiles' rows.
+pub const BLOCK: usize = 96;
+const COLUMNS: usize = 336;
 
+/// Numbers of a vector, and of as many as a panel is wide. A tile of the result lives in registers.
+struct Sizes;
+
+impl WithSimd for Sizes {
+    type Output = [usize; 2];
+    fn with_simd<S: Simd>(self, _: S) -> [usize; 2] {
+        let vectors = if S::REGISTER_COUNT >= 32 { MOST_VECTORS } else { 2 };
+        [S::F32_LANES, vectors * S::F32_LANES]
+    }
+}
+
+const MOST_VECTORS: usize = 3;
 /// Columns of the widest panel there is.
-pub const MOST_WIDTH: usize = VECTORS * 16;
+pub const MOST_WIDTH: usize = MOST_VECTORS * 16;
 
 /// Columns of a panel: they depend on the machine.
 pub fn width() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    VECTORS * Arch::new().dispatch(Lanes)
+    Arch::new().dispatch(Sizes)[1]
 }
 
-/// A weight `[n, k]` in panels `[n / width][k][width]`, with zeros past the last row. Numbers that f16
-/// holds exactly take half the room.
+/// Columns of a panel that has `left` columns at most: whole vectors.
+pub fn width_for(left: usize) -> usize {
+    let [lanes, width] = Arch::new().dispatch(Sizes);
+    width.min(left.next_multiple_of(lanes))
+}
+
+/// A weight `[n, k]` in panels `[n / width][k][width]`, of which the last has no more vectors than it needs,
+/// with zeros past the last row. Numbers that f16 holds exactly take half the room.
 pub struct Packed {
     numbers: Stored,
     n: usize,
@@ -39,19 +49,19 @@ pub struct Packed {
 }
 
 enum Stored {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
+    F32(super::Numbers<f32>),
+    F16(super::Numbers<f16>),
 }
 
 impl Packed {
     pub fn new(weight: &[f32], k: usize, fits_f16: bool) -> Self {
         let n = weight.len() / k;
         let numbers = if fits_f16 {
-            let mut numbers = vec![f16::ZERO; packed_len(n, k)];
+            let mut numbers = zeros(packed_len(n, k));
             pack(&mut numbers, [n, k], |n, k_at| f16::from_f32(weight[n * k + k_at]));
             Stored::F16(numbers)
         } else {
-            let mut numbers = vec![0.0; packed_len(n, k)];
+            let mut numbers = zeros(packed_len(n, k));
             pack(&mut numbers, [n, k], |n, k_at| weight[n * k + k_at]);
             Stored::F32(numbers)
         };
@@ -74,7 +84,7 @@ impl Packed {
 
 /// Numbers that a weight `[n, k]` takes in panels.
 pub fn packed_len(n: usize, k: usize) -> usize {
-    n.next_multiple_of(width()) * k
+    n.next_multiple_of(Arch::new().dispatch(Sizes)[0]) * k
 }
 
 /// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
@@ -82,7 +92,7 @@ fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize)
     let width = width();
     panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
         let columns = width.min(n - panel * width);
-        for (k, row) in numbers.chunks_exact_mut(width).enumerate() {
+        for (k, row) in numbers.chunks_exact_mut(numbers.len() / k).enumerate() {
             for (column, number) in row[..columns].iter_mut().enumerate() {
                 *number = at(panel * width + column, k);
             }
@@ -118,15 +128,12 @@ impl<'a> Panels<'a> {
             self.product_in_parts(a, y);
             return super::rows(y, self.n, finish);
         }
-        y.par_chunks_mut(BLOCK * self.n).enumerate().for_each(|(block, y)| {
-            let rows = Rows {
-                numbers: &a[block * BLOCK * self.k..],
-                stride: self.k,
-                step: 1,
-                count: y.len() / self.n,
-            };
+        let block = even_rows(m);
+        y.par_chunks_mut(block * self.n).enumerate().for_each(|(i, y)| {
+            let numbers = &a[i * block * self.k..];
+            let rows = Rows { numbers, stride: self.k, step: 1, count: y.len() / self.n };
             self.add(&rows, y, self.n, false);
-            finish(block * BLOCK, y);
+            finish(i * block, y);
         });
     }
 
@@ -136,7 +143,7 @@ impl<'a> Panels<'a> {
         let blocks = m.div_ceil(BLOCK);
         let parts = (4 * rayon::current_num_threads()).div_ceil(blocks);
         let columns = self.n.div_ceil(parts).next_multiple_of(width());
-        let (rows, parts) = (m.div_ceil(blocks), self.n.div_ceil(columns));
+        let (rows, parts) = (even_rows(m), self.n.div_ceil(columns));
         let whole = Shared::new(y);
         (0..parts * blocks).into_par_iter().for_each(|task| {
             let (column, row) = (task / blocks * columns, task % blocks * rows);
@@ -205,12 +212,14 @@ impl WithSimd for Block<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Panels { numbers, n, k } = self.panels;
-        let width = VECTORS * S::F32_LANES;
+        let width = width();
         let slab = k.div_ceil(k.div_ceil(DEPTH));
         for first in (0..n).step_by(COLUMNS) {
             for from in (0..k).step_by(slab) {
                 let depth = slab.min(k - from);
                 for column in (first..n.min(first + COLUMNS)).step_by(width) {
+                    let columns = width.min(n - column);
+                    let width = columns.next_multiple_of(S::F32_LANES);
                     let place = column * k + from * width..column * k + (from + depth) * width;
                     let panel = match numbers {
                         Numbers::F32(x) => &x[place],
@@ -219,7 +228,7 @@ impl WithSimd for Block<'_> {
                             &self.unpacked[..depth * width]
                         }
                     };
-                    self.below(simd, panel, from, column, width.min(n - column));
+                    self.below(simd, panel, from, column, columns);
                 }
             }
         }
@@ -264,40 +273,44 @@ impl Tile<'_> {
     /// With as many rows as there are registers for, of those left; how many that were.
     #[inline(always)]
     fn most_rows<S: Simd>(&self, simd: S, left: usize) -> usize {
+        match self.columns.div_ceil(S::F32_LANES) {
+            1 => self.rows_of::<S, 1>(simd, left),
+            2 => self.rows_of::<S, 2>(simd, left),
+            _ => self.rows_of::<S, MOST_VECTORS>(simd, left),
+        }
+    }
+
+    #[inline(always)]
+    fn rows_of<S: Simd, const V: usize>(&self, simd: S, left: usize) -> usize {
         match left {
-            12.. if S::REGISTER_COUNT >= 32 => self.run::<S, 12>(simd),
-            6.. => self.run::<S, 6>(simd),
-            4.. => self.run::<S, 4>(simd),
-            2.. => self.run::<S, 2>(simd),
-            _ => self.run::<S, 1>(simd),
+            12.. if S::REGISTER_COUNT >= 32 && V < 3 => self.sum::<S, 12, V>(simd),
+            8.. if S::REGISTER_COUNT >= 32 => self.sum::<S, 8, V>(simd),
+            6.. if S::REGISTER_COUNT < 32 => self.sum::<S, 6, V>(simd),
+            4.. => self.sum::<S, 4, V>(simd),
+            2.. => self.sum::<S, 2, V>(simd),
+            _ => self.sum::<S, 1, V>(simd),
         }
     }
 
     #[inline(always)]
-    fn run<S: Simd, const R: usize>(&self, simd: S) -> usize {
-        if self.columns > S::F32_LANES {
-            self.sum::<S, R, VECTORS>(simd);
-        } else {
-            self.sum::<S, R, 1>(simd);
-        }
-        R
-    }
-
-    #[inline(always)]
-    fn sum<S: Simd, const R: usize, const V: usize>(&self, simd: S) {
+    fn sum<S: Simd, const R: usize, const V: usize>(&self, simd: S) -> usize {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         let (panel, _) = S::as_simd_f32s(self.panel);
-        let rows: [usize; R] = std::array::from_fn(|r| r * self.a_stride);
-        let mut a = self.a;
-        for b in panel.chunks_exact(VECTORS) {
+        // Every third row has a pointer; the compiler must not make it a chain of additions, each of
+        // which would wait for the one before.
+        let firsts = std::array::from_fn(|i| self.a.wrapping_add(3 * i * self.a_stride));
+        let [p0, p1, p2, p3] = std::hint::black_box::<[_; 4]>(firsts);
+        let mut at = 0;
+        for b in panel.chunks_exact(V) {
             for r in 0..R {
+                let a = [p0, p1, p2, p3][r / 3].wrapping_add(at + r % 3 * self.a_stride);
                 // SAFETY: a row of the tile has as many numbers as the panel has rows.
-                let a = simd.splat_f32s(unsafe { *a.wrapping_add(rows[r]) });
+                let a = simd.splat_f32s(unsafe { *a });
                 for v in 0..V {
                     sums[r][v] = simd.mul_add_e_f32s(a, b[v], sums[r][v]);
                 }
             }
-            a = a.wrapping_add(self.a_step);
+            at += self.a_step;
         }
         for (r, sums) in sums.iter().enumerate() {
             // SAFETY: so many columns of the row are the tile's.
@@ -306,6 +319,7 @@ impl Tile<'_> {
             };
             self.store::<S, V>(simd, sums, y);
         }
+        R
     }
 
     #[inline(always)]
@@ -319,6 +333,11 @@ impl Tile<'_> {
             simd.partial_store_f32s(rest, simd.add_f32s(sums[whole.len()], old));
         }
     }
+}
+
+/// Rows of one of at most [`BLOCK`], as even as can be.
+fn even_rows(m: usize) -> usize {
+    m.div_ceil(m.div_ceil(BLOCK))
 }
 
 /// From f16, finite numbers only.

@@ -24,7 +24,8 @@ impl Op for Geglu {
         let c = cx.output.last().copied().unwrap_or(1);
         Ok(Box::new(move |inputs, y| {
             cpu::rows(y, c, |first, y| {
-                geglu_rows(&inputs[0][first * 2 * c..], c, y);
+                let x = inputs[0][first * 2 * c..].chunks_exact(2 * c);
+                y.chunks_exact_mut(c).zip(x).for_each(|(y, x)| geglu_row(x, y));
             });
         }))
     }
@@ -35,13 +36,9 @@ impl Op for Geglu {
     }
 }
 
-/// Rows of `c` numbers of `y`, from rows of `2 c`.
-pub(super) fn geglu_rows(x: &[f32], c: usize, y: &mut [f32]) {
-    y.chunks_exact_mut(c).zip(x.chunks_exact(2 * c)).for_each(|(y, x)| geglu_row(x, y));
-}
-
+/// The numbers of `y`, from their values and then as many gates.
 #[multiversion(targets = "simd")]
-fn geglu_row(x: &[f32], y: &mut [f32]) {
+pub(super) fn geglu_row(x: &[f32], y: &mut [f32]) {
     let (values, gates) = x.split_at(y.len());
     for ((y, value), gate) in y.iter_mut().zip(values).zip(gates) {
         *y = value * gelu(*gate);

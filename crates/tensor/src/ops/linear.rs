@@ -1,7 +1,9 @@
 //! Linear layers: `y[m, n] = sum_k x[m, k] w[n, k] + b[n]`.
 
-use super::{Act, Epilogue, Fusable, Op, glu::geglu_rows};
+use super::{Act, Epilogue, Fusable, Op, glu::geglu_row};
 use crate::{Result, Tensor, Weight, cpu, gpu};
+use rayon::prelude::*;
+use std::ops::Range;
 
 #[derive(Debug)]
 pub struct Linear {
@@ -11,25 +13,71 @@ pub struct Linear {
     pub gated: bool,
 }
 
-/// Rows of a gated layer made at once on the CPU: their values and gates stay in a shared cache.
-const GATED_ROWS: usize = 1024;
+/// The rows of a gated layer's weight that make values, and those that make gates.
+struct Halves([cpu::Packed; 2]);
 
 impl Linear {
+    /// Values and gates of some rows and columns are made in a core's cache and go from there into `y`.
     fn gated(&self, cx: &cpu::Compiler) -> cpu::Kernel {
-        let weight = cx.packed(&self.weight);
-        let [n, k] = [self.weight.shape()[0], cx.inputs[0][cx.inputs[0].len() - 1]];
-        let finish = cpu::Finish::of_channels(cx, &self.epilogue, n);
+        let [n, k] = [self.weight.shape()[0] / 2, cx.inputs[0][cx.inputs[0].len() - 1]];
+        let fits_f16 = self.weight.fits_f16();
+        let make = move |w: Vec<f32>| {
+            let half = |w| cpu::Packed::new(w, k, fits_f16);
+            let (values, gates) = w.split_at(n * k);
+            Halves([half(values), half(gates)])
+        };
+        let weight = cx.prepared(&self.weight, 2 * cpu::Packed::bytes([n, k], fits_f16), make);
+        let bias = self.epilogue.bias.as_ref().map(|b| cx.weight(b));
         Box::new(move |inputs, y| {
-            let (weight, finish) = (weight.get(), finish.get());
-            let blocks = y.chunks_mut(GATED_ROWS * n / 2).zip(inputs[0].chunks(GATED_ROWS * k));
-            for (y, x) in blocks {
-                cpu::with_scratch(2 * y.len(), |wide| {
-                    let add_bias = |first, rows: &mut [f32]| finish.apply(inputs, first, rows);
-                    weight.panels().product(x, wide, &add_bias);
-                    cpu::rows(y, n / 2, |first, y| geglu_rows(&wide[first * n..], n / 2, y));
-                });
-            }
+            let (weight, bias) = (weight.get(), bias.as_ref().map(|b| b.get()));
+            let gated = Gated { weight: &weight, bias: bias.as_ref().map(|b| &b[..]), n, k };
+            gated.run(inputs[0], y);
         })
+    }
+}
+
+/// A gated layer at work: `n` columns come out.
+struct Gated<'a> {
+    weight: &'a Halves,
+    bias: Option<&'a [f32]>,
+    n: usize,
+    k: usize,
+}
+
+impl Gated<'_> {
+    fn run(&self, x: &[f32], y: &mut [f32]) {
+        let (m, columns) = (y.len() / self.n, 4 * cpu::width());
+        let parts = self.n.div_ceil(columns);
+        let y = cpu::Shared::new(y);
+        (0..m.div_ceil(cpu::BLOCK) * parts).into_par_iter().for_each(|task| {
+            let (row, column) = (task / parts * cpu::BLOCK, task % parts * columns);
+            let rows = row..m.min(row + cpu::BLOCK);
+            self.part(&x[row * self.k..], rows, column..self.n.min(column + columns), y);
+        });
+    }
+
+    /// Some rows and columns of `y`, from those rows of `x` on.
+    fn part(&self, x: &[f32], rows: Range<usize>, columns: Range<usize>, y: cpu::Shared) {
+        let wide = 2 * columns.len();
+        cpu::with_scratch(rows.len() * wide, |made| {
+            let x = cpu::Rows { numbers: x, stride: self.k, step: 1, count: rows.len() };
+            for (i, half) in self.weight.0.iter().enumerate() {
+                let made = &mut made[i * columns.len()..];
+                for row in made.chunks_mut(wide) {
+                    match self.bias {
+                        Some(bias) => row[..columns.len()]
+                            .copy_from_slice(&bias[i * self.n..][columns.clone()]),
+                        None => row[..columns.len()].fill(0.0),
+                    }
+                }
+                half.panels().columns(columns.clone()).add(&x, made, wide, true);
+            }
+            for (row, made) in rows.zip(made.chunks_exact(wide)) {
+                // SAFETY: each task has rows and columns of its own.
+                let y = unsafe { y.from(row * self.n + columns.start) };
+                geglu_row(made, &mut y[..columns.len()]);
+            }
+        });
     }
 }
 

@@ -58,7 +58,7 @@ impl Tiling<4, 6> for F4 {
 
 /// Kernels, transformed: `A A` weights `[n, c]` in panels.
 pub struct Kernels<T> {
-    numbers: Vec<f32>,
+    numbers: cpu::Numbers,
     tiling: PhantomData<T>,
 }
 
@@ -78,9 +78,10 @@ impl<T> Kernels<T> {
     {
         let c = weight.len() / n / 9;
         let (len, width) = (cpu::packed_len(n, c), cpu::width());
-        let mut numbers = vec![0.0; A * A * len];
+        let mut numbers = cpu::zeros(A * A * len);
         let all = Shared::new(&mut numbers);
         (0..n).into_par_iter().step_by(width).for_each(|first| {
+            let wide = cpu::width_for(n - first);
             for i in 0..c {
                 let mut taps = [[0.0; cpu::MOST_WIDTH]; 9];
                 for (column, n) in (first..n.min(first + width)).enumerate() {
@@ -89,8 +90,8 @@ impl<T> Kernels<T> {
                 }
                 for f in 0..A * A {
                     // SAFETY: each panel of each product is of one task.
-                    let row = unsafe { all.from(f * len + first * c + i * width) };
-                    weighted(&T::KERNEL[f / A], &T::KERNEL[f % A], &taps, &mut row[..width]);
+                    let row = unsafe { all.from(f * len + first * c + i * wide) };
+                    weighted(&T::KERNEL[f / A], &T::KERNEL[f % A], &taps, &mut row[..wide]);
                 }
             }
         });
