@@ -93,22 +93,18 @@ enum Tiles {
 
 impl Tiles {
     /// Tiles of 4 save most, but their transformed kernels take four times the memory, those of tiles of 2
-    /// not twice: so small pictures, which have many channels, do with less, and those with the most by the
-    /// definition.
+    /// not twice: so small pictures, which have many channels, do with less, and kernels that would be too
+    /// large with less yet.
     fn of(weight: &[usize], conv: Conv, output: &[usize]) -> Option<Self> {
-        const MOST_NUMBERS: usize = 32 << 20;
         let &[n, c, kh, kw] = weight else { return None };
         let whole = n % winograd::LANES == 0 && c % winograd::LANES == 0;
         if [kh, kw] != [3, 3] || conv.stride != 1 || !whole {
             return None;
         }
         let side = output[1].min(output[2]);
-        let (tiles, numbers) = match side {
-            48.. => (Self::Of4, 36 * n * c),
-            12.. => (Self::Of2, 16 * n * c),
-            _ => return None,
-        };
-        (numbers <= MOST_NUMBERS).then_some(tiles)
+        let fits = |least: usize, most: usize| side >= least && n * c <= most;
+        let choices = [(Self::Of4, fits(24, 1_300_000)), (Self::Of2, fits(12, 2_100_000))];
+        choices.into_iter().find_map(|(tiles, fits)| fits.then_some(tiles))
     }
 }
 
