@@ -11,7 +11,7 @@ use rayon::prelude::*;
 const DEPTH: usize = 160;
 /// Rows done at once, and columns: rows of that depth and the part of the result take a quarter of the
 /// second-level cache, which threads of other programs may share. A multiple of most tiles' rows.
-pub const BLOCK: usize = 96;
+pub const BLOCK: usize = 64;
 const COLUMNS: usize = 336;
 
 /// Numbers of a vector, and of as many as a panel is wide. A tile of the result lives in registers.
