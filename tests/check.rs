@@ -251,6 +251,5 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// Why not: GITSScheduler's table of noise levels is published under the GPL only; the two samplings are for
-/// models of flows (Stable Diffusion 3, Flux), for which samplers have other formulas.
-const NOT_YET: [&str; 3] = ["GITSScheduler", "ModelSamplingFlux", "ModelSamplingSD3"];
+/// Why not: GITSScheduler's table of noise levels is published under the GPL only.
+const NOT_YET: [&str; 1] = ["GITSScheduler"];

@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod contract;
 mod devices;
+mod flow;
 mod goldens;
 mod graphs;
 mod inspect;
