@@ -1,5 +1,6 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
+mod hook;
 mod low_rank;
 mod previews;
 mod resize;
@@ -81,6 +82,13 @@ nodes! {
         CLIPTextEncodePixArtAlpha, FluxGuidance, FluxDisableGuidance, T5TokenizerOptions;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
+    conditioning_properties: ConditioningTimestepsRange, ConditioningSetProperties,
+        ConditioningSetPropertiesAndCombine, PairConditioningSetProperties,
+        PairConditioningSetPropertiesAndCombine, ConditioningSetDefaultCombine,
+        PairConditioningSetDefaultCombine, PairConditioningCombine;
+    hooks: CreateHookLora, CreateHookLoraModelOnly, CreateHookModelAsLora, CreateHookModelAsLoraModelOnly,
+        SetHookKeyframes, CreateHookKeyframe, CreateHookKeyframesInterpolated, CombineHooks2, CombineHooks4,
+        CombineHooks8, SetClipHooks;
     ksampler: KSampler, KSamplerAdvanced;
     sampler_custom: SamplerCustom, SamplerCustomAdvanced;
     guiders: CFGGuider, DualCFGGuider, BasicGuider, PerpNegGuider;

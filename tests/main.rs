@@ -11,6 +11,7 @@ mod devices;
 mod flow;
 mod goldens;
 mod graphs;
+mod hooks;
 mod inspect;
 mod made;
 mod memory;
