@@ -5,8 +5,9 @@ use crate::{
     hook::{Change, ClipHooks, Hook, Hooks, Keyframe, Keyframes},
     loaders,
 };
-use anyhow::Result;
-use graph::{Context, Inputs, Node};
+use anyhow::{Context as _, Result};
+use graph::{Context, Field, Inputs, Json, Node, Value};
+use std::sync::Arc;
 
 const CREATE: &str = "advanced/hooks/create";
 const COMBINE: &str = "advanced/hooks/combine";
@@ -313,6 +314,54 @@ impl Node for CreateHookKeyframesInterpolated {
         let strengths: Vec<f64> = times.iter().map(strength).collect();
         let range = (self.start_percent, self.end_percent);
         let frames = spread(&strengths, range);
+        if self.print_keyframes {
+            tell(ctx, &frames);
+        }
+        Ok(self.prev_hook_kf.unwrap_or_default().with(frames))
+    }
+}
+
+/// Numbers, one for each of some places in a run.
+#[derive(Clone, Debug)]
+pub struct Floats(pub Arc<[f64]>);
+
+impl Field for Floats {
+    const TYPE: &str = "FLOATS";
+}
+
+/// A number stands for a list of it alone.
+fn floats(json: &Json) -> Result<Value> {
+    let number = json.as_f64().with_context(|| format!("{json} is not a number"))?;
+    Ok(Floats([number].into()).into_value())
+}
+
+/// Gives the strength of hooks a value of its own in each part of a run.
+#[derive(Inputs)]
+pub struct CreateHookKeyframesFromFloats {
+    /// What the strength is multiplied by, one value after another.
+    #[widget(literal(super::hooks::floats).with("default", -1).with("min", -1).with("step", 0.001))]
+    pub floats_strength: Floats,
+    /// From this part of the run on.
+    #[widget(number(0.0).range(0.0..=1.0).step(0.001))]
+    pub start_percent: f64,
+    /// Up to this part of the run.
+    #[widget(number(1.0).range(0.0..=1.0).step(0.001))]
+    pub end_percent: f64,
+    /// Whether to tell the keyframes.
+    #[widget(toggle(false))]
+    pub print_keyframes: bool,
+    /// Keyframes that go along.
+    pub prev_hook_kf: Option<Keyframes>,
+}
+
+impl Node for CreateHookKeyframesFromFloats {
+    const CATEGORY: &str = SCHEDULING;
+    const TITLE: &str = "Create Hook Keyframes From Floats";
+    const OUTPUT_NAMES: &[&str] = &["HOOK_KF"];
+    type Output = Keyframes;
+
+    fn run(self, ctx: &mut Context) -> Result<Keyframes> {
+        let frames = spread(&self.floats_strength.0, (self.start_percent, self.end_percent));
         if self.print_keyframes {
             tell(ctx, &frames);
         }

@@ -87,7 +87,8 @@ nodes! {
         PairConditioningSetPropertiesAndCombine, ConditioningSetDefaultCombine,
         PairConditioningSetDefaultCombine, PairConditioningCombine;
     hooks: CreateHookLora, CreateHookLoraModelOnly, CreateHookModelAsLora, CreateHookModelAsLoraModelOnly,
-        SetHookKeyframes, CreateHookKeyframe, CreateHookKeyframesInterpolated, CombineHooks2, CombineHooks4,
+        SetHookKeyframes, CreateHookKeyframe, CreateHookKeyframesInterpolated,
+        CreateHookKeyframesFromFloats, CombineHooks2, CombineHooks4,
         CombineHooks8, SetClipHooks;
     ksampler: KSampler, KSamplerAdvanced;
     sampler_custom: SamplerCustom, SamplerCustomAdvanced;
