@@ -12,7 +12,7 @@ use graph::Field as _;
 pub use clip_vision::{ClipVision, ClipVisionOutput};
 pub use controlnet::ControlNet;
 pub use gligen::Gligen;
-pub use previews::Previews;
+pub use previews::{PreviewSwitch, Previews};
 pub use sampling::SamplerNoise;
 pub use style_model::StyleModel;
 pub use upscale_model::UpscaleModel;
