@@ -50,8 +50,11 @@ pub struct PreviewMethods {
     /// The one that the command line wants, in place of what was set before; any other name is none.
     pub given: Option<&'static str>,
     /// From now on by this one, or not at all.
-    pub choose: Box<dyn Fn(Option<&str>)>,
+    pub choose: Choose,
 }
+
+/// Takes the name of a method, or nothing.
+pub type Choose = Box<dyn Fn(Option<&str>)>;
 
 impl Default for PreviewMethods {
     /// None.
