@@ -106,7 +106,8 @@ impl Node for GLIGENTextBoxApply {
 
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
         let network = self.gligen_textbox_model.0;
-        let text = Arc::new(text::encode(ctx, &self.clip, &self.text)?.pooled);
+        let clip = self.clip.first(ctx)?;
+        let text = Arc::new(text::encode(ctx, &clip, &self.text)?.pooled);
         ensure!(
             text.len() == network.text_channels(),
             "the text encoder makes {} channels, this GLIGEN model reads {}: it is for another family",

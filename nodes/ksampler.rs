@@ -1,8 +1,8 @@
 //! KSampler: from noise to a latent, guided by two conditionings.
 
 use crate::{
-    Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, previews::Painter,
-    resize::resize_latent, unclip,
+    Conditioning, Guider, Latent, Mask, Model, Options, Told, controlnet, hook::Variants,
+    previews::Painter, resize::resize_latent, unclip,
 };
 use anyhow::Result;
 use graph::{Context, Inputs, Node};
@@ -152,19 +152,22 @@ pub(crate) fn sample(
     check_channels(latent)?;
     let input = input(latent, model.latent);
     let mut generator = run.generator(&input)?;
+    let mut conds = controlnet::shared_with_others(&guider.conds);
+    let first_sigma = run.sigmas.iter().copied().fold(0.0, f32::max);
+    let variants = Variants::of(ctx, model, first_sigma.into(), &mut conds)?;
     let mut network = Guided {
         device: &device,
         model,
         seed: run.seed,
         sampler_noise: run.sampler_noise,
         random: &RefCell::new(move |n| generator.below(4, n)),
+        variants,
         perturbed: false,
         looked_at: Vec::new(),
         latent: model.latent.enter(&latent.samples),
         mask: latent.noise_mask.clone(),
         stop: ctx.stop,
     };
-    let conds = controlnet::shared_with_others(&guider.conds);
     let conds = conds.iter().map(|cond| cond.0.as_slice()).collect();
     let differential = model.differential;
     let rule =
@@ -207,6 +210,8 @@ struct Guided<'a> {
     seed: u64,
     sampler_noise: SamplerNoise,
     random: &'a Random<'a>,
+    /// The network, and what hooks make of it.
+    variants: Variants,
     perturbed: bool,
     /// By the address of the condition, what the middle of the network looked at in the last question.
     looked_at: Vec<(usize, Array3<f32>)>,
@@ -270,7 +275,8 @@ impl Network for Guided<'_> {
             random: Some(self.random),
             grounding: grounding.map(|(of, objects)| Grounding { gligen: of.network(), objects }),
         };
-        let answer = self.model.unet.predict(self.device, &question)?;
+        let unet = self.variants.unet(calls[0].variant, sigma)?;
+        let answer = unet.predict(self.device, &question)?;
         self.looked_at.clear();
         if let Some(LookedAt { weights, height, width }) = answer.looked_at {
             let weights = Array3::from_shape_vec((batch, height, width), weights)?;

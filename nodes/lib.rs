@@ -1,5 +1,6 @@
 //! Every node, one file for each tight family. To add one: write it, and add its line below.
 
+mod hook;
 mod low_rank;
 mod previews;
 mod resize;
@@ -11,7 +12,7 @@ use graph::Field as _;
 pub use clip_vision::{ClipVision, ClipVisionOutput};
 pub use controlnet::ControlNet;
 pub use gligen::Gligen;
-pub use previews::Previews;
+pub use previews::{PreviewSwitch, Previews};
 pub use sampling::SamplerNoise;
 pub use style_model::StyleModel;
 pub use upscale_model::UpscaleModel;
@@ -81,6 +82,14 @@ nodes! {
         CLIPTextEncodePixArtAlpha, FluxGuidance, FluxDisableGuidance, T5TokenizerOptions;
     conditioning: ConditioningCombine, ConditioningConcat, ConditioningAverage, ConditioningSetArea,
         ConditioningSetAreaPercentage, ConditioningSetAreaStrength, ConditioningSetMask, ConditioningSetTimestepRange, ConditioningZeroOut;
+    conditioning_properties: ConditioningTimestepsRange, ConditioningSetProperties,
+        ConditioningSetPropertiesAndCombine, PairConditioningSetProperties,
+        PairConditioningSetPropertiesAndCombine, ConditioningSetDefaultCombine,
+        PairConditioningSetDefaultCombine, PairConditioningCombine;
+    hooks: CreateHookLora, CreateHookLoraModelOnly, CreateHookModelAsLora, CreateHookModelAsLoraModelOnly,
+        SetHookKeyframes, CreateHookKeyframe, CreateHookKeyframesInterpolated,
+        CreateHookKeyframesFromFloats, CombineHooks2, CombineHooks4,
+        CombineHooks8, SetClipHooks;
     ksampler: KSampler, KSamplerAdvanced;
     sampler_custom: SamplerCustom, SamplerCustomAdvanced;
     guiders: CFGGuider, DualCFGGuider, BasicGuider, PerpNegGuider;
@@ -92,7 +101,8 @@ nodes! {
         VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler, OptimalStepsScheduler;
     sigmas: SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas,
         SamplingPercentToSigma, ManualSigmas;
-    model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV;
+    model_sampling: ModelSamplingDiscrete, ModelSamplingContinuousEDM, ModelSamplingContinuousV, ModelSamplingSD3,
+        ModelSamplingAuraFlow, ModelSamplingFlux;
     model_options: ModelComputeDtype, TorchCompileModel;
     patches: FreeU, FreeU_V2, HyperTile, TomePatchModel, PatchModelAddDownscale, PerturbedAttentionGuidance, SelfAttentionGuidance,
         DifferentialDiffusion, UNetSelfAttentionMultiply, UNetCrossAttentionMultiply,

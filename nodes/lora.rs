@@ -65,10 +65,15 @@ impl Node for LoraLoaderModelOnly {
         }
         let lora = crate::loaders::weights(ctx, "loras", &self.lora_name)?;
         let model = with_lora(ctx, &self.model, &lora, self.strength_model)?;
-        let for_text = |key: &str| key.starts_with("lora_te") || key.starts_with("text_encoder");
-        note(ctx, &lora, told_unused(&lora, |key| !for_text(key)));
+        note_unused_of_model(ctx, &lora);
         Ok(model)
     }
+}
+
+/// Tells what of a file the model had no place for; what is for text encoders is not meant for it.
+pub(crate) fn note_unused_of_model(ctx: &mut Context, lora: &Weights) {
+    let for_text = |key: &str| key.starts_with("lora_te") || key.starts_with("text_encoder");
+    note(ctx, lora, told_unused(lora, |key| !for_text(key)));
 }
 
 fn with_lora(ctx: &mut Context, model: &Model, lora: &Weights, strength: f64) -> Result<Model> {

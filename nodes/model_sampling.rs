@@ -108,3 +108,96 @@ impl Node for ModelSamplingContinuousV {
         Ok(Model { sampling: sampling.into(), ..self.model })
     }
 }
+
+/// Takes a model to predict the velocity of a rectified flow, as Stable Diffusion 3.
+#[derive(Inputs)]
+pub struct ModelSamplingSD3 {
+    /// The model.
+    pub model: Model,
+    /// Above 1 spends more steps on noisy levels, as large pictures want.
+    #[widget(number(3.0).range(0.0..=100.0).step(0.01))]
+    pub shift: f64,
+}
+
+impl Node for ModelSamplingSD3 {
+    const CATEGORY: &str = CATEGORY;
+    const TITLE: &str = "ModelSamplingSD3";
+    type Output = Model;
+
+    fn run(self, _: &mut Context) -> Result<Model> {
+        let sampling = ModelSampling::flow(self.shift, 1000, 1000.0)?;
+        Ok(Model { sampling: sampling.into(), ..self.model })
+    }
+}
+
+/// The same for models that know the time of a flow from 0 to 1, as AuraFlow.
+#[derive(Inputs)]
+pub struct ModelSamplingAuraFlow {
+    /// The model.
+    pub model: Model,
+    /// Above 1 spends more steps on noisy levels, as large pictures want.
+    #[widget(number(1.73).range(0.0..=100.0).step(0.01))]
+    pub shift: f64,
+}
+
+impl Node for ModelSamplingAuraFlow {
+    const CATEGORY: &str = CATEGORY;
+    const TITLE: &str = "ModelSamplingAuraFlow";
+    type Output = Model;
+
+    fn run(self, _: &mut Context) -> Result<Model> {
+        let sampling = ModelSampling::flow(self.shift, 1000, 1.0)?;
+        Ok(Model { sampling: sampling.into(), ..self.model })
+    }
+}
+
+/// The same with a shift that follows the picture's size, as Flux.
+#[derive(Inputs)]
+pub struct ModelSamplingFlux {
+    /// The model.
+    pub model: Model,
+    /// The logarithm of the shift for 1024x1024 pixels.
+    #[widget(number(1.15).range(0.0..=100.0).step(0.01))]
+    pub max_shift: f64,
+    /// The logarithm of the shift for 256x256 pixels.
+    #[widget(number(0.5).range(0.0..=100.0).step(0.01))]
+    pub base_shift: f64,
+    /// The picture's width in pixels.
+    #[widget(number(1024).range(16..=16384).step(8))]
+    pub width: usize,
+    /// The picture's height in pixels.
+    #[widget(number(1024).range(16..=16384).step(8))]
+    pub height: usize,
+}
+
+/// Linear between two numbers of tokens, of which there is one for 16x16 pixels.
+fn log_shift(base: f64, max: f64, pixels: usize) -> f64 {
+    const FEW: f64 = 256.0;
+    const MANY: f64 = 4096.0;
+    let tokens = pixels as f64 / 256.0;
+    (max - base) / (MANY - FEW) * (tokens - FEW) + base
+}
+
+impl Node for ModelSamplingFlux {
+    const CATEGORY: &str = CATEGORY;
+    const TITLE: &str = "ModelSamplingFlux";
+    type Output = Model;
+
+    fn run(self, _: &mut Context) -> Result<Model> {
+        let log_shift = log_shift(self.base_shift, self.max_shift, self.width * self.height);
+        let sampling = ModelSampling::flow(log_shift.exp(), 10_000, 1.0)?;
+        Ok(Model { sampling: sampling.into(), ..self.model })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::log_shift;
+
+    #[test]
+    fn the_shift_of_flux_follows_the_size() {
+        let shift = |side: usize| log_shift(0.5, 1.15, side * side);
+        assert!((shift(256) - 0.5).abs() < 1e-12 && (shift(1024) - 1.15).abs() < 1e-12);
+        assert!((shift(512) - 0.63).abs() < 1e-12, "{}", shift(512));
+    }
+}

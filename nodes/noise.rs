@@ -63,7 +63,8 @@ impl Node for AddNoise {
         let (noise, format) = (self.noise, self.model.latent);
         let input = ksampler::input(&self.latent_image, format);
         let noise = input.noise(noise.seed, noise.disabled)?;
-        let noisy = format.leave(&(format.enter(input.samples) + noise * level));
+        let noisy = self.model.sampling.noised(level, &noise, &format.enter(input.samples));
+        let noisy = format.leave(&noisy);
         let finite = |x: f32| if x.is_finite() { x } else { 0.0 };
         Ok(self.latent_image.with(noisy.mapv(finite)))
     }

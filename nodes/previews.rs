@@ -5,7 +5,10 @@ use anyhow::{Context as _, Result};
 use graph::{Context, Event};
 use models::{TinyDecoder, VaeSize};
 use ndarray::Axis;
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tensor::Device;
 
 /// How samplers show the picture as it comes.
@@ -19,6 +22,21 @@ pub enum Previews {
     /// A pixel for each of the latent's.
     Latent2rgb,
     Nothing,
+}
+
+/// How samplers show the picture where a person may change it while the program runs: counts more than
+/// [`Options::previews`].
+#[derive(Default)]
+pub struct PreviewSwitch(Mutex<Previews>);
+
+impl PreviewSwitch {
+    pub fn set(&self, previews: Previews) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = previews;
+    }
+
+    fn get(&self) -> Previews {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Previews come no faster than anyone can look at them,
@@ -36,7 +54,8 @@ pub(crate) struct Painter {
 
 impl Painter {
     pub fn new(ctx: &mut Context, model: &Model) -> Self {
-        let method = ctx.services.get::<Options>().previews;
+        let switch = ctx.services.find::<PreviewSwitch>();
+        let method = switch.map_or_else(|| ctx.services.get::<Options>().previews, |s| s.get());
         let tiny = match method {
             Previews::Auto => model.preview.is_general(),
             Previews::Taesd => true,

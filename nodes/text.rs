@@ -30,10 +30,15 @@ impl Node for CLIPTextEncode {
     }
 }
 
-/// A prompt as one entry of a conditioning.
+/// A prompt as one entry of a conditioning, or one for each span of a run in which the text encoder differs.
 pub(crate) fn conditioning(ctx: &mut Context, clip: &Clip, text: &str) -> Result<Conditioning> {
-    let (tokens, pooled) = encoded(ctx, clip, text)?;
-    Ok(Conditioning(Arc::new(vec![Cond::new(Told::new(tokens, pooled))])))
+    let told = clip.hooks.as_ref().filter(|of| of.tells_conds);
+    let hooks = told.map(|of| of.hooks.clone()).unwrap_or_default();
+    let entries = clip.hooked(ctx)?.into_iter().map(|(span, clip)| {
+        let (tokens, pooled) = encoded(ctx, &clip, text)?;
+        Ok(Cond::new(Told { hooks: hooks.clone(), span, ..Told::new(tokens, pooled) }))
+    });
+    Ok(Conditioning(Arc::new(entries.collect::<Result<_>>()?)))
 }
 
 /// A prompt as vectors of its tokens `[1, tokens, channels]`, and as one vector.
@@ -60,7 +65,8 @@ impl Node for CLIPTextEncodeControlnet {
     type Output = Conditioning;
 
     fn run(self, ctx: &mut Context) -> Result<Conditioning> {
-        let (tokens, pooled) = encoded(ctx, &self.clip, &self.text)?;
+        let clip = self.clip.first(ctx)?;
+        let (tokens, pooled) = encoded(ctx, &clip, &self.text)?;
         let prompt = Arc::new(ControlPrompt { tokens, pooled });
         Ok(self.conditioning.map(|e| e.payload.control_prompt = Some(prompt.clone())))
     }

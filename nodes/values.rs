@@ -2,8 +2,10 @@
 
 use crate::{
     clip_vision::{ClipVision, ClipVisionOutput},
+    conditioning_properties::TimestepsRange,
     controlnet::{Control, ControlNet},
     gligen::{Gligen, Grounding},
+    hook::{ClipHooks, Hooks, Keyframes},
     latent_operation::LatentOperation,
     style_model::StyleModel,
     unclip::Unclip,
@@ -83,6 +85,10 @@ pub struct Told {
     /// Whether the control speaks to the other prompt too.
     pub control_for_both: bool,
     pub grounding: Option<Grounding>,
+    /// What changes the model where it is asked.
+    pub hooks: Hooks,
+    /// The part of the run for which the text encoder made it.
+    pub span: (f64, f64),
     /// The prompt that controls read in the place of the network's.
     pub control_prompt: Option<Arc<ControlPrompt>>,
     /// What only networks of other families read, by the original's names.
@@ -117,6 +123,8 @@ impl Told {
             control: None,
             control_for_both: false,
             grounding: None,
+            hooks: Hooks::default(),
+            span: (0.0, 1.0),
             control_prompt: None,
             extra: BTreeMap::new(),
         }
@@ -212,12 +220,14 @@ pub struct Clip {
     pub encoder: TextEncoder,
     /// -1 is the last.
     pub layer: i64,
+    /// What changes it where it encodes.
+    pub hooks: Option<ClipHooks>,
 }
 
 impl Clip {
     /// Read at the layer that its family is trained with.
     pub(crate) fn new(encoder: TextEncoder) -> Self {
-        Self { layer: encoder.layer(), encoder }
+        Self { layer: encoder.layer(), encoder, hooks: None }
     }
 }
 
@@ -248,6 +258,9 @@ fields! {
     Sampler = "SAMPLER", |_| 0;
     Noise = "NOISE", |_| 0;
     Guider = "GUIDER", |_| 0;
+    Hooks = "HOOKS", |_| 0;
+    Keyframes = "HOOK_KEYFRAMES", |k| 24 * k.0.len();
+    TimestepsRange = "TIMESTEPS_RANGE", |_| 16;
     LatentOperation = "LATENT_OPERATION", |_| 0;
 }
 

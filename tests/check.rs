@@ -6,7 +6,10 @@ use crate::{
 };
 use models::{Checkpoint, UnetSize, VaeSize};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 use tensor::{Device, Program, Weights};
 
 const TINY: &str = "crates/builtin/weights/weft-tiny.safetensors";
@@ -204,14 +207,11 @@ fn every_node_for_stable_diffusion_is_known() {
     else {
         return;
     };
-    let read =
-        |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap() };
     let priority = read(&priority);
     let meant = priority.as_object().unwrap().iter().filter(|(_, p)| **p != "other");
     let mut classes: BTreeSet<String> = meant.map(|(class, _)| class.clone()).collect();
-    for name in read(&corpus.join("sd.json"))["sd"].as_array().unwrap() {
-        let prompt = format!("pairs/{}.prompt.json", name.as_str().unwrap());
-        let prompt = read(&corpus.join(prompt));
+    for pair in shared_workflows(&corpus) {
+        let prompt = read(&pair.with_extension("prompt.json"));
         let used = prompt.as_object().unwrap().values().map(|n| n["class_type"].as_str().unwrap());
         classes.extend(used.map(str::to_owned));
     }
@@ -221,14 +221,35 @@ fn every_node_for_stable_diffusion_is_known() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-/// Why not: GITSScheduler's table of noise levels is published under the GPL only; the two samplings are for
-/// models of flows (Stable Diffusion 3, Flux), for which samplers have other formulas. The others are being written.
-const NOT_YET: [&str; 7] = [
-    "GITSScheduler",
-    "ModelSamplingFlux",
-    "ModelSamplingSD3",
-    "GLIGENLoader",
-    "GLIGENTextBoxApply",
-    "HypernetworkLoader",
-    "TomePatchModel",
-];
+#[test]
+fn shared_workflows_lack_nothing_but_files() {
+    let Some(corpus) = shared("corpus") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for pair in shared_workflows(&corpus) {
+        let workflow = pair.with_extension("workflow.json");
+        let told = weft_fails(folder.path(), &["check", workflow.to_str().unwrap()]);
+        let (nodes, complaints): (Vec<&str>, Vec<&str>) =
+            told.lines().partition(|line| !line.starts_with("  "));
+        assert!(nodes.iter().all(|line| line.contains("node ")), "{pair:?}: {told}");
+        assert!(
+            complaints.iter().all(|line| line.contains("there is no file")),
+            "{pair:?}: {told}"
+        );
+        assert!(!told.contains(".;"), "{pair:?}: {told}");
+    }
+}
+
+/// The workflows for Stable Diffusion that people shared: what both files of each are named by.
+fn shared_workflows(corpus: &Path) -> Vec<PathBuf> {
+    let list = read(&corpus.join("sd.json"));
+    let names = list["sd"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    // So that `with_extension` puts its own in the place of the last.
+    names.map(|name| corpus.join("pairs").join(format!("{name}.json"))).collect()
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Why not: GITSScheduler's table of noise levels is published under the GPL only.
+const NOT_YET: [&str; 1] = ["GITSScheduler"];

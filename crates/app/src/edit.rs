@@ -1,8 +1,14 @@
 //! `weft edit`: the editor's window, and what it needs of the program.
 
-use crate::{FolderArgs, Folders, devices::DeviceArgs, inspect, previews::PreviewChoice, record};
+use crate::{
+    FolderArgs, Folders,
+    devices::DeviceArgs,
+    inspect,
+    previews::{self, OFFERED, PreviewChoice},
+    record,
+};
 use anyhow::{Context as _, Result};
-use editor::{Setup, Weights};
+use editor::{PreviewMethods, Setup, Weights};
 use graph::Services;
 use std::{
     path::{Path, PathBuf},
@@ -18,15 +24,16 @@ pub struct EditArgs {
     folders: FolderArgs,
     #[command(flatten)]
     device: DeviceArgs,
-    /// How samplers show the picture as it comes
-    #[arg(long, value_enum, default_value_t, value_name = "METHOD")]
-    preview: PreviewChoice,
+    /// How samplers show the picture as it comes [default: as the settings say]
+    #[arg(long, value_enum, value_name = "METHOD")]
+    preview: Option<PreviewChoice>,
 }
 
 pub fn edit(args: EditArgs) -> Result<()> {
     let folders = Arc::new(Folders::new(&args.folders)?);
     let device = Arc::new(args.device.open()?);
-    let options = nodes::Options { previews: args.preview.into(), ..Default::default() };
+    let options = nodes::Options::default();
+    let switch = Arc::new(nodes::PreviewSwitch::default());
     let homes = folders.clone();
     let stamp = record::stamp(folders.clone(), &device, options, record::Kept::open());
     let setup = Setup {
@@ -36,13 +43,24 @@ pub fn edit(args: EditArgs) -> Result<()> {
         folders: folders.all(),
         weights: Box::new(move |path| weights(&homes, path)),
         host: folders,
-        services: Services::default().with(device).with(Arc::new(options)).with(Arc::new(stamp)),
+        previews: previews(args.preview, switch.clone()),
+        services: Services::default()
+            .with(device)
+            .with(Arc::new(options))
+            .with(switch)
+            .with(Arc::new(stamp)),
         state_dir: state_dir()?,
         open: args.graph,
     };
     editor::run(setup).context(
         "the editor's window cannot be opened; without a display, `weft run GRAPH` runs a graph",
     )
+}
+
+fn previews(given: Option<PreviewChoice>, switch: Arc<nodes::PreviewSwitch>) -> PreviewMethods {
+    let choose = move |name: Option<&str>| switch.set(previews::named(name).into());
+    let given = given.map(previews::name);
+    PreviewMethods { names: OFFERED.to_vec(), given, choose: Box::new(choose) }
 }
 
 fn weights(folders: &Folders, path: &Path) -> Result<Weights> {

@@ -34,8 +34,8 @@ const CONFIG_FILES: &[&str] = &["yaml"];
 const DIFFUSERS_INDEX: &str = "model_index.json";
 
 /// What a converted hypernetwork, of which there are hardly any editions as safetensors, must look like.
-const HYPERNETWORK_LAYOUT: &str = " A hypernetwork's tensors are then named as 320.0.linear.0.weight is; \
-     `weft nodes HypernetworkLoader` tells more.";
+const HYPERNETWORK_LAYOUT: &str = ". A hypernetwork's tensors are then named as 320.0.linear.0.weight is; \
+     `weft nodes HypernetworkLoader` tells more";
 
 /// Where what can be found out again is kept: `WEFT_CACHE_DIR`, or this user's cache folder.
 pub fn cache() -> Option<PathBuf> {
@@ -163,13 +163,23 @@ impl Folders {
         models::Taesd::names().find(|known| *known == name)?;
         file("encoder").and(file("decoder"))
     }
+}
 
-    fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
-        let searched: Vec<String> = dirs.iter().map(|d| whole(d).display().to_string()).collect();
-        anyhow::anyhow!(
-            "there is no file {name:?} in `{folder}` (searched {})",
-            searched.join(", ")
-        )
+fn missing(folder: &str, name: &str, dirs: &[PathBuf]) -> anyhow::Error {
+    let searched: Vec<String> = dirs.iter().map(|d| whole(d).display().to_string()).collect();
+    anyhow::anyhow!("there is no file {name:?} in `{folder}` (searched {})", searched.join(", "))
+}
+
+/// Why a pickle is not opened; where it is not there, that finding it would not help.
+fn pickle(folder: &str, name: &str, relative: &Path, dirs: &[PathBuf]) -> anyhow::Error {
+    let layout = if folder == "hypernetworks" { HYPERNETWORK_LAYOUT } else { "" };
+    match dirs.iter().map(|dir| dir.join(relative)).find(|path| path.exists()) {
+        Some(path) => anyhow::anyhow!("{}: {PICKLE_REFUSED}{layout}", whole(&path).display()),
+        None => anyhow::anyhow!(
+            "{}; as a pickle file, which can run any program hidden in it, Weft would not open it: \
+             get the model's .safetensors edition{layout}",
+            missing(folder, name, dirs)
+        ),
     }
 }
 
@@ -203,11 +213,9 @@ impl Host for Folders {
         let (folder, name) = annotated(folder, name);
         let (dirs, endings) = self.search(folder)?;
         let relative = relative(name)?;
-        anyhow::ensure!(
-            !has_ending(name, PICKLE_ENDINGS),
-            "{name}: {PICKLE_REFUSED}{}",
-            if folder == "hypernetworks" { HYPERNETWORK_LAYOUT } else { "" }
-        );
+        if has_ending(name, PICKLE_ENDINGS) {
+            return Err(pickle(folder, name, &relative, dirs));
+        }
         if folder == "diffusers" {
             let mut indices = dirs.iter().map(|dir| dir.join(&relative).join(DIFFUSERS_INDEX));
             if let Some(index) = indices.find(|path| path.is_file()) {
@@ -229,7 +237,7 @@ impl Host for Folders {
             return Ok(File::Path(path));
         }
         let builtin = builtin::folder(folder).iter().find(|b| b.name == name);
-        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| Self::missing(folder, name, dirs))
+        builtin.map(|b| File::Builtin(b.parts)).ok_or_else(|| missing(folder, name, dirs))
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf> {
@@ -393,7 +401,9 @@ mod tests {
         assert_eq!(folders.list("loras"), ["d.safetensors"]);
         assert!(folders.list("input").contains(&"e.png".to_owned()));
         let refused = folders.find("checkpoints", "b.ckpt").unwrap_err().to_string();
-        assert!(refused.contains("pickle"), "{refused}");
+        assert!(refused.contains("pickle") && refused.contains("that you trust"), "{refused}");
+        let absent = folders.find("checkpoints", "z.ckpt").unwrap_err().to_string();
+        assert!(absent.contains("no file") && absent.contains(".safetensors edition"), "{absent}");
         let missing = folders.find("checkpoints", "x.safetensors").unwrap_err().to_string();
         let searched = root.join("models/checkpoints").display().to_string();
         assert!(missing.contains("x.safetensors") && missing.contains(&searched), "{missing}");

@@ -13,7 +13,7 @@ use crate::{
     palette::Palette,
     runs::{self, Runs},
     session::{Local, Session, World},
-    settings::Settings,
+    settings::{PreviewMethods, Settings},
     side,
     tabs::Tab,
     templates,
@@ -41,6 +41,7 @@ pub struct Setup {
     pub folders: Vec<(String, PathBuf)>,
     /// What a file of weights is.
     pub weights: Identify,
+    pub previews: PreviewMethods,
     /// Where settings and unsaved graphs are kept.
     pub state_dir: PathBuf,
     /// The graph to begin with.
@@ -108,10 +109,14 @@ impl App {
         // Zooming is the canvas's business.
         ctx.options_mut(|o| o.zoom_with_keyboard = false);
         let mut toasts = Toasts::default();
-        let settings = Settings::load(&setup.state_dir).unwrap_or_else(|error| {
+        let mut settings = Settings::load(&setup.state_dir).unwrap_or_else(|error| {
             toasts.error(&error);
             Settings::default()
         });
+        if let Some(given) = setup.previews.given {
+            settings.previews = setup.previews.names.iter().any(|(name, _)| *name == given);
+            given.clone_into(&mut settings.preview_method);
+        }
         let theme = settings.theme();
         let mut app = Self {
             ctx: ctx.clone(),
@@ -383,6 +388,8 @@ impl App {
         self.theme = self.settings.theme();
         self.theme.apply(&self.ctx);
         self.runs.previews = self.settings.previews;
+        let method = self.setup.previews.of(&self.settings).map(|(name, _)| name);
+        (self.setup.previews.choose)(method.filter(|_| self.settings.previews));
         self.settings.keys.apply(&self.ctx);
         self.ctx.set_zoom_factor(self.settings.size.clamp(0.5, 4.0));
     }

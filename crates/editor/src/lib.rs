@@ -59,4 +59,4 @@ pub mod viewer;
 
 pub use app::{App, Setup, run};
 pub use files::Weights;
-pub use settings::Settings;
+pub use settings::{PreviewMethods, Settings};

@@ -12,6 +12,8 @@ pub struct Settings {
     pub light: bool,
     /// Whether samplers show the picture as it comes.
     pub previews: bool,
+    /// By which of the program's methods they do so; an unknown one counts as the first.
+    pub preview_method: String,
     /// Whether there is a side panel, and what it shows.
     pub side: bool,
     pub panel: Panel,
@@ -29,6 +31,7 @@ impl Default for Settings {
         Self {
             light: false,
             previews: true,
+            preview_method: String::new(),
             side: true,
             panel: Panel::default(),
             link_style: Style::default(),
@@ -37,6 +40,34 @@ impl Default for Settings {
             size: 1.0,
             keys: Keys::default(),
         }
+    }
+}
+
+/// How the program can show the picture as it comes.
+pub struct PreviewMethods {
+    /// Names, with what people read.
+    pub names: Vec<(&'static str, &'static str)>,
+    /// The one that the command line wants, in place of what was set before; any other name is none.
+    pub given: Option<&'static str>,
+    /// From now on by this one, or not at all.
+    pub choose: Choose,
+}
+
+/// Takes the name of a method, or nothing.
+pub type Choose = Box<dyn Fn(Option<&str>)>;
+
+impl Default for PreviewMethods {
+    /// None.
+    fn default() -> Self {
+        Self { names: Vec::new(), given: None, choose: Box::new(|_| ()) }
+    }
+}
+
+impl PreviewMethods {
+    /// The one that is set, with what people read.
+    pub(crate) fn of(&self, settings: &Settings) -> Option<(&'static str, &'static str)> {
+        let set = self.names.iter().find(|(name, _)| *name == settings.preview_method);
+        set.or(self.names.first()).copied()
     }
 }
 

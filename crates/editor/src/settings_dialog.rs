@@ -211,9 +211,27 @@ fn general(app: &mut App, ui: &mut Ui) {
     });
     section(ui, &app.theme, "Running");
     ui.checkbox(&mut app.settings.previews, "Samplers show the picture as it comes");
+    preview_method(app, ui);
     ui.label(format!("Computes on {}", app.setup.device));
     let about = "weft edit --device cpu, gpu or auto chooses another";
     ui.label(RichText::new(about).small().color(app.theme.dim));
+}
+
+fn preview_method(app: &mut App, ui: &mut Ui) {
+    let Some((_, title)) = app.setup.previews.of(&app.settings) else { return };
+    ui.add_enabled_ui(app.settings.previews, |ui| {
+        ui.horizontal(|ui| {
+            let label = ui.label("Made by");
+            let list = ComboBox::from_id_salt("preview method").width(260.0).selected_text(title);
+            let list = list.show_ui(ui, |ui| {
+                for (name, title) in &app.setup.previews.names {
+                    let chosen = &mut app.settings.preview_method;
+                    ui.selectable_value(chosen, (*name).to_owned(), *title);
+                }
+            });
+            bar::name(&list.response.labelled_by(label.id), "Previews made by");
+        });
+    });
 }
 
 /// What is set where the program is started.
@@ -238,11 +256,12 @@ fn section(ui: &mut Ui, theme: &Theme, title: &str) {
 mod tests {
     use super::*;
     use crate::{
-        app::tests::{empty, window, window_on},
-        settings::Settings,
+        app::tests::{empty, setup_on, window, window_of, window_on},
+        settings::{PreviewMethods, Settings},
     };
     use egui::Modifiers;
     use egui_kittest::kittest::Queryable as _;
+    use std::{cell::RefCell, rc::Rc};
 
     #[test]
     fn a_key_is_changed_conflicts_are_told_and_it_is_kept() {
@@ -279,6 +298,44 @@ mod tests {
         harness.key_press_modifiers(Modifiers::ALT, Key::N);
         harness.run_steps(2);
         harness.get_by_label("Path of the file");
+    }
+
+    #[test]
+    fn the_method_of_previews_is_chosen_told_to_the_program_and_kept() {
+        let state = tempfile::tempdir().unwrap();
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let opened = |given| {
+            let told = told.clone();
+            let mut setup = setup_on(state.path());
+            setup.previews = PreviewMethods {
+                names: vec![("auto", "What fits"), ("taesd", "The tiny decoder")],
+                given,
+                choose: Box::new(move |name| told.borrow_mut().push(name.map(str::to_owned))),
+            };
+            window_of(setup)
+        };
+        let last = || told.borrow().last().cloned().unwrap();
+        let mut harness = opened(None);
+        assert_eq!(last().as_deref(), Some("auto"));
+        harness.state_mut().show(crate::dialog::Dialog::Settings(Box::default()));
+        harness.run_steps(2);
+        harness.get_by_label("Previews made by").click_accesskit();
+        harness.run_steps(2);
+        harness.get_by_label("The tiny decoder").click_accesskit();
+        harness.run_steps(2);
+        assert_eq!(last().as_deref(), Some("taesd"));
+        harness.get_by_label("Samplers show the picture as it comes").click_accesskit();
+        harness.run_steps(2);
+        assert_eq!(last(), None);
+        harness.get_by_label("Samplers show the picture as it comes").click_accesskit();
+        harness.run_steps(2);
+        drop(harness);
+        drop(opened(None));
+        assert_eq!(last().as_deref(), Some("taesd"), "it is kept");
+        drop(opened(Some("auto")));
+        assert_eq!(last().as_deref(), Some("auto"), "the command line counts more");
+        drop(opened(Some("none")));
+        assert_eq!(last(), None);
     }
 
     #[test]

@@ -68,7 +68,8 @@ impl Class {
         // Required inputs come before optional ones, whatever their order in the struct.
         for optional in [false, true] {
             for input in ty.inputs.iter().filter(|i| i.optional == optional) {
-                class.add(input.name, input.ty, input.read.is_some(), &input.options);
+                let is_widget = input.read.is_some() && has_widget(input.ty);
+                class.add(input.name, input.ty, is_widget, &input.options);
                 class.default_from_choices(input);
             }
         }
@@ -108,8 +109,7 @@ impl Class {
         let empty = Map::new();
         let options = spec[1].as_object().unwrap_or(&empty);
         let ty = spec[0].as_str().unwrap_or("COMBO");
-        let is_widget = matches!(ty, "INT" | "FLOAT" | "STRING" | "BOOLEAN" | "COMBO")
-            && options.get("rawLink") != Some(&Json::Bool(true));
+        let is_widget = has_widget(ty) && options.get("rawLink") != Some(&Json::Bool(true));
         self.add(name, ty, is_widget, options);
         let choices = spec[0].as_array().or_else(|| options.get("options")?.as_array());
         if let (Some(choices), true, Some(widget)) = (choices, is_widget, self.widgets.last_mut()) {
@@ -144,6 +144,11 @@ impl Class {
             upload: on("image_upload") || on("video_upload") || on("file_upload"),
         });
     }
+}
+
+/// Whether inputs of this type can be typed in.
+fn has_widget(ty: &str) -> bool {
+    matches!(ty, "INT" | "FLOAT" | "STRING" | "BOOLEAN" | "COMBO")
 }
 
 /// What front ends begin with where a class does not say.

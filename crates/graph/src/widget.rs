@@ -49,6 +49,11 @@ pub fn number<T: Number>(default: T) -> Widget<T> {
     .with("default", default)
 }
 
+/// A socket whose literals, which graphs in API form may have, a function of its own reads.
+pub fn literal<T: Field>(read: fn(&Json) -> Result<Value>) -> Widget<T> {
+    Widget::new(read).with("forceInput", true)
+}
+
 /// A seed, with the editor's "randomize after each run" button.
 pub fn seed() -> Widget<u64> {
     number(0).range(0..=u64::MAX).with("control_after_generate", true)

@@ -24,12 +24,46 @@ impl Patch for Mix {
     }
 }
 
+/// A step from a network's own weight towards another's, on top of what else was done to it.
+struct Step {
+    own: Weight,
+    other: Weight,
+    strength: f32,
+}
+
+impl Patch for Step {
+    fn apply(&self, x: &mut [f32], _: &[usize]) -> Result<()> {
+        let (own, other) = (self.own.to_f32()?, self.other.to_f32()?);
+        let ends = own.iter().zip(&other);
+        x.iter_mut().zip(ends).for_each(|(x, (own, other))| *x += self.strength * (other - own));
+        Ok(())
+    }
+}
+
 /// The weights of `a` with those of `b` mixed in, and in words which of them stay as they are because `b`
 /// has no such tensor, or one of another shape.
 fn mixed(
     a: &Weights,
     b: &Weights,
     shares: &dyn Fn(&str) -> Shares,
+) -> Result<(Weights, Option<String>)> {
+    let mix = |key: &str| Ok(Arc::new(Mix { shares: shares(key), other: b.get(key)? }) as _);
+    paired(a, b, &mix)
+}
+
+/// The weights of `a` with a step towards those of `b`.
+fn stepped(a: &Weights, b: &Weights, strength: f32) -> Result<(Weights, Option<String>)> {
+    let own = a.unpatched();
+    let step =
+        |key: &str| Ok(Arc::new(Step { own: own.get(key)?, other: b.get(key)?, strength }) as _);
+    paired(a, b, &step)
+}
+
+/// The weights of `a`, each changed by what `patch` makes of its key, where `b` has such a tensor too.
+fn paired(
+    a: &Weights,
+    b: &Weights,
+    patch: &dyn Fn(&str) -> Result<Arc<dyn Patch>>,
 ) -> Result<(Weights, Option<String>)> {
     let (mut patches, mut alone) = (Vec::new(), Vec::new());
     for key in a.keys() {
@@ -41,8 +75,7 @@ fn mixed(
             alone.push(key);
             continue;
         }
-        let mix = Mix { shares: shares(key), other: b.get(key)? };
-        patches.push((key.to_owned(), Arc::new(mix) as Arc<dyn Patch>));
+        patches.push((key.to_owned(), patch(key)?));
     }
     let told = told("not merged, as the other model has no such tensor", &alone);
     Ok((a.patched(patches), told))
@@ -84,6 +117,12 @@ impl Unet {
         Ok((self.reweighted(weights), told))
     }
 
+    /// This network changed by the difference of `other` and its file's weights, this strongly.
+    pub fn stepped(&self, other: &Self, strength: f32) -> Result<(Self, Option<String>)> {
+        let (weights, told) = stepped(&self.weights, &other.weights, strength)?;
+        Ok((self.reweighted(weights), told))
+    }
+
     /// Every weight, under its key in a checkpoint.
     pub fn tensors(&self) -> Result<Vec<(String, Weight)>> {
         tensors("model.diffusion_model.", &self.weights)
@@ -99,6 +138,12 @@ impl Clip {
     /// This network with `other` mixed in.
     pub fn mixed(&self, other: &Self, shares: Shares) -> Result<(Self, Option<String>)> {
         let (weights, told) = mixed(&self.weights, &other.weights, &|_| shares)?;
+        Ok((self.reweighted(weights)?, told))
+    }
+
+    /// As [`Unet::stepped`].
+    pub fn stepped(&self, other: &Self, strength: f32) -> Result<(Self, Option<String>)> {
+        let (weights, told) = stepped(&self.weights, &other.weights, strength)?;
         Ok((self.reweighted(weights)?, told))
     }
 

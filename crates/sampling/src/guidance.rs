@@ -56,6 +56,11 @@ pub struct Cond<C> {
     /// Parts (0..=1) of the run between which it holds.
     pub start_percent: f64,
     pub end_percent: f64,
+    /// Which variant of the network is asked, by the caller's own numbering.
+    pub variant: usize,
+    /// Counts only as far as the others of its conditioning leave something of a weight of 1, in
+    /// the place of its own strength and mask.
+    pub fills: bool,
 }
 
 impl<C> Cond<C> {
@@ -70,6 +75,8 @@ impl<C> Cond<C> {
             set_area_to_bounds: false,
             start_percent: 0.0,
             end_percent: 1.0,
+            variant: 0,
+            fills: false,
         }
     }
 }
@@ -80,6 +87,8 @@ pub struct Call<'a, C> {
     /// What was cut out of the latent, so that pictures which go with the condition can be cut
     /// alike. `None` is the whole.
     pub area: Option<Area>,
+    /// Which variant of the network is asked: the same in all calls of a batch.
+    pub variant: usize,
 }
 
 /// A diffusion network.
@@ -161,6 +170,14 @@ struct EntryShape {
     /// Holds for sigmas in end..=start.
     start: f64,
     end: f64,
+    variant: usize,
+    fills: bool,
+}
+
+/// An entry that holds at the present level, and how much each element of its crop counts.
+struct Asked<'e, 'a, C> {
+    entry: &'e Entry<'a, C>,
+    weights: Latent,
 }
 
 impl<'a, C> Guidance<'a, C> {
@@ -284,27 +301,61 @@ impl<'a, C> Guidance<'a, C> {
             reused.borrow_mut().begin();
         }
         let mut sums: Vec<_> = (0..self.sides).map(|_| WeightedSum::new(x.raw_dim())).collect();
-        let asked = |entry: &&Entry<C>| {
-            entry.shape.holds_at(sigma) && only.is_none_or(|side| entry.side == side)
-        };
-        let mut waiting: Vec<&Entry<C>> = self.entries.iter().filter(asked).collect();
-        while let Some(first) = waiting.first().copied() {
+        let mut waiting = self.asked(x, sigma, only);
+        while let Some(first) = waiting.first().map(|asked| asked.entry) {
             let shares = |entry: &Entry<C>| {
                 entry.shape.crop_of(x).dim() == first.shape.crop_of(x).dim()
+                    && entry.shape.variant == first.shape.variant
                     && network.can_batch(entry.cond, first.cond)
             };
-            let (mut batch, rest): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|entry| std::ptr::eq(*entry, first) || shares(entry));
+            let (mut batch, rest): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .partition(|asked| std::ptr::eq(asked.entry, first) || shares(asked.entry));
             waiting = rest;
             batch.reverse();
-            let outputs = predict_batch(network, model, x, sigma, &batch, reused)?;
-            for (entry, denoised) in batch.iter().zip(outputs) {
-                let weights = entry.shape.weights(x);
-                sums[entry.side].add(entry.shape.area, &denoised, &weights);
+            let entries: Vec<_> = batch.iter().map(|asked| asked.entry).collect();
+            let outputs = predict_batch(network, model, x, sigma, &entries, reused)?;
+            for (Asked { entry, weights }, denoised) in batch.iter().zip(outputs) {
+                sums[entry.side].add(entry.shape.area, &denoised, weights);
             }
         }
         Ok(sums.into_iter().map(WeightedSum::mean).collect())
     }
+
+    /// The entries that hold at this level; those that fill come last, where others leave them a place.
+    fn asked(&self, x: &Latent, sigma: f32, only: Option<usize>) -> Vec<Asked<'_, 'a, C>> {
+        let holds = |entry: &&Entry<C>| {
+            entry.shape.holds_at(sigma) && only.is_none_or(|side| entry.side == side)
+        };
+        let (fillers, others): (Vec<_>, Vec<_>) =
+            self.entries.iter().filter(holds).partition(|entry| entry.shape.fills);
+        let mut all: Vec<Asked<C>> = others
+            .into_iter()
+            .map(|entry| Asked { entry, weights: entry.shape.weights(x) })
+            .collect();
+        let mut left: Vec<Option<Latent>> = vec![None; self.sides];
+        for entry in fillers {
+            let left = left[entry.side].get_or_insert_with(|| left_by(&all, entry.side, x));
+            if left.iter().any(|weight| *weight > 0.0) {
+                all.push(Asked { entry, weights: entry.shape.crop_of(left).to_owned() });
+            }
+        }
+        all
+    }
+}
+
+/// What the entries of a side leave of a weight of 1.
+fn left_by<C>(asked: &[Asked<C>], side: usize, x: &Latent) -> Latent {
+    let mut left = Latent::ones(x.raw_dim());
+    for Asked { entry, weights } in asked.iter().filter(|asked| asked.entry.side == side) {
+        let mut part = left.view_mut();
+        if let Some(area) = entry.shape.area {
+            part.slice_axis_inplace(Axis(2), area.rows());
+            part.slice_axis_inplace(Axis(3), area.columns());
+        }
+        part -= weights;
+    }
+    left.mapv(|weight| weight.max(0.0))
 }
 
 /// The denoised latent of each entry, from one call of the network.
@@ -318,8 +369,14 @@ fn predict_batch<N: Network>(
 ) -> Result<Vec<Latent>> {
     let crops: Vec<_> = batch.iter().map(|entry| entry.shape.crop_of(x)).collect();
     let x = concatenate(Axis(0), &crops)?;
-    let calls: Vec<_> =
-        batch.iter().map(|entry| Call { cond: entry.cond, area: entry.shape.area }).collect();
+    let calls: Vec<_> = batch
+        .iter()
+        .map(|Entry { cond, shape, .. }| Call {
+            cond: *cond,
+            area: shape.area,
+            variant: shape.variant,
+        })
+        .collect();
     let scaled = model.scale_input(&x, sigma);
     let places: Vec<usize> =
         batch.iter().map(|entry| std::ptr::from_ref(*entry) as usize).collect();
@@ -492,6 +549,8 @@ impl EntryShape {
             strength: cond.strength,
             start: model.percent_to_sigma(cond.start_percent),
             end: model.percent_to_sigma(cond.end_percent),
+            variant: cond.variant,
+            fills: cond.fills,
         })
     }
 

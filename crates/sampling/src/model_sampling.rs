@@ -22,10 +22,13 @@ pub enum Prediction {
     Edm,
     /// The velocity of a rectified flow, where its time is sigma / (sigma + 1).
     RectifiedFlow,
+    /// The velocity of a rectified flow (Liu et al. 2022) whose time is sigma itself: a latent is
+    /// 1 - sigma of the picture and sigma of noise.
+    Flow,
 }
 
 /// How the network counts noise levels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Clock {
     /// By their number, of which a distilled model knows only every so many.
     Discrete { every: usize },
@@ -35,6 +38,8 @@ enum Clock {
     Angle,
     /// By sigma / (sigma + 1).
     Share,
+    /// By sigma times `of_one`; timesteps are shifted towards noise (Esser et al. 2024, equation 23).
+    Flow { shift: f64, of_one: f32 },
 }
 
 /// Larger than any noise level: where a range that starts at 0 percent begins.
@@ -107,6 +112,16 @@ impl ModelSampling {
         Self::with_clock(Prediction::RectifiedFlow, range, Clock::Share, 1.0)
     }
 
+    /// A rectified flow of so many levels, whose last the network knows as the timestep `of_one`.
+    /// Large pictures want a `shift` above 1, which must be positive.
+    pub fn flow(shift: f64, levels: usize, of_one: f32) -> Result<Self> {
+        ensure!(shift > 0.0, "the shift is {shift}: expected more than 0");
+        let level = |i: usize| shifted(shift, i as f64 / levels as f64);
+        let sigmas: Vec<f64> = (1..=levels).map(level).collect();
+        let clock = Clock::Flow { shift, of_one };
+        Ok(Self { clock, ..Self::from_f64(Prediction::Flow, &sigmas) })
+    }
+
     fn with_clock(
         prediction: Prediction,
         range: std::ops::RangeInclusive<f64>,
@@ -170,6 +185,7 @@ impl ModelSampling {
             Clock::QuarterLog => 0.25 * sigma.ln(),
             Clock::Angle => sigma.atan() / std::f32::consts::FRAC_PI_2,
             Clock::Share => sigma / (sigma + 1.0),
+            Clock::Flow { of_one, .. } => sigma * of_one,
         }
     }
 
@@ -186,13 +202,14 @@ impl ModelSampling {
             Clock::QuarterLog => (timestep / 0.25).exp(),
             Clock::Angle => (timestep * std::f32::consts::FRAC_PI_2).tan(),
             Clock::Share => (timestep / (1.0 - timestep).max(0.0)).min(self.sigma_max()),
+            Clock::Flow { shift, of_one } => shifted(shift, f64::from(timestep / of_one)) as f32,
         }
     }
 
     /// Sigma after this part (0..=1) of a full sampling run.
     pub fn percent_to_sigma(&self, percent: f64) -> f64 {
         if percent <= 0.0 {
-            return ABOVE_ALL_SIGMAS;
+            return if self.is_flow() { 1.0 } else { ABOVE_ALL_SIGMAS };
         }
         if percent >= 1.0 {
             return 0.0;
@@ -201,6 +218,9 @@ impl ModelSampling {
         if let Clock::Discrete { .. } = self.clock {
             return f64::from(self.sigma((part * (TIMESTEPS - 1) as f64) as f32));
         }
+        if let Clock::Flow { shift, .. } = self.clock {
+            return shifted(shift, part);
+        }
         let [low, high] = [self.sigma_min(), self.sigma_max()].map(|s| f64::from(s).ln());
         (low + (high - low) * part).exp()
     }
@@ -208,7 +228,7 @@ impl ModelSampling {
     /// What the network is fed for the noisy latent `x`: unit variance, if it was trained so.
     pub fn scale_input(&self, x: &Latent, sigma: f32) -> Latent {
         let norm = match self.prediction {
-            Prediction::ImageToImage => 1.0,
+            Prediction::ImageToImage | Prediction::Flow => 1.0,
             Prediction::RectifiedFlow => sigma + 1.0,
             _ => (sigma * sigma + self.sigma_data * self.sigma_data).sqrt(),
         };
@@ -222,7 +242,7 @@ impl ModelSampling {
         let (skip, scale) = (data * data / variance, sigma * data / variance.sqrt());
         let zip = Zip::from(x).and(output);
         match self.prediction {
-            Prediction::Eps => zip.map_collect(|x, eps| x - eps * sigma),
+            Prediction::Eps | Prediction::Flow => zip.map_collect(|x, eps| x - eps * sigma),
             Prediction::V => zip.map_collect(|x, v| x * skip - v * scale),
             Prediction::Edm => zip.map_collect(|x, residual| x * skip + residual * scale),
             Prediction::X0 | Prediction::ImageToImage => output.clone(),
@@ -246,19 +266,53 @@ impl ModelSampling {
         [DATA * DATA / variance, t / variance.sqrt()]
     }
 
-    /// Puts `noise` of level sigma on a latent, to start a run there. At the highest level the
-    /// sum has the variance that the network saw in training, which counts the picture's own.
+    /// Whether a latent is a mixture of picture and noise, in place of their sum.
+    pub fn is_flow(&self) -> bool {
+        self.prediction == Prediction::Flow
+    }
+
+    /// A latent with `noise` of level sigma.
+    pub fn noised(&self, sigma: f32, noise: &Latent, latent: &Latent) -> Latent {
+        let zip = Zip::from(noise).and(latent);
+        match self.is_flow() {
+            true => zip.map_collect(|n, x| n * sigma + x * (1.0 - sigma)),
+            false => zip.map_collect(|n, x| n * sigma + x),
+        }
+    }
+
+    /// As [`Self::noised`], to start a run there. At the highest level a sum has the variance that
+    /// the network saw in training, which counts the picture's own.
     pub fn noise_latent(&self, sigma: f32, noise: &Latent, latent: &Latent) -> Latent {
-        let flows = self.prediction == Prediction::RectifiedFlow;
-        let whole = self.is_max_denoise(sigma) && !flows;
-        let scale = if whole { (1.0 + sigma * sigma).sqrt() } else { sigma };
+        let flows = matches!(self.prediction, Prediction::RectifiedFlow | Prediction::Flow);
+        if flows || !self.is_max_denoise(sigma) {
+            return self.noised(sigma, noise, latent);
+        }
+        let scale = (1.0 + sigma * sigma).sqrt();
         Zip::from(noise).and(latent).map_collect(|n, x| n * scale + x)
+    }
+
+    /// What a run that ends at sigma hands on: of a flow's mixture the picture as large as it is.
+    pub fn handed_on(&self, sigma: f32, x: Latent) -> Result<Latent> {
+        if !self.is_flow() || sigma == 0.0 {
+            return Ok(x);
+        }
+        ensure!(
+            sigma < 1.0,
+            "a run with a flow model ends at a noise level of {sigma}, where nothing is left of the \
+             picture: let it end below 1"
+        );
+        Ok(x / (1.0 - sigma))
     }
 
     fn is_max_denoise(&self, sigma: f32) -> bool {
         let (max, sigma) = (f64::from(self.sigma_max()), f64::from(sigma));
         sigma > max || (max - sigma).abs() <= 1e-5 * max.max(sigma)
     }
+}
+
+/// The time of a flow, 0..=1, for a picture whose side is the square root of `shift` times longer.
+fn shifted(shift: f64, time: f64) -> f64 {
+    shift * time / (1.0 + (shift - 1.0) * time)
 }
 
 /// sigma^2 = (1 - alpha_bar) / alpha_bar, with alpha_bar the running product of 1 - beta.
@@ -301,15 +355,8 @@ fn rescale_zero_terminal_snr(sigmas: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{bits, golden, tensor};
+    use crate::testing::{bits, families, golden, tensor};
     use safetensors::SafeTensors;
-
-    pub fn families() -> [(&'static str, ModelSampling); 2] {
-        [
-            ("sd15_eps", ModelSampling::stable_diffusion(Prediction::Eps)),
-            ("sd21_vpred_zsnr", ModelSampling::zero_terminal_snr(Prediction::V)),
-        ]
-    }
 
     /// Relative distance.
     fn far(a: f32, b: f32) -> f32 {
@@ -338,7 +385,7 @@ mod tests {
             let get = |key: &str| tensor(&file, &format!("{family}/{key}")).0;
             for (t, want) in get("sigma_of_t/t").into_iter().zip(get("sigma_of_t")) {
                 // A few ulp of exp, and the table's own distance from the original's.
-                let bound = if family == "sd15_eps" { 5e-7 } else { 1e-4 };
+                let bound = if family == "sd21_vpred_zsnr" { 1e-4 } else { 5e-7 };
                 assert!(far(model.sigma(t), want) <= bound, "{family} t {t}: {want}");
             }
             for (sigma, want) in get("t_of_sigma/sigma").into_iter().zip(get("t_of_sigma")) {
@@ -346,7 +393,7 @@ mod tests {
             }
             for (i, want) in get("percent_to_sigma").into_iter().enumerate() {
                 let sigma = model.percent_to_sigma(i as f64 / 20.0) as f32;
-                let bound = if family == "sd15_eps" { 5e-7 } else { 1e-4 };
+                let bound = if family == "sd21_vpred_zsnr" { 1e-4 } else { 5e-7 };
                 assert!(far(sigma, want) <= bound, "{family} {i}/20: {sigma} {want}");
             }
         }
@@ -375,6 +422,22 @@ mod tests {
                 assert!(error.iter().all(|e| e.abs() < 3e-5), "{prediction:?} {sigma} {error}");
             }
         }
+    }
+
+    #[test]
+    fn a_flow_mixes_and_hands_on_the_picture() {
+        let model = ModelSampling::flow(3.0, 1000, 1000.0).unwrap();
+        let picture = Latent::from_elem((1, 4, 2, 2), 3.0);
+        let noise = crate::noise::Generator::cpu(1).latent([1, 4, 2, 2]);
+        for sigma in [0.1f32, 0.5, 1.0] {
+            let x = model.noise_latent(sigma, &noise, &picture);
+            let error = model.denoised(&x, &(&noise - &picture), sigma) - &picture;
+            assert!(error.iter().all(|e| e.abs() < 1e-6), "{sigma} {error}");
+        }
+        let half = model.noised(0.5, &Latent::zeros((1, 4, 2, 2)), &picture);
+        assert_eq!(model.handed_on(0.5, half).unwrap(), picture);
+        assert!(model.handed_on(1.0, picture).is_err());
+        assert!(ModelSampling::flow(0.0, 1000, 1.0).is_err());
     }
 
     #[test]

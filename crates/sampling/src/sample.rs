@@ -119,7 +119,7 @@ pub fn sample<N: Network>(
     let wants_uncond = run.sampler.method.wants_uncond();
     let mut guidance = Guidance::new(model, guider, wants_uncond, (height, width))?;
     let mut guided = |x: &Latent, sigma: f32| guidance.denoise(network, model, x, sigma);
-    let mut denoise = |x: &Latent, sigma: f32| start.denoise_masked(&mut guided, x, sigma);
+    let mut denoise = |x: &Latent, sigma: f32| start.denoise_masked(model, &mut guided, x, sigma);
     let total = run.sigmas.len() - 1;
     let mut last = None;
     // An adaptive sampler may take more steps than were planned.
@@ -134,6 +134,7 @@ pub fn sample<N: Network>(
     let x = model.noise_latent(*first, &start.noise, &start.latent);
     let mut noise = start.sampler_noise(run);
     let samples = run.sampler.run(&mut denoiser, &mut noise, x, &run.sigmas)?;
+    let samples = model.handed_on(run.sigmas[total], samples)?;
     let samples = latent.format.leave(&samples);
     let denoised = last.map_or_else(|| samples.clone(), |last| latent.format.leave(&last));
     Ok(Sampled { samples, denoised })
@@ -194,6 +195,7 @@ impl Start {
     /// original there in what it answers (Lugmayr et al. 2022, "RePaint", without resampling).
     fn denoise_masked(
         &self,
+        model: &ModelSampling,
         denoise: &mut dyn FnMut(&Latent, f32) -> Result<Guess>,
         x: &Latent,
         sigma: f32,
@@ -205,7 +207,7 @@ impl Start {
         );
         let mask = self.differential.as_ref().map_or_else(|| mask.clone(), |d| d.at(mask, sigma));
         let mask = &mask;
-        let original = &self.latent + &(noise * sigma);
+        let original = model.noised(sigma, noise, &self.latent);
         let guess = denoise(&mask::mix(mask, x, &original), sigma)?;
         Ok(Guess { denoised: mask::mix(mask, &guess.denoised, &self.latent), ..guess })
     }

@@ -14,6 +14,7 @@ mod cfg_pp;
 mod deis;
 mod dpm_solver;
 mod er_sde;
+mod flow;
 mod menu;
 mod multistep;
 mod res;
@@ -157,7 +158,13 @@ impl Sampler {
         x: Latent,
         sigmas: &[f32],
     ) -> Result<Latent> {
-        if sigmas.len() < 2 { Ok(x) } else { self.method.run(denoiser, noise, x, sigmas) }
+        if sigmas.len() < 2 {
+            Ok(x)
+        } else if denoiser.model.is_flow() {
+            flow::run(self.name, self.method, denoiser, noise, x, sigmas)
+        } else {
+            self.method.run(denoiser, noise, x, sigmas)
+        }
     }
 }
 

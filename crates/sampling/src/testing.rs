@@ -1,7 +1,20 @@
 //! Goldens, made by the original.
 
+use crate::{ModelSampling, Prediction};
 use safetensors::SafeTensors;
 use std::path::PathBuf;
+
+/// The models whose noise levels the goldens have.
+pub fn families() -> [(&'static str, ModelSampling); 5] {
+    let flow = |shift, levels, of_one| ModelSampling::flow(shift, levels, of_one).unwrap();
+    [
+        ("sd15_eps", ModelSampling::stable_diffusion(Prediction::Eps)),
+        ("sd21_vpred_zsnr", ModelSampling::zero_terminal_snr(Prediction::V)),
+        ("sd3_flow_shift3", flow(3.0, 1000, 1000.0)),
+        ("flux_dev_shift1.15", flow(1.15f64.exp(), 10_000, 1.0)),
+        ("flux_schnell_shift0", flow(1.0, 10_000, 1.0)),
+    ]
+}
 
 /// A file of the shared goldens; `None`, said aloud, where that folder is absent.
 pub fn golden(path: &str) -> Option<Vec<u8>> {

@@ -54,6 +54,7 @@ pub fn setup(folder: &tempfile::TempDir) -> Setup {
         device: "no device".into(),
         folders: Vec::new(),
         weights: Box::new(|_| Ok(Weights { about: "a checkpoint".into(), home: None })),
+        previews: editor::PreviewMethods::default(),
         state_dir: sub("state"),
         open: None,
     }

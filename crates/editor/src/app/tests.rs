@@ -47,7 +47,11 @@ pub(crate) fn window(graph: &Json) -> (Harness<'static, App>, tempfile::TempDir)
 
 /// A window as it starts, with what is kept in a folder.
 pub(crate) fn window_on(state_dir: &Path) -> Harness<'static, App> {
-    let setup = Setup {
+    window_of(setup_on(state_dir))
+}
+
+pub(crate) fn setup_on(state_dir: &Path) -> Setup {
+    Setup {
         types: Vec::leak(vec![NodeType::of::<LoadImage>()]),
         host: folders(),
         services: Services::default(),
@@ -57,9 +61,13 @@ pub(crate) fn window_on(state_dir: &Path) -> Harness<'static, App> {
             let home = Some(path.with_file_name("checkpoints"));
             Ok(crate::Weights { about: "a network".into(), home })
         }),
+        previews: PreviewMethods::default(),
         state_dir: state_dir.to_owned(),
         open: None,
-    };
+    }
+}
+
+pub(crate) fn window_of(setup: Setup) -> Harness<'static, App> {
     Harness::builder()
         .with_size([1200.0, 800.0])
         .build_eframe(|cc| App::new(setup, Box::new(Played::default()), &cc.egui_ctx))

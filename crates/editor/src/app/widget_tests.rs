@@ -65,6 +65,7 @@ impl Desk {
             device: "nothing".into(),
             folders: Vec::new(),
             weights: Box::new(|_| anyhow::bail!("no weights here")),
+            previews: editor::PreviewMethods::default(),
             state_dir: state.path().to_owned(),
             open: None,
         };

@@ -54,15 +54,19 @@ fn answers_are_comfyuis() {
 
 #[test]
 fn a_missing_file_answers_as_comfyui_and_tells_the_folder_and_the_nearest() {
-    let prompt =
-        json!({"4": node("CheckpointLoaderSimple", json!({"ckpt_name": "none.safetensors"}))});
-    let rejection = planned_for(&prompt, Targets::Only(&["4"]), |plan| plan.err().unwrap());
+    let refused = |name: &str| {
+        let prompt = json!({"4": node("CheckpointLoaderSimple", json!({"ckpt_name": name}))});
+        planned_for(&prompt, Targets::Only(&["4"]), |plan| plan.err().unwrap())
+    };
+    let rejection = refused("none.safetensors");
     let answer = &rejection.json()["node_errors"]["4"]["errors"][0];
     assert_eq!(*answer, serde_json::from_str::<Json>(NO_FILE).unwrap());
     let text = rejection.to_string();
     assert!(text.contains("node 4 (CheckpointLoaderSimple"), "{text}");
     assert!(text.contains("in `checkpoints`") && text.contains("searched models"), "{text}");
-    assert!(text.contains("\"tiny_sd15.safetensors\""), "{text}");
+    assert!(text.contains("there are: ") && text.contains("tiny_sd15.safetensors"), "{text}");
+    let text = refused("tiny-sd15.ckpt").to_string();
+    assert!(text.contains("did you mean \"tiny_sd15.safetensors\"?"), "{text}");
 }
 
 #[test]

@@ -195,3 +195,43 @@ fn a_negative_along_the_positive_does_not_count_in_perp_neg() {
     assert_all(&guess.denoised, 2.0 + 4.0 * 3.0);
     assert_all(&guess.uncond, 3.0);
 }
+
+#[test]
+fn a_condition_that_fills_counts_where_the_others_do_not() {
+    let left = Array3::from_shape_fn((1, 16, 32), |(_, _, x)| if x < 16 { 1.0 } else { 0.0 });
+    let half = Cond { mask: Some(left), mask_strength: 0.75, ..cond(8.0) };
+    let filler = |value| Cond { fills: true, ..cond(value) };
+    let (denoised, network) = denoise(&[half.clone(), filler(4.0)], &[cond(1.0)], 1.0);
+    assert_eq!(network.asked, [[(4.0, None), (8.0, None)]]);
+    for ((_, _, _, x), v) in denoised.indexed_iter() {
+        let want = if x < 16 { 0.75 * 8.0 + 0.25 * 4.0 } else { 4.0 };
+        assert!((v - want).abs() < 1e-4, "{x}: {v}");
+    }
+    // Of two that fill none counts as the other's.
+    let (denoised, _) = denoise(&[half, filler(4.0), filler(2.0)], &[cond(1.0)], 1.0);
+    assert!((denoised[[0, 0, 0, 20]] - 3.0).abs() < 1e-4, "{denoised}");
+}
+
+#[test]
+fn a_condition_that_fills_is_not_asked_where_nothing_is_left() {
+    let filler = Cond { fills: true, ..cond(4.0) };
+    let (_, network) = denoise(&[cond(8.0), filler.clone()], &[cond(1.0)], 1.0);
+    assert_eq!(network.asked, [[(8.0, None)]]);
+    let (denoised, _) = denoise(&[filler], &[cond(1.0)], 1.0);
+    assert_all(&denoised, 4.0);
+}
+
+#[test]
+fn variants_of_the_network_are_asked_one_after_another() {
+    let varied = Cond { variant: 1, ..cond(3.0) };
+    let (_, network) = denoise(&[varied.clone(), cond(2.0)], &[varied, cond(1.0)], 2.0);
+    assert_eq!(network.asked, [[(3.0, None), (3.0, None)], [(1.0, None), (2.0, None)]]);
+}
+
+#[test]
+fn a_mirrored_area_asks_the_variant_of_its_model() {
+    let area = Cond { variant: 1, ..in_area(3.0, 0, 0, 8, 8) };
+    let (_, network) = denoise(&[area], &[cond(1.0)], 2.0);
+    let area = Some(Area { height: 8, width: 8, y: 0, x: 0 });
+    assert_eq!(network.asked, [vec![(1.0, area), (3.0, area)], vec![(1.0, None)]]);
+}

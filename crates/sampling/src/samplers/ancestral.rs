@@ -1,7 +1,7 @@
 //! Samplers that step further down than asked and come back up with fresh, independent noise.
 
-use super::{Denoiser, Latent, Noise, Renewal, Result, add_scaled, blend, lambda, sigma_at};
-use super::{single_step, slope, steps};
+use super::{Denoiser, Latent, Noise, Renewal, Result, add_scaled, blend, flow, lambda};
+use super::{sigma_at, single_step, slope, steps};
 
 /// The level to step down to and the noise to add there, so that their variances sum to that of
 /// `next`: with an eta of 1 as in the ancestral sampling of Ho et al. 2020, with 0 no noise.
@@ -14,6 +14,33 @@ pub fn ancestral_step(sigma: f32, next: f32, eta: f32) -> (f32, f32) {
     ((to - up * up).sqrt(), up)
 }
 
+/// How a step with fresh noise goes: down to a level, what is kept of the latent there, and the
+/// noise added to it, which together make up the level `next`.
+#[derive(Clone, Copy)]
+struct Detour {
+    down: f32,
+    keep: f32,
+    up: f32,
+}
+
+impl Detour {
+    fn new(denoiser: &Denoiser, sigma: f32, next: f32, renewal: Renewal) -> Self {
+        if !denoiser.model.is_flow() {
+            let (down, up) = ancestral_step(sigma, next, renewal.eta);
+            return Self { down, keep: 1.0, up: up * renewal.s_noise };
+        }
+        // A flow goes below `next` by the ratio of the levels, and mixes the noise in.
+        let down = next * (1.0 + (next / sigma - 1.0) * renewal.eta);
+        let keep = (1.0 - next) / (1.0 - down);
+        let variance = next * next - down * down * keep * keep;
+        Self { down, keep, up: variance.max(0.0).sqrt() * renewal.s_noise }
+    }
+
+    fn go_up(self, x: &mut Latent, noise: &Latent) {
+        x.zip_mut_with(noise, |x, n| *x = *x * self.keep + n * self.up);
+    }
+}
+
 /// Euler's method with ancestral noise.
 pub fn euler_ancestral(
     denoiser: &mut Denoiser,
@@ -24,13 +51,14 @@ pub fn euler_ancestral(
 ) -> Result<Latent> {
     for (i, sigma, next) in steps(sigmas) {
         let denoised = denoiser.begin_step(i, &x, sigma)?;
-        let (down, up) = ancestral_step(sigma, next, renewal.eta);
+        let detour = Detour::new(denoiser, sigma, next, renewal);
+        let down = detour.down;
         if down == 0.0 {
             x = denoised;
         } else {
             let d = slope(&x, sigma, &denoised);
             add_scaled(&mut x, down - sigma, &d);
-            add_scaled(&mut x, up * renewal.s_noise, &noise(sigma, next));
+            detour.go_up(&mut x, &noise(sigma, next));
         }
     }
     Ok(x)
@@ -46,13 +74,14 @@ pub fn dpm_2_ancestral(
 ) -> Result<Latent> {
     for (i, sigma, next) in steps(sigmas) {
         let mut d = slope(&x, sigma, &denoiser.begin_step(i, &x, sigma)?);
-        let (down, up) = ancestral_step(sigma, next, renewal.eta);
+        let detour = Detour::new(denoiser, sigma, next, renewal);
+        let down = detour.down;
         if down > 0.0 {
             d = single_step::midway_slope(denoiser, &x, &d, sigma, down)?;
         }
         add_scaled(&mut x, down - sigma, &d);
         if down > 0.0 {
-            add_scaled(&mut x, up * renewal.s_noise, &noise(sigma, next));
+            detour.go_up(&mut x, &noise(sigma, next));
         }
     }
     Ok(x)
@@ -68,20 +97,22 @@ pub fn dpmpp_2s_ancestral(
 ) -> Result<Latent> {
     for (i, sigma, next) in steps(sigmas) {
         let denoised = denoiser.begin_step(i, &x, sigma)?;
-        let (down, up) = ancestral_step(sigma, next, renewal.eta);
+        let detour = Detour::new(denoiser, sigma, next, renewal);
+        let down = detour.down;
         if down == 0.0 {
             let d = slope(&x, sigma, &denoised);
             add_scaled(&mut x, down - sigma, &d);
         } else {
-            let t = lambda(sigma);
-            let h = lambda(down) - t;
-            let mid = sigma_at(t + 0.5 * h);
-            let midway = blend(mid / sigma, &x, -(-h * 0.5).exp_m1(), &denoised);
+            let mid = match denoiser.model.is_flow() {
+                true => flow::midway(sigma, down),
+                false => sigma_at(0.5 * (lambda(sigma) + lambda(down))),
+            };
+            let midway = blend(mid / sigma, &x, 1.0 - mid / sigma, &denoised);
             let denoised = denoiser.denoise(&midway, mid)?;
-            x = blend(down / sigma, &x, -(-h).exp_m1(), &denoised);
+            x = blend(down / sigma, &x, 1.0 - down / sigma, &denoised);
         }
         if next > 0.0 {
-            add_scaled(&mut x, up * renewal.s_noise, &noise(sigma, next));
+            detour.go_up(&mut x, &noise(sigma, next));
         }
     }
     Ok(x)
@@ -97,7 +128,7 @@ pub fn lcm(
     for (i, sigma, next) in steps(sigmas) {
         x = denoiser.begin_step(i, &x, sigma)?;
         if next > 0.0 {
-            add_scaled(&mut x, next, &noise(sigma, next));
+            x = denoiser.model.noised(next, &noise(sigma, next), &x);
         }
     }
     Ok(x)

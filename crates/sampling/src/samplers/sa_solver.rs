@@ -1,6 +1,6 @@
 //! SA-Solver (Xue et al. 2023): stochastic Adams methods, a predictor and a corrector.
 
-use super::{Denoiser, Latent, Noise, Result, add_scaled, lambda, uni_pc};
+use super::{Denoiser, Latent, ModelSampling, Noise, Result, add_scaled, lambda, uni_pc};
 use std::collections::VecDeque;
 
 /// Options of the solver.
@@ -30,6 +30,11 @@ impl SaSolver {
         evaluates_corrected: false,
         simple_order_2: false,
     };
+
+    /// The levels from 20 to 80 percent of a run.
+    pub(super) fn stochastic_part(model: &ModelSampling) -> [f64; 2] {
+        [0.2, 0.8].map(|part| model.percent_to_sigma(part))
+    }
 }
 
 /// Algorithm 1, predicting the data. The orders rise with the steps done and, where the run ends
@@ -100,7 +105,7 @@ struct Step {
 
 impl<'a> Solver<'a> {
     fn new(denoiser: &Denoiser, sigmas: &'a [f32], options: SaSolver) -> Self {
-        let part = || [0.2, 0.8].map(|part| denoiser.model.percent_to_sigma(part));
+        let part = || SaSolver::stochastic_part(denoiser.model);
         Self {
             sigmas,
             lambdas: sigmas.iter().map(|sigma| f64::from(lambda(*sigma))).collect(),

@@ -12,7 +12,7 @@ pub const PICKLE_ENDINGS: &[&str] = &["ckpt", "pt", "pt2", "bin", "pth", "pkl"];
 /// Why such a file is not opened, and what to do.
 pub const PICKLE_REFUSED: &str = "this is a pickle file, which can run any program hidden in it when it is \
      opened, so Weft does not open it. Use the model's .safetensors edition, or convert the file to \
-     safetensors with a tool that you trust.";
+     safetensors with a tool that you trust";
 
 pub fn refuse_pickles_by_name(path: &Path) -> Result<()> {
     let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();

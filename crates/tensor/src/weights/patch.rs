@@ -38,6 +38,12 @@ impl Weights {
         }
         Self { patches: Arc::new(all), ..self.clone() }
     }
+
+    /// The same tensors as they are in the file.
+    #[must_use]
+    pub fn unpatched(&self) -> Self {
+        Self { patches: Arc::default(), ..self.clone() }
+    }
 }
 
 impl Weight {
