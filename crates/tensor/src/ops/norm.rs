@@ -265,6 +265,28 @@ fn sum(xs: &[f32], f: impl Fn(f64) -> f64) -> f64 {
     sums.iter().sum::<f64>() + rest.iter().map(|x| f(f64::from(*x))).sum::<f64>()
 }
 
+/// How many numbers, their mean, and the sum of their squared distances from it: the square of a mean
+/// taken from the mean of squares would lose the digits of numbers that are large and alike.
+#[derive(Clone, Copy)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    /// Of both together (Chan, Golub and LeVeque 1979).
+    fn with(self, other: Self) -> Self {
+        let count = self.count + other.count;
+        let (apart, share) = (other.mean - self.mean, other.count / count);
+        Self {
+            count,
+            mean: self.mean + apart * share,
+            squares: self.squares + other.squares + apart * apart * self.count * share,
+        }
+    }
+}
+
 /// Groups of channels that are normalised together.
 struct Groups {
     channels: usize,
@@ -274,47 +296,42 @@ struct Groups {
 
 impl Groups {
     /// Per channel, the group's mean and the factor that normalise `x`, the rows of one batch entry.
-    ///
-    /// The mean first, then the squared differences from it: the square of a mean taken from the
-    /// mean of squares would lose the digits of groups whose values are large and alike.
     fn statistics(&self, x: &[f32], weight: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let count = (x.len() / self.channels * self.size) as f64;
-        let zeros = vec![0.0; self.channels / self.size];
-        let means: Vec<f64> = self.reduce(x, &zeros, sums).iter().map(|s| s / count).collect();
-        let squares = self.reduce(x, &means, squares);
+        let block = (cpu::CACHE / self.channels).max(1) * self.channels;
+        let blocks: Vec<Vec<Moments>> = x.par_chunks(block).map(|x| self.moments(x)).collect();
+        // In the order of the blocks, so that every run gives the same bits.
+        let join = |a: Vec<Moments>, b| a.into_iter().zip(b).map(|(a, b)| a.with(b)).collect();
+        let groups: Vec<Moments> = blocks.into_iter().reduce(join).unwrap_or_default();
         let channel = |c: usize| {
-            let group = c / self.size;
-            let scale = f64::from(weight[c]) / (squares[group] / count + self.eps).sqrt();
-            (means[group] as f32, scale as f32)
+            let Moments { count, mean, squares } = groups[c / self.size];
+            let scale = f64::from(weight[c]) / (squares / count + self.eps).sqrt();
+            (mean as f32, scale as f32)
         };
         (0..self.channels).map(channel).unzip()
     }
 
-    /// Per group, the sum over all rows of what `add` makes of a number and the centre of its group.
-    fn reduce(&self, x: &[f32], centres: &[f64], add: fn(&[f32], &[f64], &mut [f64])) -> Vec<f64> {
-        let block = (cpu::CACHE / self.channels).max(1) * self.channels;
-        let centres: Vec<f64> = (0..self.channels).map(|c| centres[c / self.size]).collect();
-        let partial = |x: &[f32]| {
-            let mut partial = vec![0.0; self.channels];
-            add(x, &centres, &mut partial);
-            partial
-        };
-        // Partial sums are added in the order of the blocks, so that every run gives the same bits.
-        let partials: Vec<Vec<f64>> = x.par_chunks(block).map(partial).collect();
-        let group = |range: Range<usize>| partials.iter().flat_map(|p| &p[range.clone()]).sum();
-        self.ranges().map(group).collect()
+    /// Per group, of rows that stay in a core's cache between the means and the squares.
+    fn moments(&self, x: &[f32]) -> Vec<Moments> {
+        let count = (x.len() / self.channels * self.size) as f64;
+        let mut channels = vec![0.0; self.channels];
+        sums(x, &mut channels);
+        let means: Vec<f64> = self.in_groups(&channels).map(|sum| sum / count).collect();
+        let centres: Vec<f64> = (0..self.channels).map(|c| means[c / self.size]).collect();
+        channels.fill(0.0);
+        squares(x, &centres, &mut channels);
+        let squares = self.in_groups(&channels);
+        means.iter().zip(squares).map(|(&mean, squares)| Moments { count, mean, squares }).collect()
     }
 
-    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
-        let size = self.size;
-        (0..self.channels / size).map(move |g| g * size..(g + 1) * size)
+    fn in_groups(&self, channels: &[f64]) -> impl Iterator<Item = f64> {
+        channels.chunks_exact(self.size).map(|group| group.iter().sum())
     }
 }
 
-/// Adds rows of channels, each number as it is.
+/// Adds rows of channels.
 #[multiversion(targets = "simd")]
-fn sums(x: &[f32], centres: &[f64], sums: &mut [f64]) {
-    for row in x.chunks_exact(centres.len()) {
+fn sums(x: &[f32], sums: &mut [f64]) {
+    for row in x.chunks_exact(sums.len()) {
         sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
     }
 }
