@@ -27,7 +27,7 @@
 //! | huge pages for all memory | fewer misses | 1.0 | no |
 //! | Winograd's numbers by product, not by tile | fewer pages | 1.0 | no |
 //! | Winograd by tiles of 4 from 24 pixels on, not 48 | a twentieth of the step | convolutions 1.05 to 1.1 | yes |
-//! | GEGLU in a core's cache | 1.1 | 1.0 to 1.05, and 10 MB less | yes |
+//! | GEGLU in a core's cache | 1.05 | not timed alone; 10 MB less | yes |
 //!
 //! On a later day and a slower host (peak 440 to 460), beside another build, in turn with PyTorch 2.15 (channels_last,
 //! 2 threads): guided step 5.14 and 5.16 s (0.70 of the peak) to 8.00 and 8.17 s, a ratio of 0.64; VAE decode 3.99

@@ -149,13 +149,21 @@ impl Tensor {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Tape, testing};
+    use crate::{Device, Tape, testing};
 
     #[test]
     fn linear_is_its_definition() {
-        for (m, n, k) in
-            [(1, 1, 1), (3, 5, 7), (77, 48, 192), (65, 130, 40), (300, 33, 64), (2, 320, 1280)]
-        {
+        // The last two have more rows and columns than one block of the CPU's product.
+        for (m, n, k) in [
+            (1, 1, 1),
+            (3, 5, 7),
+            (77, 48, 192),
+            (65, 130, 40),
+            (300, 33, 64),
+            (2, 320, 1280),
+            (150, 700, 24),
+            (1301, 350, 24),
+        ] {
             let weights = testing::weights(&[("w", &[n, k]), ("b", &[n])]);
             // f16 weights have a kernel of their own.
             let stored = if m % 2 == 0 { weights.rounded_to_f16() } else { weights.clone() };
@@ -173,6 +181,27 @@ mod tests {
             };
             // f32 sums of up to 1280 products.
             testing::check(program, &[&x], &y.collect::<Vec<_>>(), 1e-5);
+        }
+    }
+
+    /// In several blocks of rows and columns, and past the last panel.
+    #[test]
+    fn a_gated_layer_is_the_layer_and_then_the_gate() {
+        let (m, n, k) = (150, 500, 24);
+        let weights = testing::weights(&[("w", &[2 * n, k]), ("b", &[2 * n])]);
+        let x = testing::numbers(m * k, 3);
+        for (stored, bias) in [(weights.rounded_to_f16(), false), (weights, true)] {
+            let bias = bias.then(|| stored.get("b").unwrap());
+            let program = || {
+                let tape = Tape::new();
+                let x = tape.input("x", &[1, m, k]);
+                let wide = x.linear(&stored.get("w").unwrap(), bias.as_ref());
+                tape.finish(&[&wide.geglu()])
+            };
+            assert_eq!(program().folded().steps.len(), 1);
+            let expected = Device::cpu().compile(program()).unwrap().run(&[&x]).unwrap();
+            let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
+            testing::check_bound(1 << 17, || program().folded(), &[&x], &expected, 1e-5);
         }
     }
 }
