@@ -54,7 +54,10 @@ pub fn setup(folder: &tempfile::TempDir) -> Setup {
         device: "no device".into(),
         folders: Vec::new(),
         weights: Box::new(|_| Ok(Weights { about: "a checkpoint".into(), home: None })),
-        previews: editor::PreviewMethods::default(),
+        previews: editor::PreviewMethods {
+            names: vec![("auto", "TAESD where its decoder is there, else latent colours")],
+            ..Default::default()
+        },
         state_dir: sub("state"),
         open: None,
     }
