@@ -3,10 +3,13 @@
 mod attention;
 mod peak;
 mod product;
+mod winograd;
 
 pub use attention::Heads;
 pub use peak::Peak;
-pub use product::{BLOCK, MOST_WIDTH, Packed, Panels, Rows, Shared, packed_len, width, width_for};
+pub use product::{BLOCK, Packed, Panels, Rows, Shared, width};
+use product::{Strip, many_registers, width_for};
+pub use winograd::Winograd;
 
 use crate::{
     Act, Epilogue, Plan, Program, Result, Timings, Weight,
@@ -363,25 +366,35 @@ pub struct Finisher<'a> {
 impl Finisher<'_> {
     /// Finishes rows of the result, of which `first` is the number of the first.
     pub fn apply(&self, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
-        finish_rows(self, inputs, first, y);
+        let channels = self.of.channels;
+        for (y, row) in y.chunks_exact_mut(channels).zip(first..) {
+            self.apply_to_columns(inputs, row, 0, y);
+        }
+    }
+
+    /// Finishes some columns of a row, from `column` on.
+    pub fn apply_to_columns(&self, inputs: &[&[f32]], row: usize, column: usize, y: &mut [f32]) {
+        finish_columns(self, inputs, [row, column], y);
     }
 }
 
 #[multiversion(targets = "simd")]
-fn finish_rows(finisher: &Finisher, inputs: &[&[f32]], first: usize, y: &mut [f32]) {
+fn finish_columns(
+    finisher: &Finisher,
+    inputs: &[&[f32]],
+    [row, column]: [usize; 2],
+    y: &mut [f32],
+) {
     let finish = finisher.of;
-    let c = finish.channels;
-    for (y, i) in y.chunks_exact_mut(c).zip(first..) {
-        if let Some(bias) = &finisher.bias {
-            add(y, bias);
-        }
-        if let Some(row) = finish.row {
-            add(y, &inputs[row][i / finish.rows_per_batch * finish.row_stride..][..c]);
-        }
-        finish.act.apply(y);
-        if let Some(residual) = finish.residual {
-            add(y, &inputs[residual][i * c..][..c]);
-        }
+    if let Some(bias) = &finisher.bias {
+        add(y, &bias[column..]);
+    }
+    if let Some(i) = finish.row {
+        add(y, &inputs[i][row / finish.rows_per_batch * finish.row_stride + column..]);
+    }
+    finish.act.apply(y);
+    if let Some(residual) = finish.residual {
+        add(y, &inputs[residual][row * finish.channels + column..]);
     }
 }
 

@@ -6,6 +6,7 @@ use half::f16;
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's first cache.
 const DEPTH: usize = 160;
@@ -26,8 +27,20 @@ impl WithSimd for Sizes {
 }
 
 const MOST_VECTORS: usize = 3;
-/// Columns of the widest panel there is.
-pub const MOST_WIDTH: usize = MOST_VECTORS * 16;
+
+/// Whether this processor has 32 registers for vectors.
+pub fn many_registers() -> bool {
+    Arch::new().dispatch(Registers) >= 32
+}
+
+struct Registers;
+
+impl WithSimd for Registers {
+    type Output = usize;
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::REGISTER_COUNT
+    }
+}
 
 /// Columns of a panel: they depend on the machine.
 pub fn width() -> usize {
@@ -83,7 +96,7 @@ impl Packed {
 }
 
 /// Numbers that a weight `[n, k]` takes in panels.
-pub fn packed_len(n: usize, k: usize) -> usize {
+fn packed_len(n: usize, k: usize) -> usize {
     n.next_multiple_of(Arch::new().dispatch(Sizes)[0]) * k
 }
 
@@ -161,7 +174,7 @@ impl<'a> Panels<'a> {
     }
 
     /// Some of the columns of the product, from the first of a panel on.
-    pub fn columns(self, range: std::ops::Range<usize>) -> Self {
+    pub fn columns(self, range: Range<usize>) -> Self {
         let start = range.start * self.k;
         let numbers = match self.numbers {
             Numbers::F32(x) => Numbers::F32(&x[start..]),
@@ -170,19 +183,29 @@ impl<'a> Panels<'a> {
         Self { numbers, n: range.len(), k: self.k }
     }
 
+    /// Some rows of the panel that begins at `column`; unpacked into `room` if they are kept as f16.
+    pub fn rows<'b>(&'b self, column: usize, rows: Range<usize>, room: &'b mut [f32]) -> &'b [f32] {
+        let width = width_for(self.n - column);
+        let place = column * self.k + rows.start * width..column * self.k + rows.end * width;
+        match self.numbers {
+            Numbers::F32(x) => &x[place],
+            Numbers::F16(x) => {
+                unpack(&x[place], &mut room[..rows.len() * width]);
+                &room[..rows.len() * width]
+            }
+        }
+    }
+
     /// On this thread: `y = a weight^T`, or `y += ..`; rows of `y` lie `stride` apart.
     pub fn add(self, a: &Rows, y: &mut [f32], stride: usize, adds: bool) {
         if a.count * self.n == 0 {
             return;
         }
-        assert!(a.numbers.len() > (a.count - 1) * a.stride + (self.k - 1) * a.step);
-        assert!(y.len() >= (a.count - 1) * stride + self.n);
         let unpacked = match self.numbers {
             Numbers::F32(_) => 0,
             Numbers::F16(_) => DEPTH * width(),
         };
         super::with_scratch(unpacked, |unpacked| {
-            let y = y.as_mut_ptr();
             Arch::new().dispatch(Block { a, panels: self, unpacked, y, stride, adds });
         });
     }
@@ -201,8 +224,7 @@ struct Block<'a> {
     panels: Panels<'a>,
     /// Room for a panel of numbers that were kept as f16.
     unpacked: &'a mut [f32],
-    /// Room for all rows is asserted by [`Panels::add`].
-    y: *mut f32,
+    y: &'a mut [f32],
     stride: usize,
     adds: bool,
 }
@@ -211,46 +233,68 @@ impl WithSimd for Block<'_> {
     type Output = ();
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Panels { numbers, n, k } = self.panels;
+        let Panels { n, k, .. } = self.panels;
         let width = width();
         let slab = k.div_ceil(k.div_ceil(DEPTH));
         for first in (0..n).step_by(COLUMNS) {
             for from in (0..k).step_by(slab) {
-                let depth = slab.min(k - from);
+                let to = k.min(from + slab);
+                let a = Rows { numbers: &self.a.numbers[from * self.a.step..], ..*self.a };
                 for column in (first..n.min(first + COLUMNS)).step_by(width) {
+                    let panel = self.panels.rows(column, from..to, self.unpacked);
+                    let y = &mut self.y[column..];
                     let columns = width.min(n - column);
-                    let width = columns.next_multiple_of(S::F32_LANES);
-                    let place = column * k + from * width..column * k + (from + depth) * width;
-                    let panel = match numbers {
-                        Numbers::F32(x) => &x[place],
-                        Numbers::F16(x) => {
-                            unpack(&x[place], &mut self.unpacked[..depth * width]);
-                            &self.unpacked[..depth * width]
-                        }
-                    };
-                    self.below(simd, panel, from, column, columns);
+                    let adds = self.adds || from > 0;
+                    Strip::new(&a, panel, columns, y, self.stride, adds).run(simd);
                 }
             }
         }
     }
 }
 
-impl Block<'_> {
-    /// All rows of the result below a panel that begins at `from` and `column`.
+/// All rows of the part of the result that one panel makes.
+pub struct Strip<'a> {
+    a: &'a Rows<'a>,
+    panel: &'a [f32],
+    columns: usize,
+    y: *mut f32,
+    stride: usize,
+    adds: bool,
+}
+
+impl<'a> Strip<'a> {
+    /// `y = a panel`, or `y += ..`: so many columns, and as many numbers of each row of `a` as the panel
+    /// has rows. Rows of `y` lie `stride` apart.
     #[inline(always)]
-    fn below<S: Simd>(&self, simd: S, panel: &[f32], from: usize, column: usize, columns: usize) {
+    pub fn new(
+        a: &'a Rows,
+        panel: &'a [f32],
+        columns: usize,
+        y: &'a mut [f32],
+        stride: usize,
+        adds: bool,
+    ) -> Self {
+        let depth = panel.len() / width_for(columns);
+        assert!(a.count * depth > 0);
+        assert!(a.numbers.len() > (a.count - 1) * a.stride + (depth - 1) * a.step);
+        assert!(y.len() >= (a.count - 1) * stride + columns);
+        Self { a, panel, columns, y: y.as_mut_ptr(), stride, adds }
+    }
+
+    #[inline(always)]
+    pub fn run<S: Simd>(&self, simd: S) {
         let mut row = 0;
         while row < self.a.count {
             let tile = Tile {
-                // SAFETY: `Panels::add` has asserted that the rows are there.
-                a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride + from * self.a.step) },
+                // SAFETY: `Strip::new` has asserted that the rows are there.
+                a: unsafe { self.a.numbers.as_ptr().add(row * self.a.stride) },
                 a_stride: self.a.stride,
                 a_step: self.a.step,
-                panel,
-                y: unsafe { self.y.add(row * self.stride + column) },
+                panel: self.panel,
+                y: unsafe { self.y.add(row * self.stride) },
                 y_stride: self.stride,
-                columns,
-                adds: self.adds || from > 0,
+                columns: self.columns,
+                adds: self.adds,
             };
             row += tile.most_rows(simd, self.a.count - row);
         }
@@ -283,7 +327,6 @@ impl Tile<'_> {
     #[inline(always)]
     fn rows_of<S: Simd, const V: usize>(&self, simd: S, left: usize) -> usize {
         match left {
-            12.. if S::REGISTER_COUNT >= 32 && V < 3 => self.sum::<S, 12, V>(simd),
             8.. if S::REGISTER_COUNT >= 32 => self.sum::<S, 8, V>(simd),
             6.. if S::REGISTER_COUNT < 32 => self.sum::<S, 6, V>(simd),
             4.. => self.sum::<S, 4, V>(simd),
@@ -299,11 +342,11 @@ impl Tile<'_> {
         // Every third row has a pointer; the compiler must not make it a chain of additions, each of
         // which would wait for the one before.
         let firsts = std::array::from_fn(|i| self.a.wrapping_add(3 * i * self.a_stride));
-        let [p0, p1, p2, p3] = std::hint::black_box::<[_; 4]>(firsts);
+        let [p0, p1, p2] = std::hint::black_box::<[_; 3]>(firsts);
         let mut at = 0;
         for b in panel.chunks_exact(V) {
             for r in 0..R {
-                let a = [p0, p1, p2, p3][r / 3].wrapping_add(at + r % 3 * self.a_stride);
+                let a = [p0, p1, p2][r / 3].wrapping_add(at + r % 3 * self.a_stride);
                 // SAFETY: a row of the tile has as many numbers as the panel has rows.
                 let a = simd.splat_f32s(unsafe { *a });
                 for v in 0..V {
@@ -312,25 +355,58 @@ impl Tile<'_> {
             }
             at += self.a_step;
         }
-        for (r, sums) in sums.iter().enumerate() {
-            // SAFETY: so many columns of the row are the tile's.
-            let y = unsafe {
-                std::slice::from_raw_parts_mut(self.y.add(r * self.y_stride), self.columns)
-            };
-            self.store::<S, V>(simd, sums, y);
+        if self.columns == V * S::F32_LANES {
+            // SAFETY: so many columns of so many rows are the tile's.
+            unsafe { store(simd, sums, self.y, self.y_stride, self.adds) };
+        } else {
+            let mut whole = [[simd.splat_f32s(0.0); V]; R];
+            // SAFETY: as many as there are.
+            unsafe { store(simd, sums, whole.as_mut_ptr().cast(), V * S::F32_LANES, false) };
+            self.store_part(bytemuck::cast_slice(whole.as_flattened()), V * S::F32_LANES);
         }
         R
     }
 
-    #[inline(always)]
-    fn store<S: Simd, const V: usize>(&self, simd: S, sums: &[S::f32s; V], y: &mut [f32]) {
-        let (whole, rest) = S::as_mut_simd_f32s(y);
-        for (sum, y) in sums.iter().zip(&mut *whole) {
-            *y = if self.adds { simd.add_f32s(*sum, *y) } else { *sum };
+    /// What belongs to the tile of rows that are `width` long.
+    fn store_part(&self, rows: &[f32], width: usize) {
+        for (r, row) in rows.chunks_exact(width).enumerate() {
+            // SAFETY: so many columns of the row are the tile's.
+            let y = unsafe {
+                std::slice::from_raw_parts_mut(self.y.add(r * self.y_stride), self.columns)
+            };
+            if !self.adds {
+                y.fill(0.0);
+            }
+            super::add(y, row);
         }
-        if !rest.is_empty() {
-            let old = if self.adds { simd.partial_load_f32s(rest) } else { simd.splat_f32s(0.0) };
-            simd.partial_store_f32s(rest, simd.add_f32s(sums[whole.len()], old));
+    }
+}
+
+/// Stores sums, or adds them; in loops of a length known to the compiler and without calls, so that it
+/// keeps them in registers.
+///
+/// # Safety
+/// `y` has the rows, `stride` apart.
+#[inline(always)]
+unsafe fn store<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    sums: [[S::f32s; V]; R],
+    y: *mut f32,
+    stride: usize,
+    adds: bool,
+) {
+    let place = |r, v| y.wrapping_add(r * stride + v * S::F32_LANES).cast::<S::f32s>();
+    if adds {
+        for r in 0..R {
+            for v in 0..V {
+                unsafe { *place(r, v) = simd.add_f32s(sums[r][v], *place(r, v)) };
+            }
+        }
+    } else {
+        for r in 0..R {
+            for v in 0..V {
+                unsafe { *place(r, v) = sums[r][v] };
+            }
         }
     }
 }

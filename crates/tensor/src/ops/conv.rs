@@ -1,11 +1,8 @@
 //! Two-dimensional convolution, channels last.
 
-use super::{
-    Epilogue, Fusable, Op,
-    winograd::{self, F2, F4, Kernels, Tiling, Winograd},
-};
+use super::{Epilogue, Fusable, Op};
 use crate::{Result, Tensor, Weight, cpu, gpu};
-use std::array;
+use std::{array, sync::Arc};
 
 /// How a convolution walks over its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,11 +59,16 @@ impl Op for Conv2d {
                 weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
             }));
         }
-        match Tiles::of(self.weight.shape(), self.conv, cx.output) {
-            Some(Tiles::Of2) => Ok(self.winograd::<F2, 2, 4>(cx, finish)),
-            Some(Tiles::Of4) => Ok(self.winograd::<F4, 4, 6>(cx, finish)),
-            None => Ok(self.direct(cx, finish, [n, c, kh, kw])),
+        let weight = self.taps_first(cx, [n, c, kh * kw]);
+        if !cpu::Winograd::serves(self.weight.shape(), self.conv, cx.output) {
+            return Ok(direct(weight, finish, Patches::new(cx, [kh, kw], self.conv), n));
         }
+        let input = array::from_fn(|i| cx.inputs[0][i]);
+        let &[_, height, width, _] = cx.output else { unreachable!("a picture has 4 dimensions") };
+        let winograd = cpu::Winograd { input, output: [height, width, n], conv: self.conv };
+        Ok(Box::new(move |inputs, y| {
+            winograd.run(weight.get().panels(), inputs, y, &finish.get());
+        }))
     }
     fn gpu(&self, cx: &mut gpu::Compiler) -> Result<()> {
         let (x, y, w) = (&cx.inputs[0].shape, &cx.output.shape, self.weight.shape());
@@ -84,75 +86,40 @@ impl Op for Conv2d {
     }
 }
 
-/// Sizes of tiles in which a convolution is done with fewer multiplications.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tiles {
-    Of2,
-    Of4,
-}
-
-impl Tiles {
-    /// Tiles of 4 save most, but their transformed kernels take four times the memory, those of tiles of 2
-    /// not twice: so small pictures, which have many channels, do with less, and kernels that would be too
-    /// large with less yet.
-    fn of(weight: &[usize], conv: Conv, output: &[usize]) -> Option<Self> {
-        let &[n, c, kh, kw] = weight else { return None };
-        let whole = n % winograd::LANES == 0 && c % winograd::LANES == 0;
-        if [kh, kw] != [3, 3] || conv.stride != 1 || !whole {
-            return None;
-        }
-        let side = output[1].min(output[2]);
-        let fits = |least: usize, most: usize| side >= least && n * c <= most;
-        let choices = [(Self::Of4, fits(24, 1_300_000)), (Self::Of2, fits(12, 2_100_000))];
-        choices.into_iter().find_map(|(tiles, fits)| fits.then_some(tiles))
-    }
-}
-
 impl Conv2d {
-    fn winograd<T: Tiling<M, A>, const M: usize, const A: usize>(
+    /// The kernels as rows of a matrix, in the order of [`Patches`].
+    fn taps_first(
         &self,
         cx: &cpu::Compiler,
-        finish: cpu::Finish,
-    ) -> cpu::Kernel {
-        let (x, y) = (cx.inputs[0], cx.output);
-        let (c, n) = (x[3], y[3]);
-        let bytes = Kernels::<T>::bytes::<M, A>([n, c]);
-        let kernels = cx.prepared(&self.weight, bytes, move |w| Kernels::<T>::new::<M, A>(&w, n));
-        let sizes = Winograd {
-            input: array::from_fn(|i| x[i]),
-            output: [y[1], y[2], y[3]],
-            conv: self.conv,
-        };
-        Box::new(move |inputs, y| sizes.run(&kernels.get(), inputs, y, &finish.get()))
-    }
-
-    /// By the definition: patches of the input, in rows, times the weight.
-    fn direct(
-        &self,
-        cx: &cpu::Compiler,
-        finish: cpu::Finish,
-        [n, c, kh, kw]: [usize; 4],
-    ) -> cpu::Kernel {
+        [n, c, taps]: [usize; 3],
+    ) -> Arc<cpu::Form<cpu::Packed>> {
         let fits_f16 = self.weight.fits_f16();
-        let (taps, len) = (kh * kw, c * kh * kw);
-        let bytes = cpu::Packed::bytes([n, len], fits_f16);
-        let weight = cx.prepared(&self.weight, bytes, move |w| {
-            cpu::Packed::new(&taps_first(&w, c, taps), len, fits_f16)
-        });
-        let patches = Patches::new(cx, [kh, kw], self.conv);
-        Box::new(move |inputs, y| {
-            let (weight, finish) = (weight.get(), finish.get());
-            let rows = patches.rows();
-            y.chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
-                let first = block * rows;
-                cpu::with_scratch(y.len() / n * patches.len(), |a| {
-                    cpu::rows(a, patches.len(), |row, a| patches.gather(inputs[0], first + row, a));
-                    let finish = |row, y: &mut [f32]| finish.apply(inputs, first + row, y);
-                    weight.panels().product(a, y, &finish);
-                });
-            });
+        let bytes = cpu::Packed::bytes([n, taps * c], fits_f16);
+        cx.prepared(&self.weight, bytes, move |w| {
+            cpu::Packed::new(&taps_first(&w, c, taps), taps * c, fits_f16)
         })
     }
+}
+
+/// By the definition: patches of the input, in rows, times the weight.
+fn direct(
+    weight: Arc<cpu::Form<cpu::Packed>>,
+    finish: cpu::Finish,
+    patches: Patches,
+    n: usize,
+) -> cpu::Kernel {
+    Box::new(move |inputs, y| {
+        let (weight, finish) = (weight.get(), finish.get());
+        let rows = patches.rows();
+        y.chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
+            let first = block * rows;
+            cpu::with_scratch(y.len() / n * patches.len(), |a| {
+                cpu::rows(a, patches.len(), |row, a| patches.gather(inputs[0], first + row, a));
+                let finish = |row, y: &mut [f32]| finish.apply(inputs, first + row, y);
+                weight.panels().product(a, y, &finish);
+            });
+        });
+    })
 }
 
 impl Tensor {
@@ -258,36 +225,6 @@ mod tests {
         ([1, 160, 60, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
     ];
 
-    /// The 3x3 convolutions of SD 1.5 at 512x512 that keep the size: input and output channels, the side of
-    /// what they make, and how. Those that halve have a stride and are direct.
-    #[rustfmt::skip]
-    const SD15: &[([usize; 3], Option<Tiles>)] = &[
-        // The UNet, from the first level down; those that double the size stand where they arrive.
-        ([4, 320, 64], None), ([320, 320, 64], Some(Tiles::Of4)), ([640, 320, 64], Some(Tiles::Of4)),
-        ([960, 320, 64], Some(Tiles::Of4)), ([640, 640, 64], Some(Tiles::Of4)), ([320, 4, 64], None),
-        ([320, 640, 32], Some(Tiles::Of4)), ([640, 640, 32], Some(Tiles::Of4)),
-        ([960, 640, 32], Some(Tiles::Of4)), ([1280, 640, 32], Some(Tiles::Of4)),
-        ([1920, 640, 32], Some(Tiles::Of4)), ([1280, 1280, 32], Some(Tiles::Of2)),
-        ([640, 1280, 16], Some(Tiles::Of2)), ([1280, 1280, 16], Some(Tiles::Of2)),
-        ([1920, 1280, 16], None), ([2560, 1280, 16], None),
-        ([1280, 1280, 8], None), ([2560, 1280, 8], None),
-        // The VAE's decoder; the encoder has no others.
-        ([4, 512, 64], None), ([512, 512, 64], Some(Tiles::Of4)), ([512, 512, 128], Some(Tiles::Of4)),
-        ([512, 512, 256], Some(Tiles::Of4)), ([512, 256, 256], Some(Tiles::Of4)),
-        ([256, 256, 256], Some(Tiles::Of4)), ([256, 256, 512], Some(Tiles::Of4)),
-        ([256, 128, 512], Some(Tiles::Of4)), ([128, 128, 512], Some(Tiles::Of4)), ([128, 3, 512], None),
-    ];
-
-    #[test]
-    fn layers_of_stable_diffusion_are_done_with_as_few_multiplications_as_memory_allows() {
-        for &([c, n, side], tiles) in SD15 {
-            let chosen = |conv, side| Tiles::of(&[n, c, 3, 3], conv, &[2, side, side, n]);
-            assert_eq!(chosen(Conv::same(3), side), tiles, "{c} to {n} channels, {side}x{side}");
-            let halving = Conv { stride: 2, ..Conv::same(3) };
-            assert_eq!(chosen(halving, side / 2), None);
-        }
-    }
-
     /// The definition, in f64.
     fn naive(
         x: &[f32],
@@ -334,10 +271,11 @@ mod tests {
                 let y = tape.input("x", &[b, h, w, c]).conv2d(&weight, Some(&bias), conv);
                 tape.finish(&[&y])
             };
-            // f32 sums of up to 360 products; tiles of 4 lose a digit.
+            // f32 sums of up to 360 products; Winograd's loses a digit.
             let output = program().outputs[0];
-            let tiles = Tiles::of(weight.shape(), conv, &program().values[output].shape);
-            let bound = if tiles == Some(Tiles::Of4) { 5e-5 } else { 1e-5 };
+            let output = &program().values[output].shape;
+            let winograd = cpu::Winograd::serves(weight.shape(), conv, output);
+            let bound = if winograd { 5e-5 } else { 1e-5 };
             testing::check(program, &[&x], &expected, bound);
         }
     }

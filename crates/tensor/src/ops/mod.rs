@@ -14,7 +14,6 @@ mod norm;
 mod prelu;
 mod softmax;
 mod unit_range;
-mod winograd;
 
 pub use conv::Conv;
 pub(crate) use linear::Linear;
