@@ -1,5 +1,6 @@
 //! The CPU device: each operation is a function over prepared weights, parallel with rayon.
 
+mod amx;
 mod attention;
 mod peak;
 mod product;
@@ -7,7 +8,7 @@ mod winograd;
 
 pub use attention::Heads;
 pub use peak::Peak;
-pub use product::{BLOCK, Packed, Panels, Rows, Shared, width};
+pub use product::{Packed, Panels, Rows, Shared, width};
 use product::{Strip, many_registers, width_for};
 pub use winograd::Winograd;
 
@@ -77,8 +78,8 @@ impl Compiler<'_> {
     pub fn packed(&self, weight: &Weight) -> Arc<Form<Packed>> {
         let rows = weight.shape().first().map_or(1, |rows| (*rows).max(1));
         let (columns, fits_f16) = (weight.len() / rows, weight.fits_f16());
-        let bytes = Packed::bytes([rows, columns], fits_f16);
-        self.prepared(weight, bytes, move |w| Packed::new(&w, columns, fits_f16))
+        let bytes = Packed::bytes_for_products([rows, columns], fits_f16);
+        self.prepared(weight, bytes, move |w| Packed::for_products(&w, columns, fits_f16))
     }
 
     /// The numbers in a form of the operation's own, which takes so many bytes: shared by all networks,

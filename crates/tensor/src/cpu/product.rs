@@ -1,7 +1,7 @@
 //! The matrix product of the CPU: rows times a weight in panels (Goto and van de Geijn 2008, without
 //! packing the rows, as a network's weights are packed once and its rows are read once).
 
-use super::zeros;
+use super::{amx, zeros};
 use half::f16;
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
@@ -12,7 +12,7 @@ use std::ops::Range;
 const DEPTH: usize = 160;
 /// Rows done at once, and columns: rows of that depth and the part of the result take a quarter of the
 /// second-level cache, which threads of other programs may share. A multiple of most tiles' rows.
-pub const BLOCK: usize = 64;
+const BLOCK: usize = 64;
 const COLUMNS: usize = 336;
 
 /// Numbers of a vector, and of as many as a panel is wide. A tile of the result lives in registers.
@@ -64,6 +64,8 @@ pub struct Packed {
 enum Stored {
     F32(super::Numbers<f32>),
     F16(super::Numbers<f16>),
+    /// For matrix units, by tiles.
+    Tiles(super::Numbers<u16>),
 }
 
 impl Packed {
@@ -81,7 +83,25 @@ impl Packed {
         Self { numbers, n, k }
     }
 
-    /// Bytes that a weight `[n, k]` takes so.
+    /// As [`Packed::new`], or in the form for matrix units where there are any: for products alone.
+    pub fn for_products(weight: &[f32], k: usize, fits_f16: bool) -> Self {
+        if !(fits_f16 && amx::is_here()) {
+            return Self::new(weight, k, fits_f16);
+        }
+        let n = weight.len() / k;
+        Self { numbers: Stored::Tiles(amx::pack(weight, [n, k])), n, k }
+    }
+
+    /// Bytes that a weight `[n, k]` takes in that form.
+    pub fn bytes_for_products([n, k]: [usize; 2], fits_f16: bool) -> usize {
+        if fits_f16 && amx::is_here() {
+            2 * amx::packed_len(n, k)
+        } else {
+            Self::bytes([n, k], fits_f16)
+        }
+    }
+
+    /// Bytes that a weight `[n, k]` takes in panels.
     pub fn bytes([n, k]: [usize; 2], fits_f16: bool) -> usize {
         packed_len(n, k) * if fits_f16 { 2 } else { 4 }
     }
@@ -90,6 +110,7 @@ impl Packed {
         let numbers = match &self.numbers {
             Stored::F32(x) => Numbers::F32(x),
             Stored::F16(x) => Numbers::F16(x),
+            Stored::Tiles(x) => Numbers::Tiles(x),
         };
         Panels { numbers, n: self.n, k: self.k }
     }
@@ -125,6 +146,7 @@ pub struct Panels<'a> {
 enum Numbers<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
+    Tiles(&'a [u16]),
 }
 
 impl<'a> Panels<'a> {
@@ -137,11 +159,11 @@ impl<'a> Panels<'a> {
     /// number of the first.
     pub fn product(self, a: &[f32], y: &mut [f32], finish: &(dyn Fn(usize, &mut [f32]) + Sync)) {
         let m = y.len() / self.n.max(1);
-        if m.div_ceil(BLOCK) < 3 * rayon::current_num_threads() {
+        if m.div_ceil(self.block()) < 3 * rayon::current_num_threads() {
             self.product_in_parts(a, y);
             return super::rows(y, self.n, finish);
         }
-        let block = even_rows(m);
+        let block = self.even_rows(m);
         y.par_chunks_mut(block * self.n).enumerate().for_each(|(i, y)| {
             let numbers = &a[i * block * self.k..];
             let rows = Rows { numbers, stride: self.k, step: 1, count: y.len() / self.n };
@@ -153,10 +175,10 @@ impl<'a> Panels<'a> {
     /// For few rows: threads share the columns too.
     fn product_in_parts(self, a: &[f32], y: &mut [f32]) {
         let m = y.len() / self.n;
-        let blocks = m.div_ceil(BLOCK);
+        let blocks = m.div_ceil(self.block());
         let parts = (4 * rayon::current_num_threads()).div_ceil(blocks);
         let columns = self.n.div_ceil(parts).next_multiple_of(width());
-        let (rows, parts) = (even_rows(m), self.n.div_ceil(columns));
+        let (rows, parts) = (self.even_rows(m), self.n.div_ceil(columns));
         let whole = Shared::new(y);
         (0..parts * blocks).into_par_iter().for_each(|task| {
             let (column, row) = (task / blocks * columns, task % blocks * rows);
@@ -173,12 +195,25 @@ impl<'a> Panels<'a> {
         });
     }
 
+    /// The most rows to be done at once.
+    pub fn block(&self) -> usize {
+        if let Numbers::Tiles(_) = self.numbers { amx::ROWS } else { BLOCK }
+    }
+
+    /// Rows of one block, as even as can be.
+    fn even_rows(&self, m: usize) -> usize {
+        m.div_ceil(m.div_ceil(self.block()))
+    }
+
     /// Some of the columns of the product, from the first of a panel on.
     pub fn columns(self, range: Range<usize>) -> Self {
         let start = range.start * self.k;
         let numbers = match self.numbers {
             Numbers::F32(x) => Numbers::F32(&x[start..]),
             Numbers::F16(x) => Numbers::F16(&x[start..]),
+            Numbers::Tiles(x) => {
+                Numbers::Tiles(&x[range.start / amx::TILE * amx::column_len(self.k)..])
+            }
         };
         Self { numbers, n: range.len(), k: self.k }
     }
@@ -193,6 +228,7 @@ impl<'a> Panels<'a> {
                 unpack(&x[place], &mut room[..rows.len() * width]);
                 &room[..rows.len() * width]
             }
+            Numbers::Tiles(_) => unreachable!("tiles are for products alone"),
         }
     }
 
@@ -204,6 +240,7 @@ impl<'a> Panels<'a> {
         let unpacked = match self.numbers {
             Numbers::F32(_) => 0,
             Numbers::F16(_) => DEPTH * width(),
+            Numbers::Tiles(tiles) => return amx::add(a, tiles, [self.n, self.k], y, stride, adds),
         };
         super::with_scratch(unpacked, |unpacked| {
             Arch::new().dispatch(Block { a, panels: self, unpacked, y, stride, adds });
@@ -409,11 +446,6 @@ unsafe fn store<S: Simd, const R: usize, const V: usize>(
             }
         }
     }
-}
-
-/// Rows of one of at most [`BLOCK`], as even as can be.
-fn even_rows(m: usize) -> usize {
-    m.div_ceil(m.div_ceil(BLOCK))
 }
 
 /// From f16, finite numbers only.

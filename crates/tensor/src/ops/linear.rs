@@ -22,11 +22,12 @@ impl Linear {
         let [n, k] = [self.weight.shape()[0] / 2, cx.inputs[0][cx.inputs[0].len() - 1]];
         let fits_f16 = self.weight.fits_f16();
         let make = move |w: Vec<f32>| {
-            let half = |w| cpu::Packed::new(w, k, fits_f16);
+            let half = |w| cpu::Packed::for_products(w, k, fits_f16);
             let (values, gates) = w.split_at(n * k);
             Halves([half(values), half(gates)])
         };
-        let weight = cx.prepared(&self.weight, 2 * cpu::Packed::bytes([n, k], fits_f16), make);
+        let bytes = 2 * cpu::Packed::bytes_for_products([n, k], fits_f16);
+        let weight = cx.prepared(&self.weight, bytes, make);
         let bias = self.epilogue.bias.as_ref().map(|b| cx.weight(b));
         Box::new(move |inputs, y| {
             let (weight, bias) = (weight.get(), bias.as_ref().map(|b| b.get()));
@@ -35,6 +36,9 @@ impl Linear {
         })
     }
 }
+
+/// Values made at once by a gated layer, and as many gates.
+const PART: usize = cpu::CACHE / 5;
 
 /// A gated layer at work: `n` columns come out.
 struct Gated<'a> {
@@ -46,12 +50,14 @@ struct Gated<'a> {
 
 impl Gated<'_> {
     fn run(&self, x: &[f32], y: &mut [f32]) {
-        let (m, columns) = (y.len() / self.n, 4 * cpu::width());
+        let (m, block) = (y.len() / self.n, self.weight.0[0].panels().block());
+        // What is made of a block's columns stays in the cache.
+        let columns = (PART / block).next_multiple_of(cpu::width());
         let parts = self.n.div_ceil(columns);
         let y = cpu::Shared::new(y);
-        (0..m.div_ceil(cpu::BLOCK) * parts).into_par_iter().for_each(|task| {
-            let (row, column) = (task / parts * cpu::BLOCK, task % parts * columns);
-            let rows = row..m.min(row + cpu::BLOCK);
+        (0..m.div_ceil(block) * parts).into_par_iter().for_each(|task| {
+            let (row, column) = (task / parts * block, task % parts * columns);
+            let rows = row..m.min(row + block);
             self.part(&x[row * self.k..], rows, column..self.n.min(column + columns), y);
         });
     }

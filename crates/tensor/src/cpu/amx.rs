@@ -1,0 +1,277 @@
+//! Products by the matrix units of newer Intel processors (AMX), as exact as those of f32.
+//!
+//! The units multiply bf16, which has 8 binary digits, and add up in f32. A number of f32, which has 24, is
+//! the exact sum of three of bf16, and one that f16 holds, which has 11, of two (Henry, Tang and Heinecke
+//! 2019). Of the six products of their parts all but the smallest count: it is below the last digit of f32.
+//! That is five products in place of one, by units sixteen times as fast.
+
+use super::{Numbers, Rows, with_scratch, zeros};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Rows and columns of a tile of the result, and how deep the tiles are that make it.
+pub const TILE: usize = 16;
+const DEPTH: usize = 32;
+/// Numbers in a tile of bf16.
+const LEN: usize = TILE * DEPTH;
+/// Parts of a number of the rows, and of the weight.
+const PARTS: usize = 3;
+const WEIGHT_PARTS: usize = 2;
+/// Rows of one task: their parts fill half of a core's second-level cache.
+pub const ROWS: usize = 256;
+const SLAB: usize = 640;
+
+/// Whether this processor has the units and the system lets them be used.
+pub fn is_here() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    {
+        static HERE: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+        *HERE.get_or_init(|| units::are_there() && units::may_be_used())
+    }
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
+/// Numbers of bf16 that a weight `[n, k]` takes.
+pub fn packed_len(n: usize, k: usize) -> usize {
+    n.div_ceil(TILE) * column_len(k)
+}
+
+/// Numbers of the weight's tiles for [`TILE`] columns of the result.
+pub fn column_len(k: usize) -> usize {
+    k.div_ceil(DEPTH) * WEIGHT_PARTS * LEN
+}
+
+/// A weight `[n, k]` whose numbers f16 holds, as tiles `[n / 16][k / 32][part][16][16][2]`: pairs of
+/// numbers along `k` lie together.
+pub fn pack(weight: &[f32], [n, k]: [usize; 2]) -> Numbers<u16> {
+    let mut tiles = zeros(packed_len(n, k));
+    tiles.par_chunks_mut(column_len(k)).enumerate().for_each(|(tile, numbers)| {
+        let rows = weight.chunks_exact(k).skip(tile * TILE).take(TILE);
+        for (column, row) in rows.enumerate() {
+            for (i, x) in row.iter().enumerate() {
+                let [high, low, _] = parts(*x);
+                let at =
+                    i / DEPTH * WEIGHT_PARTS * LEN + i % DEPTH / 2 * DEPTH + 2 * column + i % 2;
+                (numbers[at], numbers[at + LEN]) = (high, low);
+            }
+        }
+    });
+    tiles
+}
+
+/// Three numbers of bf16 whose sum is `x`: each takes the leading digits of what is left.
+#[inline(always)]
+fn parts(x: f32) -> [u16; PARTS] {
+    let leading = |x: f32| f32::from_bits(x.to_bits() & 0xFFFF_0000);
+    let bits = |x: f32| (x.to_bits() >> 16) as u16;
+    let (rest, last) = (x - leading(x), x - leading(x) - leading(x - leading(x)));
+    [bits(x), bits(rest), bits(last)]
+}
+
+/// On this thread: `y = a weight^T`, or `y += ..`, for a weight `[n, k]` in tiles; rows of `y` lie `stride`
+/// apart.
+pub fn add(a: &Rows, weight: &[u16], [n, k]: [usize; 2], y: &mut [f32], stride: usize, adds: bool) {
+    assert_eq!(a.step, 1);
+    assert!(weight.len() >= packed_len(n, k) && y.len() >= (a.count - 1) * stride + n);
+    let row_tiles = a.count.div_ceil(TILE);
+    let most = SLAB.min(k.next_multiple_of(DEPTH)) / DEPTH;
+    // Scratch memory is of f32, of which one has room for two of bf16.
+    with_scratch(row_tiles * most * PARTS * LEN / 2 + 4 * TILE * TILE, |scratch| {
+        let (sums, split) = scratch.split_at_mut(4 * TILE * TILE);
+        let split: &mut [u16] = bytemuck::cast_slice_mut(split);
+        let _units = units::Tiles::new();
+        for from in (0..k).step_by(SLAB) {
+            let depth = SLAB.min(k - from);
+            let blocks = depth.div_ceil(DEPTH);
+            let split = &mut split[..row_tiles * blocks * PARTS * LEN];
+            split_rows(a, from, depth, split);
+            for column in (0..n).step_by(2 * TILE) {
+                let tile = |i: usize| {
+                    let tile = (column / TILE + i).min(n.div_ceil(TILE) - 1);
+                    &weight[tile * column_len(k) + from / DEPTH * WEIGHT_PARTS * LEN..]
+                        [..blocks * WEIGHT_PARTS * LEN]
+                };
+                let columns = [tile(0), tile(1)];
+                for row in (0..a.count).step_by(2 * TILE) {
+                    let tile = |i: usize| {
+                        let tile = (row / TILE + i).min(row_tiles - 1);
+                        &split[tile * blocks * PARTS * LEN..][..blocks * PARTS * LEN]
+                    };
+                    units::multiply([tile(0), tile(1)], columns, sums);
+                    let size = [(2 * TILE).min(a.count - row), (2 * TILE).min(n - column)];
+                    store(sums, size, &mut y[row * stride + column..], stride, adds || from > 0);
+                }
+            }
+        }
+    });
+}
+
+/// Some columns of the rows as tiles `[rows / 16][depth / 32][part][16][32]`, with zeros where there are no
+/// more.
+#[multiversion(targets = "simd")]
+fn split_rows(a: &Rows, from: usize, depth: usize, into: &mut [u16]) {
+    let tile_len = depth.div_ceil(DEPTH) * PARTS * LEN;
+    for (tile, into) in into.chunks_exact_mut(tile_len).enumerate() {
+        for row in 0..TILE {
+            let at = tile * TILE + row;
+            let numbers =
+                if at < a.count { &a.numbers[at * a.stride + from..][..depth] } else { &[] };
+            for (i, into) in into.chunks_exact_mut(PARTS * LEN).enumerate() {
+                let mut block = [0.0; DEPTH];
+                if let Some(numbers) = numbers.get(i * DEPTH..) {
+                    let len = numbers.len().min(DEPTH);
+                    block[..len].copy_from_slice(&numbers[..len]);
+                }
+                let mut split = [[0; DEPTH]; PARTS];
+                for (i, x) in block.iter().enumerate() {
+                    [split[0][i], split[1][i], split[2][i]] = parts(*x);
+                }
+                for (part, numbers) in split.iter().enumerate() {
+                    into[part * LEN + row * DEPTH..][..DEPTH].copy_from_slice(numbers);
+                }
+            }
+        }
+    }
+}
+
+/// What belongs to the result of sums `[2][2][16][16]`.
+#[multiversion(targets = "simd")]
+fn store(sums: &[f32], [rows, columns]: [usize; 2], y: &mut [f32], stride: usize, adds: bool) {
+    for row in 0..rows {
+        let y = &mut y[row * stride..][..columns];
+        for (tile, y) in y.chunks_mut(TILE).enumerate() {
+            let sums = &sums[(row / TILE * 2 + tile) * TILE * TILE + row % TILE * TILE..][..TILE];
+            match (<&mut [f32; TILE]>::try_from(&mut *y), adds) {
+                (Ok(y), true) => super::add(y, sums),
+                (Ok(y), false) => y.copy_from_slice(sums),
+                (Err(_), true) => super::add(y, sums),
+                (Err(_), false) => y.copy_from_slice(&sums[..y.len()]),
+            }
+        }
+    }
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod units {
+    use super::{DEPTH, LEN, PARTS, TILE, WEIGHT_PARTS};
+    use std::arch::{asm, x86_64};
+
+    /// Whether the processor has tiles of bf16 and the system saves them.
+    pub fn are_there() -> bool {
+        const BF16: u32 = 1 << 22;
+        const TILES: u32 = 1 << 24;
+        const SYSTEM_SAVES: u32 = 1 << 27;
+        let [highest, features, system] =
+            [x86_64::__cpuid(0).eax, x86_64::__cpuid_count(7, 0).edx, x86_64::__cpuid(1).ecx];
+        highest >= 7
+            && features & (BF16 | TILES) == BF16 | TILES
+            && system & SYSTEM_SAVES != 0
+            // SAFETY: the system saves extended registers, so it can be asked which.
+            && unsafe { saved_registers() } & SAVED == SAVED
+    }
+
+    /// Those that tiles need: their shapes and their numbers.
+    const SAVED: u64 = 0b11 << 17;
+
+    #[target_feature(enable = "xsave")]
+    fn saved_registers() -> u64 {
+        // SAFETY: register 0 exists wherever there are any.
+        unsafe { x86_64::_xgetbv(0) }
+    }
+
+    /// Linux gives the memory in which tiles are saved to those who ask
+    /// (<https://docs.kernel.org/arch/x86/xstate.html>).
+    pub fn may_be_used() -> bool {
+        const REQUEST_PERMISSION: libc::c_long = 0x1023;
+        const TILE_NUMBERS: libc::c_long = 18;
+        // SAFETY: the call takes two numbers and changes nothing but the permission.
+        unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_NUMBERS) == 0 }
+    }
+
+    /// The shapes of this thread's tiles, as long as it lives.
+    pub struct Tiles;
+
+    impl Tiles {
+        pub fn new() -> Self {
+            #[repr(align(64))]
+            struct Shapes([u8; 64]);
+            let mut shapes = Shapes([0; 64]);
+            shapes.0[0] = 1;
+            for tile in 0..8 {
+                shapes.0[16 + 2 * tile] = (2 * DEPTH) as u8;
+                shapes.0[48 + tile] = TILE as u8;
+            }
+            // SAFETY: a weight is packed for the units only where they are.
+            unsafe { asm!("ldtilecfg [{}]", in(reg) &shapes, options(nostack, readonly)) };
+            Self
+        }
+    }
+
+    impl Drop for Tiles {
+        fn drop(&mut self) {
+            // SAFETY: as above.
+            unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        }
+    }
+
+    /// Two by two tiles of the result, `[2][2][16][16]`, from two tiles of rows and two of columns.
+    pub fn multiply(rows: [&[u16]; 2], columns: [&[u16]; 2], sums: &mut [f32]) {
+        let blocks = columns[0].len() / (WEIGHT_PARTS * LEN);
+        assert!(blocks > 0 && sums.len() >= 4 * TILE * TILE);
+        assert!(columns.iter().all(|c| c.len() >= blocks * WEIGHT_PARTS * LEN));
+        assert!(rows.iter().all(|r| r.len() >= blocks * PARTS * LEN));
+        // SAFETY: there are so many numbers; `Tiles` has set the shapes.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                "2:",
+                // The weight's leading digits by all three parts of the rows,
+                "tileloadd tmm6, [{b0} + {s}]", "tileloadd tmm7, [{b1} + {s}]",
+                "tileloadd tmm4, [{a0} + {s} + 2048]", "tileloadd tmm5, [{a1} + {s} + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a0} + {s} + 1024]", "tileloadd tmm5, [{a1} + {s} + 1024]",
+                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a0} + {s}]", "tileloadd tmm5, [{a1} + {s}]",
+                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                // and the rest of it by the leading two.
+                "tileloadd tmm6, [{b0} + {s} + 1024]", "tileloadd tmm7, [{b1} + {s} + 1024]",
+                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a0} + {s} + 1024]", "tileloadd tmm5, [{a1} + {s} + 1024]",
+                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a0}, 3072", "add {a1}, 3072", "add {b0}, 2048", "add {b1}, 2048",
+                "dec {n}",
+                "jnz 2b",
+                "tilestored [{y} + {s}], tmm0", "tilestored [{y} + {s} + 1024], tmm1",
+                "tilestored [{y} + {s} + 2048], tmm2", "tilestored [{y} + {s} + 3072], tmm3",
+                a0 = inout(reg) rows[0].as_ptr() => _, a1 = inout(reg) rows[1].as_ptr() => _,
+                b0 = inout(reg) columns[0].as_ptr() => _, b1 = inout(reg) columns[1].as_ptr() => _,
+                n = inout(reg) blocks => _, y = in(reg) sums.as_mut_ptr(), s = in(reg) 64_usize,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// Elsewhere there are none.
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+mod units {
+    pub struct Tiles;
+
+    impl Tiles {
+        pub fn new() -> Self {
+            unreachable!("nothing is packed for units that are not there")
+        }
+    }
+
+    pub fn multiply(_: [&[u16]; 2], _: [&[u16]; 2], _: &mut [f32]) {
+        unreachable!("nothing is packed for units that are not there")
+    }
+}
