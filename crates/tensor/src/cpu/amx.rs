@@ -18,8 +18,8 @@ const LEN: usize = TILE * DEPTH;
 const PARTS: usize = 3;
 const WEIGHT_PARTS: usize = 2;
 /// Rows of one task: their parts fill half of a core's second-level cache.
-pub const ROWS: usize = 256;
-const SLAB: usize = 640;
+pub const ROWS: usize = 128;
+const SLAB: usize = 1280;
 
 /// Whether this processor has the units and the system lets them be used.
 pub fn is_here() -> bool {
@@ -75,36 +75,62 @@ pub fn add(a: &Rows, weight: &[u16], [n, k]: [usize; 2], y: &mut [f32], stride: 
     assert_eq!(a.step, 1);
     assert!(weight.len() >= packed_len(n, k) && y.len() >= (a.count - 1) * stride + n);
     let row_tiles = a.count.div_ceil(TILE);
-    let most = SLAB.min(k.next_multiple_of(DEPTH)) / DEPTH;
+    let most = row_tiles * SLAB.min(k).div_ceil(DEPTH) * PARTS * LEN;
     // Scratch memory is of f32, of which one has room for two of bf16.
-    with_scratch(row_tiles * most * PARTS * LEN / 2 + 4 * TILE * TILE, |scratch| {
-        let (sums, split) = scratch.split_at_mut(4 * TILE * TILE);
-        let split: &mut [u16] = bytemuck::cast_slice_mut(split);
-        let _units = units::Tiles::new();
+    with_scratch(most / 2, |split| {
+        let units = units::Tiles::new();
         for from in (0..k).step_by(SLAB) {
             let depth = SLAB.min(k - from);
             let blocks = depth.div_ceil(DEPTH);
+            let split: &mut [u16] = bytemuck::cast_slice_mut(split);
             let split = &mut split[..row_tiles * blocks * PARTS * LEN];
             split_rows(a, from, depth, split);
-            for column in (0..n).step_by(2 * TILE) {
-                let tile = |i: usize| {
-                    let tile = (column / TILE + i).min(n.div_ceil(TILE) - 1);
-                    &weight[tile * column_len(k) + from / DEPTH * WEIGHT_PARTS * LEN..]
-                        [..blocks * WEIGHT_PARTS * LEN]
-                };
-                let columns = [tile(0), tile(1)];
-                for row in (0..a.count).step_by(2 * TILE) {
-                    let tile = |i: usize| {
-                        let tile = (row / TILE + i).min(row_tiles - 1);
-                        &split[tile * blocks * PARTS * LEN..][..blocks * PARTS * LEN]
-                    };
-                    units::multiply([tile(0), tile(1)], columns, sums);
-                    let size = [(2 * TILE).min(a.count - row), (2 * TILE).min(n - column)];
-                    store(sums, size, &mut y[row * stride + column..], stride, adds || from > 0);
+            // Past the last tile there is no other: it is multiplied twice.
+            let columns = |tile: usize| {
+                let tile = tile.min(n.div_ceil(TILE) - 1) * column_len(k);
+                &weight[tile + from / DEPTH * WEIGHT_PARTS * LEN..][..blocks * WEIGHT_PARTS * LEN]
+            };
+            let rows = |tile: usize| {
+                let len = blocks * PARTS * LEN;
+                &split[tile.min(row_tiles - 1) * len..][..len]
+            };
+            for column in (0..n.div_ceil(TILE)).step_by(2) {
+                let columns = [column, column + 1].map(columns);
+                for row in (0..row_tiles).step_by(2) {
+                    let rows = [row, row + 1].map(rows);
+                    let [row, column] = [row, column].map(|tile| tile * TILE);
+                    let size = [a.count - row, n - column].map(|left| left.min(2 * TILE));
+                    let y = &mut y[row * stride + column..];
+                    square(&units, rows, columns, size, y, stride, adds || from > 0);
                 }
             }
         }
     });
+}
+
+/// Two by two tiles of the result, or what of them belongs to it.
+fn square(
+    units: &units::Tiles,
+    rows: [&[u16]; 2],
+    columns: [&[u16]; 2],
+    size: [usize; 2],
+    y: &mut [f32],
+    stride: usize,
+    adds: bool,
+) {
+    const SIDE: usize = 2 * TILE;
+    if size == [SIDE, SIDE] {
+        return units.multiply(rows, columns, y, stride, adds);
+    }
+    let mut whole = [0.0; SIDE * SIDE];
+    units.multiply(rows, columns, &mut whole, SIDE, false);
+    for (y, whole) in y.chunks_mut(stride).zip(whole.chunks_exact(SIDE)).take(size[0]) {
+        let y = &mut y[..size[1]];
+        if !adds {
+            y.fill(0.0);
+        }
+        super::add(y, whole);
+    }
 }
 
 /// Some columns of the rows as tiles `[rows / 16][depth / 32][part][16][32]`, with zeros where there are no
@@ -117,36 +143,16 @@ fn split_rows(a: &Rows, from: usize, depth: usize, into: &mut [u16]) {
             let at = tile * TILE + row;
             let numbers =
                 if at < a.count { &a.numbers[at * a.stride + from..][..depth] } else { &[] };
-            for (i, into) in into.chunks_exact_mut(PARTS * LEN).enumerate() {
-                let mut block = [0.0; DEPTH];
-                if let Some(numbers) = numbers.get(i * DEPTH..) {
-                    let len = numbers.len().min(DEPTH);
-                    block[..len].copy_from_slice(&numbers[..len]);
-                }
-                let mut split = [[0; DEPTH]; PARTS];
+            let (whole, rest) = numbers.as_chunks::<DEPTH>();
+            let mut last = [0.0; DEPTH];
+            last[..rest.len()].copy_from_slice(rest);
+            let blocks = whole.iter().chain(std::iter::repeat(&last));
+            for (into, block) in into.chunks_exact_mut(PARTS * LEN).zip(blocks) {
                 for (i, x) in block.iter().enumerate() {
-                    [split[0][i], split[1][i], split[2][i]] = parts(*x);
+                    let [high, middle, low] = parts(*x);
+                    let at = row * DEPTH + i;
+                    (into[at], into[LEN + at], into[2 * LEN + at]) = (high, middle, low);
                 }
-                for (part, numbers) in split.iter().enumerate() {
-                    into[part * LEN + row * DEPTH..][..DEPTH].copy_from_slice(numbers);
-                }
-            }
-        }
-    }
-}
-
-/// What belongs to the result of sums `[2][2][16][16]`.
-#[multiversion(targets = "simd")]
-fn store(sums: &[f32], [rows, columns]: [usize; 2], y: &mut [f32], stride: usize, adds: bool) {
-    for row in 0..rows {
-        let y = &mut y[row * stride..][..columns];
-        for (tile, y) in y.chunks_mut(TILE).enumerate() {
-            let sums = &sums[(row / TILE * 2 + tile) * TILE * TILE + row % TILE * TILE..][..TILE];
-            match (<&mut [f32; TILE]>::try_from(&mut *y), adds) {
-                (Ok(y), true) => super::add(y, sums),
-                (Ok(y), false) => y.copy_from_slice(sums),
-                (Err(_), true) => super::add(y, sums),
-                (Err(_), false) => y.copy_from_slice(&sums[..y.len()]),
             }
         }
     }
@@ -215,47 +221,62 @@ mod units {
         }
     }
 
-    /// Two by two tiles of the result, `[2][2][16][16]`, from two tiles of rows and two of columns.
-    pub fn multiply(rows: [&[u16]; 2], columns: [&[u16]; 2], sums: &mut [f32]) {
-        let blocks = columns[0].len() / (WEIGHT_PARTS * LEN);
-        assert!(blocks > 0 && sums.len() >= 4 * TILE * TILE);
-        assert!(columns.iter().all(|c| c.len() >= blocks * WEIGHT_PARTS * LEN));
-        assert!(rows.iter().all(|r| r.len() >= blocks * PARTS * LEN));
-        // SAFETY: there are so many numbers; `Tiles` has set the shapes.
-        unsafe {
-            asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "2:",
-                // The weight's leading digits by all three parts of the rows,
-                "tileloadd tmm6, [{b0} + {s}]", "tileloadd tmm7, [{b1} + {s}]",
-                "tileloadd tmm4, [{a0} + {s} + 2048]", "tileloadd tmm5, [{a1} + {s} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a0} + {s} + 1024]", "tileloadd tmm5, [{a1} + {s} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a0} + {s}]", "tileloadd tmm5, [{a1} + {s}]",
-                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
-                // and the rest of it by the leading two.
-                "tileloadd tmm6, [{b0} + {s} + 1024]", "tileloadd tmm7, [{b1} + {s} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a0} + {s} + 1024]", "tileloadd tmm5, [{a1} + {s} + 1024]",
-                "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, 3072", "add {a1}, 3072", "add {b0}, 2048", "add {b1}, 2048",
-                "dec {n}",
-                "jnz 2b",
-                "tilestored [{y} + {s}], tmm0", "tilestored [{y} + {s} + 1024], tmm1",
-                "tilestored [{y} + {s} + 2048], tmm2", "tilestored [{y} + {s} + 3072], tmm3",
-                a0 = inout(reg) rows[0].as_ptr() => _, a1 = inout(reg) rows[1].as_ptr() => _,
-                b0 = inout(reg) columns[0].as_ptr() => _, b1 = inout(reg) columns[1].as_ptr() => _,
-                n = inout(reg) blocks => _, y = in(reg) sums.as_mut_ptr(), s = in(reg) 64_usize,
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
+    impl Tiles {
+        /// `y = rows columns`, or `y += ..`: two by two tiles of the result, whose rows lie `stride` apart.
+        pub fn multiply(
+            &self,
+            rows: [&[u16]; 2],
+            columns: [&[u16]; 2],
+            y: &mut [f32],
+            stride: usize,
+            adds: bool,
+        ) {
+            let blocks = columns[0].len() / (WEIGHT_PARTS * LEN);
+            assert!(blocks > 0 && y.len() >= (2 * TILE - 1) * stride + 2 * TILE);
+            assert!(columns.iter().all(|c| c.len() >= blocks * WEIGHT_PARTS * LEN));
+            assert!(rows.iter().all(|r| r.len() >= blocks * PARTS * LEN));
+            let [y0, y1] = [0, TILE * stride].map(|at| y[at..].as_mut_ptr());
+            // SAFETY: there are so many numbers, and the shapes of tiles are set.
+            unsafe {
+                asm!(
+                    "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                    "test {adds:e}, {adds:e}",
+                    "jz 2f",
+                    "tileloadd tmm0, [{y0} + {t}]", "tileloadd tmm1, [{y0} + {t} + 64]",
+                    "tileloadd tmm2, [{y1} + {t}]", "tileloadd tmm3, [{y1} + {t} + 64]",
+                    "2:",
+                    // The weight's leading digits by all three parts of the rows,
+                    "tileloadd tmm6, [{b0} + {s}]", "tileloadd tmm7, [{b1} + {s}]",
+                    "tileloadd tmm4, [{a0} + {s} + 2048]", "tileloadd tmm5, [{a1} + {s} + 2048]",
+                    "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloadd tmm4, [{a0} + {s} + 1024]", "tileloadd tmm5, [{a1} + {s} + 1024]",
+                    "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloadd tmm4, [{a0} + {s}]", "tileloadd tmm5, [{a1} + {s}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                    // and the rest of it by the leading two.
+                    "tileloadd tmm6, [{b0} + {s} + 1024]", "tileloadd tmm7, [{b1} + {s} + 1024]",
+                    "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                    "tileloadd tmm4, [{a0} + {s} + 1024]", "tileloadd tmm5, [{a1} + {s} + 1024]",
+                    "tdpbf16ps tmm0, tmm4, tmm6", "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm2, tmm5, tmm6", "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a0}, 3072", "add {a1}, 3072", "add {b0}, 2048", "add {b1}, 2048",
+                    "dec {n}",
+                    "jnz 2b",
+                    "tilestored [{y0} + {t}], tmm0", "tilestored [{y0} + {t} + 64], tmm1",
+                    "tilestored [{y1} + {t}], tmm2", "tilestored [{y1} + {t} + 64], tmm3",
+                    a0 = inout(reg) rows[0].as_ptr() => _, a1 = inout(reg) rows[1].as_ptr() => _,
+                    b0 = inout(reg) columns[0].as_ptr() => _, b1 = inout(reg) columns[1].as_ptr() => _,
+                    y0 = in(reg) y0, y1 = in(reg) y1, t = in(reg) 4 * stride, s = in(reg) 64_usize,
+                    n = inout(reg) blocks => _, adds = in(reg) u32::from(adds),
+                    out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                    out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                    options(nostack),
+                );
+            }
         }
     }
 }
@@ -269,9 +290,9 @@ mod units {
         pub fn new() -> Self {
             unreachable!("nothing is packed for units that are not there")
         }
-    }
 
-    pub fn multiply(_: [&[u16]; 2], _: [&[u16]; 2], _: &mut [f32]) {
-        unreachable!("nothing is packed for units that are not there")
+        pub fn multiply(&self, _: [&[u16]; 2], _: [&[u16]; 2], _: &mut [f32], _: usize, _: bool) {
+            unreachable!("nothing is packed for units that are not there")
+        }
     }
 }

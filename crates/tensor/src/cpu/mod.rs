@@ -8,8 +8,8 @@ mod winograd;
 
 pub use attention::Heads;
 pub use peak::Peak;
-pub use product::{Packed, Panels, Rows, Shared, width};
-use product::{Strip, many_registers, width_for};
+pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared};
+use product::{Strip, many_registers, width, width_for};
 pub use winograd::Winograd;
 
 use crate::{

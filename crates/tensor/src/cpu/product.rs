@@ -27,6 +27,8 @@ impl WithSimd for Sizes {
 }
 
 const MOST_VECTORS: usize = 3;
+/// Columns of the widest panel there is; every panel's are a divisor of them.
+pub const MOST_WIDTH: usize = MOST_VECTORS * 16;
 
 /// Whether this processor has 32 registers for vectors.
 pub fn many_registers() -> bool {

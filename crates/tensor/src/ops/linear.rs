@@ -13,8 +13,11 @@ pub struct Linear {
     pub gated: bool,
 }
 
-/// The rows of a gated layer's weight that make values, and those that make gates.
-struct Halves([cpu::Packed; 2]);
+/// A gated layer's weight, with the rows that make some values before those that make their gates.
+struct Paired(cpu::Packed);
+
+/// Values made at once by a gated layer, and as many gates: whole panels.
+const PART: usize = 5 * cpu::MOST_WIDTH;
 
 impl Linear {
     /// Values and gates of some rows and columns are made in a core's cache and go from there into `y`.
@@ -22,27 +25,25 @@ impl Linear {
         let [n, k] = [self.weight.shape()[0] / 2, cx.inputs[0][cx.inputs[0].len() - 1]];
         let fits_f16 = self.weight.fits_f16();
         let make = move |w: Vec<f32>| {
-            let half = |w| cpu::Packed::for_products(w, k, fits_f16);
             let (values, gates) = w.split_at(n * k);
-            Halves([half(values), half(gates)])
+            let parts = values.chunks(PART * k).zip(gates.chunks(PART * k));
+            let paired: Vec<f32> = parts.flat_map(|(v, g)| [v, g]).flatten().copied().collect();
+            Paired(cpu::Packed::for_products(&paired, k, fits_f16))
         };
-        let bytes = 2 * cpu::Packed::bytes_for_products([n, k], fits_f16);
+        let bytes = cpu::Packed::bytes_for_products([2 * n, k], fits_f16);
         let weight = cx.prepared(&self.weight, bytes, make);
         let bias = self.epilogue.bias.as_ref().map(|b| cx.weight(b));
         Box::new(move |inputs, y| {
             let (weight, bias) = (weight.get(), bias.as_ref().map(|b| b.get()));
-            let gated = Gated { weight: &weight, bias: bias.as_ref().map(|b| &b[..]), n, k };
-            gated.run(inputs[0], y);
+            let (panels, bias) = (weight.0.panels(), bias.as_ref().map(|b| &b[..]));
+            Gated { panels, bias, n, k }.run(inputs[0], y);
         })
     }
 }
 
-/// Values made at once by a gated layer, and as many gates.
-const PART: usize = cpu::CACHE / 5;
-
 /// A gated layer at work: `n` columns come out.
 struct Gated<'a> {
-    weight: &'a Halves,
+    panels: cpu::Panels<'a>,
     bias: Option<&'a [f32]>,
     n: usize,
     k: usize,
@@ -50,15 +51,12 @@ struct Gated<'a> {
 
 impl Gated<'_> {
     fn run(&self, x: &[f32], y: &mut [f32]) {
-        let (m, block) = (y.len() / self.n, self.weight.0[0].panels().block());
-        // What is made of a block's columns stays in the cache.
-        let columns = (PART / block).next_multiple_of(cpu::width());
-        let parts = self.n.div_ceil(columns);
+        let (m, block, parts) = (y.len() / self.n, self.panels.block(), self.n.div_ceil(PART));
         let y = cpu::Shared::new(y);
         (0..m.div_ceil(block) * parts).into_par_iter().for_each(|task| {
-            let (row, column) = (task / parts * block, task % parts * columns);
+            let (row, column) = (task / parts * block, task % parts * PART);
             let rows = row..m.min(row + block);
-            self.part(&x[row * self.k..], rows, column..self.n.min(column + columns), y);
+            self.part(&x[row * self.k..], rows, column..self.n.min(column + PART), y);
         });
     }
 
@@ -67,17 +65,15 @@ impl Gated<'_> {
         let wide = 2 * columns.len();
         cpu::with_scratch(rows.len() * wide, |made| {
             let x = cpu::Rows { numbers: x, stride: self.k, step: 1, count: rows.len() };
-            for (i, half) in self.weight.0.iter().enumerate() {
-                let made = &mut made[i * columns.len()..];
-                for row in made.chunks_mut(wide) {
-                    match self.bias {
-                        Some(bias) => row[..columns.len()]
-                            .copy_from_slice(&bias[i * self.n..][columns.clone()]),
-                        None => row[..columns.len()].fill(0.0),
-                    }
+            if let Some(bias) = self.bias {
+                let [values, gates] = [0, self.n].map(|half| &bias[half..][columns.clone()]);
+                for row in made.chunks_exact_mut(wide) {
+                    row[..columns.len()].copy_from_slice(values);
+                    row[columns.len()..].copy_from_slice(gates);
                 }
-                half.panels().columns(columns.clone()).add(&x, made, wide, true);
             }
+            let paired = self.panels.columns(2 * columns.start..2 * columns.end);
+            paired.add(&x, made, wide, self.bias.is_some());
             for (row, made) in rows.zip(made.chunks_exact(wide)) {
                 // SAFETY: each task has rows and columns of its own.
                 let y = unsafe { y.from(row * self.n + columns.start) };
