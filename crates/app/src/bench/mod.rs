@@ -28,6 +28,15 @@
 //! | Winograd's numbers by product, not by tile | fewer pages | 1.0 | no |
 //! | Winograd by tiles of 4 from 24 pixels on, not 48 | a twentieth of the step | convolutions 1.05 to 1.1 | yes |
 //! | GEGLU in a core's cache | 1.05 | not timed alone; 10 MB less | yes |
+//! | Winograd by tiles of 4 everywhere, kernels transformed on the way | convolutions of the step 1.3 | 1.3 to 1.4 | yes |
+//! | its input transformed once for all columns, in memory | fewer transforms | 0.95: memory is slower | no |
+//! | 48 or 64 tiles at once, other columns, depths of 16 to 128 | - | 0.9 to 1.0 | 32 by 144, 64 deep |
+//! | transforms stored from registers, not from a loop over the stack | 1.05 | 1.15 | yes |
+//! | tiles of sums too, and no tiles of 12 rows, whose loop the compiler leaves rolled | 1.1 | 1.06 | yes |
+//! | blocks of 128 rows, panels 64 to 112 deep, again | f16 unpacked half as often | 0.98 to 1.02 | no |
+//! | matrix units for linear layers, five products of bf16 | 2 to 3 | 1.9 alone, 1.5 in the step | yes |
+//! | blocks of 256 rows for them, 320 deep; of 128, 1280 | - | 1.65; 1.9 | 128, 1280 |
+//! | values and gates paired in the weight: rows split once | gated layers 1.2 | 1.5 | yes |
 //!
 //! On a later day and a slower host (peak 440 to 460), beside another build, in turn with PyTorch 2.15 (channels_last,
 //! 2 threads): guided step 5.14 and 5.16 s (0.70 of the peak) to 8.00 and 8.17 s, a ratio of 0.64; VAE decode 3.99

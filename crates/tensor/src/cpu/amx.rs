@@ -296,3 +296,54 @@ mod units {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use half::f16;
+
+    fn sum(parts: &[u16]) -> f32 {
+        parts.iter().map(|part| f32::from_bits(u32::from(*part) << 16)).sum()
+    }
+
+    #[test]
+    fn three_parts_are_the_number_and_two_are_one_of_f16() {
+        let numbers = testing::numbers(10_000, 1);
+        for x in numbers.iter().flat_map(|x| [*x, 1e-6 * x, 1e20 * x]).chain([0.0, -0.0, f32::MAX])
+        {
+            assert_eq!(sum(&parts(x)), x);
+        }
+        for x in (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()) {
+            assert_eq!(sum(&parts(x.to_f32())[..WEIGHT_PARTS]), x.to_f32());
+        }
+    }
+
+    #[test]
+    fn a_product_is_as_exact_as_one_of_f32() {
+        if !is_here() {
+            return eprintln!("skipped: this processor has no matrix units for bf16");
+        }
+        for (m, n, k) in
+            [(1, 1, 1), (16, 16, 32), (17, 33, 40), (70, 100, 300), (32, 64, 1280), (40, 20, 2600)]
+        {
+            let a = testing::numbers(m * k, 1);
+            let weight: Vec<f32> =
+                testing::numbers(n * k, 2).iter().map(|x| f16::from_f32(*x).to_f32()).collect();
+            let packed = pack(&weight, [n, k]);
+            let rows = Rows { numbers: &a, stride: k, step: 1, count: m };
+            let mut y = vec![0.5; m * n];
+            for adds in [true, false] {
+                add(&rows, &packed, [n, k], &mut y, n, adds);
+                for (i, y) in y.iter().enumerate() {
+                    let (a, w) = (&a[i / n * k..][..k], &weight[i % n * k..][..k]);
+                    let products = a.iter().zip(w).map(|(a, w)| f64::from(*a) * f64::from(*w));
+                    let size: f64 = products.clone().map(f64::abs).sum();
+                    let exact = products.sum::<f64>() + if adds { 0.5 } else { 0.0 };
+                    let error = (f64::from(*y) - exact).abs();
+                    assert!(error < 1e-6 * (1.0 + size), "{m} {n} {k}, at {i}: {y}, not {exact}");
+                }
+            }
+        }
+    }
+}

@@ -436,15 +436,15 @@ unsafe fn store<S: Simd, const R: usize, const V: usize>(
 ) {
     let place = |r, v| y.wrapping_add(r * stride + v * S::F32_LANES).cast::<S::f32s>();
     if adds {
-        for r in 0..R {
-            for v in 0..V {
-                unsafe { *place(r, v) = simd.add_f32s(sums[r][v], *place(r, v)) };
+        for (r, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                unsafe { *place(r, v) = simd.add_f32s(*sum, *place(r, v)) };
             }
         }
     } else {
-        for r in 0..R {
-            for v in 0..V {
-                unsafe { *place(r, v) = sums[r][v] };
+        for (r, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                unsafe { *place(r, v) = *sum };
             }
         }
     }

@@ -205,7 +205,7 @@ impl Patches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Tape, testing};
+    use crate::{Device, Tape, testing};
 
     /// Shapes: batch, height, width, in, out, kernel; then the walk.
     const CASES: &[([usize; 6], Conv)] = &[
@@ -216,13 +216,15 @@ mod tests {
         ([2, 8, 6, 5, 4, 3], Conv { stride: 2, pad: [0, 1, 0, 1], up2: false }),
         ([1, 33, 17, 40, 130, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
         ([1, 4, 4, 12, 20, 1], Conv { stride: 1, pad: [0; 4], up2: false }),
-        // With fewer multiplications: tiles of 2, of 4, over the edges, upsampled, in few and in many tasks.
+        // With fewer multiplications: over the edges, upsampled, in few and in many tasks, in several slabs
+        // of channels in and out.
         ([2, 13, 15, 16, 32, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
         ([1, 49, 51, 16, 32, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
         ([1, 7, 9, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: true }),
         ([1, 13, 14, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: true }),
         ([1, 50, 49, 16, 16, 3], Conv { stride: 1, pad: [0, 1, 0, 1], up2: false }),
         ([1, 160, 60, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        ([2, 11, 9, 160, 176, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
     ];
 
     /// The definition, in f64.
@@ -261,7 +263,7 @@ mod tests {
             let weights = testing::weights(&[("w", &[o, c, k, k]), ("b", &[o])]);
             // f16 weights have a kernel of their own.
             let stored =
-                if [3, 8].contains(&c) { weights.rounded_to_f16() } else { weights.clone() };
+                if [3, 8, 160].contains(&c) { weights.rounded_to_f16() } else { weights.clone() };
             let (weight, bias) = (stored.get("w").unwrap(), stored.get("b").unwrap());
             let x = testing::numbers(b * h * w * c, 7);
             let expected =
@@ -271,12 +273,34 @@ mod tests {
                 let y = tape.input("x", &[b, h, w, c]).conv2d(&weight, Some(&bias), conv);
                 tape.finish(&[&y])
             };
-            // f32 sums of up to 360 products; Winograd's loses a digit.
+            // f32 sums of up to 1440 products; Winograd's loses a digit.
             let output = program().outputs[0];
             let output = &program().values[output].shape;
             let winograd = cpu::Winograd::serves(weight.shape(), conv, output);
             let bound = if winograd { 5e-5 } else { 1e-5 };
             testing::check(program, &[&x], &expected, bound);
         }
+    }
+
+    /// Of more columns than are made at once.
+    #[test]
+    fn what_follows_a_convolution_is_done_to_every_part_of_its_columns() {
+        let [b, h, w, c, o] = [2, 11, 9, 32, 176];
+        let weights = testing::weights(&[("w", &[o, c, 3, 3]), ("b", &[o])]);
+        let (weight, bias) = (weights.get("w").unwrap(), weights.get("b").unwrap());
+        let program = || {
+            let tape = Tape::new();
+            let [row, residual] =
+                [tape.input("row", &[b, o]), tape.input("residual", &[b, h, w, o])];
+            let x = tape.input("x", &[b, h, w, c]).conv2d(&weight, Some(&bias), Conv::same(3));
+            tape.finish(&[&x.add(&row).silu().add(&residual)])
+        };
+        let [row, residual, x] = [b * o, b * h * w * o, b * h * w * c];
+        let inputs = [(row, 1), (residual, 2), (x, 3)].map(|(n, seed)| testing::numbers(n, seed));
+        let inputs = inputs.each_ref().map(|x| &x[..]);
+        let expected = Device::cpu().compile(program()).unwrap().run(&inputs).unwrap();
+        let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
+        assert_eq!(program().folded().steps.len(), 1);
+        testing::check_bound(1 << 18, || program().folded(), &inputs, &expected, 5e-5);
     }
 }
