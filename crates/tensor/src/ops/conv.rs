@@ -278,7 +278,9 @@ mod tests {
             let output = &program().values[output].shape;
             let winograd = cpu::Winograd::serves(weight.shape(), conv, output);
             let bound = if winograd { 5e-5 } else { 1e-5 };
-            testing::check(program, &[&x], &expected, bound);
+            // Small enough that most are cut on the GPU; a single row of the largest is larger.
+            let limit = if c < 160 { 16 << 10 } else { 1 << 20 };
+            testing::check_bound(limit, program, &[&x], &expected, bound);
         }
     }
 
