@@ -18,7 +18,7 @@ pub use save::{Source, save_safetensors, write_safetensors};
 
 use crate::Result;
 use anyhow::{Context as _, bail, ensure};
-use half::{bf16, f16};
+use half::{bf16, f16, slice::HalfFloatSliceExt as _};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use safetensors::SafeTensors;
@@ -440,7 +440,7 @@ impl Weight {
             self.change(&mut numbers)?;
             self.round(&mut numbers);
         }
-        self.check_finite(numbers.iter().all(|x| x.is_finite()))?;
+        self.check_finite(numbers.par_chunks(1 << 16).all(|x| x.iter().all(|x| x.is_finite())))?;
         Ok(numbers)
     }
 
@@ -475,7 +475,7 @@ impl Weight {
         for id in ids {
             numbers.extend(row_of(id)?);
         }
-        self.check_finite(numbers.iter().all(|x| x.is_finite()))?;
+        self.check_finite(numbers.par_chunks(1 << 16).all(|x| x.iter().all(|x| x.is_finite())))?;
         Ok(numbers)
     }
 
@@ -519,15 +519,21 @@ impl Weight {
     }
 
     fn decode(&self, bytes: &[u8]) -> Vec<f32> {
-        let number: fn(&[u8]) -> f32 = match self.dtype {
-            Dtype::F32 => |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-            Dtype::F16 => |b| f16::from_le_bytes([b[0], b[1]]).to_f32_const(),
-            Dtype::Bf16 => |b| bf16::from_le_bytes([b[0], b[1]]).to_f32_const(),
-            Dtype::Other(_) => unreachable!("Weights::get refuses what is no weight"),
-        };
+        const PIECE: usize = 1 << 12;
         let size = self.dtype.size().expect("a weight has numbers");
-        let mut numbers: Vec<f32> =
-            bytes.par_chunks_exact(size).with_min_len(1 << 14).map(number).collect();
+        let mut numbers = vec![0.0; bytes.len() / size];
+        let pieces = numbers.par_chunks_mut(PIECE).zip(bytes.par_chunks(PIECE * size));
+        pieces.with_min_len(8).for_each(|(numbers, bytes)| match self.dtype {
+            Dtype::F32 => each(numbers, bytes, f32::from_le_bytes),
+            Dtype::F16 => {
+                let mut halves = [f16::ZERO; PIECE];
+                let halves = &mut halves[..numbers.len()];
+                each(halves, bytes, f16::from_le_bytes);
+                halves.convert_to_f32_slice(numbers);
+            }
+            Dtype::Bf16 => each(numbers, bytes, |b| bf16::from_le_bytes(b).to_f32_const()),
+            Dtype::Other(_) => unreachable!("Weights::get refuses what is no weight"),
+        });
         if self.dtype != Dtype::F16 {
             self.round(&mut numbers);
         }
@@ -539,6 +545,11 @@ impl Weight {
             numbers.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32());
         }
     }
+}
+
+/// Numbers from `N` bytes each.
+fn each<T, const N: usize>(numbers: &mut [T], bytes: &[u8], number: impl Fn([u8; N]) -> T) {
+    numbers.iter_mut().zip(bytes.as_chunks().0).for_each(|(to, bytes)| *to = number(*bytes));
 }
 
 /// `3 tensors are missing: a, b, c`, of many the first few; `None` if there are none.

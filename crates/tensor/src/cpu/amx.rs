@@ -49,11 +49,13 @@ pub fn pack(weight: &[f32], [n, k]: [usize; 2]) -> Numbers<u16> {
     tiles.par_chunks_mut(column_len(k)).enumerate().for_each(|(tile, numbers)| {
         let rows = weight.chunks_exact(k).skip(tile * TILE).take(TILE);
         for (column, row) in rows.enumerate() {
-            for (i, x) in row.iter().enumerate() {
-                let [high, low, _] = parts(*x);
-                let at =
-                    i / DEPTH * WEIGHT_PARTS * LEN + i % DEPTH / 2 * DEPTH + 2 * column + i % 2;
-                (numbers[at], numbers[at + LEN]) = (high, low);
+            let blocks = numbers.chunks_exact_mut(WEIGHT_PARTS * LEN);
+            for (block, numbers) in blocks.zip(row.chunks(DEPTH)) {
+                for (i, x) in numbers.iter().enumerate() {
+                    let [high, low, _] = parts(*x);
+                    let at = i / 2 * DEPTH + 2 * column + i % 2;
+                    (block[at], block[at + LEN]) = (high, low);
+                }
             }
         }
     });

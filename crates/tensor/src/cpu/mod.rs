@@ -25,6 +25,7 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
+    mem::MaybeUninit,
     ops::{Deref, Range},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
@@ -36,12 +37,38 @@ pub type Kernel = Box<dyn Fn(&[&[f32]], &mut [f32]) + Send + Sync>;
 /// Numbers that begin at a cache line, so that no vector lies across two.
 pub type Numbers<T = f32> = AVec<T>;
 
-/// So many zeros.
-pub fn zeros<T: Copy + Default>(len: usize) -> Numbers<T> {
-    let mut numbers = Numbers::with_capacity(0, len);
-    numbers.resize(len, T::default());
+/// So many zeros. All threads write them: the system gives memory page by page, as it is written first.
+pub fn zeros<T: Copy + Default + Send + Sync>(len: usize) -> Numbers<T> {
+    const PIECE: usize = 1 << 18;
+    let mut numbers = Numbers::<T>::with_capacity(0, len);
+    ask_for_large_pages(numbers.as_ptr().cast(), len * size_of::<T>());
+    // SAFETY: there is room for so many, and all are written.
+    unsafe {
+        let room: &mut [MaybeUninit<T>] =
+            std::slice::from_raw_parts_mut(numbers.as_mut_ptr().cast(), len);
+        room.par_chunks_mut(PIECE).for_each(|piece| piece.fill(MaybeUninit::new(T::default())));
+        numbers.set_len(len);
+    }
     numbers
 }
+
+/// Large pages come hundreds of times as seldom.
+#[cfg(target_os = "linux")]
+fn ask_for_large_pages(start: *const u8, len: usize) {
+    const LARGE: usize = 2 << 20;
+    let skipped = start.align_offset(LARGE);
+    if len >= 2 * LARGE + skipped {
+        let whole = (len - skipped) / LARGE * LARGE;
+        // SAFETY: these are whole pages of memory just allocated; a system that has no large ones for them
+        // gives others.
+        unsafe {
+            libc::madvise(start.wrapping_add(skipped).cast_mut().cast(), whole, libc::MADV_HUGEPAGE)
+        };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_large_pages(_: *const u8, _: usize) {}
 
 /// Numbers that fit well into one core's own cache (256 KiB).
 pub const CACHE: usize = 1 << 16;

@@ -2,7 +2,7 @@
 //! packing the rows, as a network's weights are packed once and its rows are read once).
 
 use super::{amx, zeros};
-use half::f16;
+use half::{f16, slice::HalfFloatSliceExt as _};
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -72,14 +72,29 @@ enum Stored {
 
 impl Packed {
     pub fn new(weight: &[f32], k: usize, fits_f16: bool) -> Self {
+        Self::with_order(weight, k, fits_f16, |i| i)
+    }
+
+    /// Kernels `[n, c, taps]` as `[n, taps, c]`.
+    pub fn taps_first(weight: &[f32], [c, taps]: [usize; 2], fits_f16: bool) -> Self {
+        Self::with_order(weight, c * taps, fits_f16, |i| i % taps * c + i / taps)
+    }
+
+    /// `place` tells where in its row the `i`-th number of a row of the weight goes.
+    fn with_order(
+        weight: &[f32],
+        k: usize,
+        fits_f16: bool,
+        place: impl Fn(usize) -> usize + Sync,
+    ) -> Self {
         let n = weight.len() / k;
         let numbers = if fits_f16 {
             let mut numbers = zeros(packed_len(n, k));
-            pack(&mut numbers, [n, k], |n, k_at| f16::from_f32(weight[n * k + k_at]));
+            pack(&mut numbers, weight, k, place, <[f16]>::convert_from_f32_slice);
             Stored::F16(numbers)
         } else {
             let mut numbers = zeros(packed_len(n, k));
-            pack(&mut numbers, [n, k], |n, k_at| weight[n * k + k_at]);
+            pack(&mut numbers, weight, k, place, <[f32]>::copy_from_slice);
             Stored::F32(numbers)
         };
         Self { numbers, n, k }
@@ -123,15 +138,23 @@ fn packed_len(n: usize, k: usize) -> usize {
     n.next_multiple_of(Arch::new().dispatch(Sizes)[0]) * k
 }
 
-/// Fills panels; `at` gives the number at `(n, k)`. What lies past `n` is left as it is.
-fn pack<T: Send>(panels: &mut [T], [n, k]: [usize; 2], at: impl Fn(usize, usize) -> T + Sync) {
-    let width = width();
+/// Fills panels; `store` gets what lies side by side in one. What lies past `n` is zero.
+fn pack<T: Send>(
+    panels: &mut [T],
+    weight: &[f32],
+    k: usize,
+    place: impl Fn(usize) -> usize + Sync,
+    store: impl Fn(&mut [T], &[f32]) + Sync,
+) {
+    let (width, n) = (width(), weight.len() / k);
     panels.par_chunks_mut(width * k).enumerate().for_each(|(panel, numbers)| {
-        let columns = width.min(n - panel * width);
-        for (k, row) in numbers.chunks_exact_mut(numbers.len() / k).enumerate() {
-            for (column, number) in row[..columns].iter_mut().enumerate() {
-                *number = at(panel * width + column, k);
+        let (first, wide) = (panel * width, numbers.len() / k);
+        let mut row = [0.0; MOST_WIDTH];
+        for i in 0..k {
+            for (n, number) in (first..n).zip(&mut row[..wide]) {
+                *number = weight[n * k + i];
             }
+            store(&mut numbers[place(i) * wide..][..wide], &row[..wide]);
         }
     });
 }

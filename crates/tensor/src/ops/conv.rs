@@ -95,9 +95,7 @@ impl Conv2d {
     ) -> Arc<cpu::Form<cpu::Packed>> {
         let fits_f16 = self.weight.fits_f16();
         let bytes = cpu::Packed::bytes([n, taps * c], fits_f16);
-        cx.prepared(&self.weight, bytes, move |w| {
-            cpu::Packed::new(&taps_first(&w, c, taps), taps * c, fits_f16)
-        })
+        cx.prepared(&self.weight, bytes, move |w| cpu::Packed::taps_first(&w, [c, taps], fits_f16))
     }
 }
 
@@ -137,14 +135,6 @@ impl Tensor {
         let epilogue = Epilogue::new(bias, o);
         self.record(Conv2d { weight: weight.clone(), conv, epilogue }, &[], &shape)
     }
-}
-
-/// `[O, I, taps]` to `[O, taps, I]`: the order in which a channels-last patch is gathered.
-fn taps_first(weight: &[f32], channels: usize, taps: usize) -> Vec<f32> {
-    let kernels = weight.chunks_exact(channels * taps);
-    kernels
-        .flat_map(|k| (0..taps).flat_map(move |t| (0..channels).map(move |c| k[c * taps + t])))
-        .collect()
 }
 
 /// The patches of a picture under a kernel, one row of numbers for each output pixel.

@@ -27,7 +27,7 @@ impl Linear {
         let make = move |w: Vec<f32>| {
             let (values, gates) = w.split_at(n * k);
             let parts = values.chunks(PART * k).zip(gates.chunks(PART * k));
-            let paired: Vec<f32> = parts.flat_map(|(v, g)| [v, g]).flatten().copied().collect();
+            let paired = parts.flat_map(|(v, g)| [v, g]).collect::<Vec<_>>().concat();
             Paired(cpu::Packed::for_products(&paired, k, fits_f16))
         };
         let bytes = cpu::Packed::bytes_for_products([2 * n, k], fits_f16);
