@@ -28,20 +28,28 @@
 //! | Winograd's numbers by product, not by tile | fewer pages | 1.0 | no |
 //! | Winograd by tiles of 4 from 24 pixels on, not 48 | a twentieth of the step | convolutions 1.05 to 1.1 | yes |
 //! | GEGLU in a core's cache | 1.05 | not timed alone; 10 MB less | yes |
-//! | Winograd by tiles of 4 everywhere, kernels transformed on the way | convolutions of the step 1.3 | 1.3 to 1.4 | yes |
-//! | its input transformed once for all columns, in memory | fewer transforms | 0.95: memory is slower | no |
+//! | Winograd by tiles of 4 everywhere, kernels transformed on the way | convolutions 1.3 | 1.15 in the step, VAE 0.8; 1.2 GB less | yes |
+//! | its input transformed once for all columns, in memory | fewer transforms | 0.9 to 1.1: memory is slow | no |
 //! | 48 or 64 tiles at once, other columns, depths of 16 to 128 | - | 0.9 to 1.0 | 32 by 144, 64 deep |
+//! | sums stored from registers; no tiles of 12 rows, whose loop the compiler leaves rolled | 1.1 | 1.06 | yes |
 //! | transforms stored from registers, not from a loop over the stack | 1.05 | 1.15 | yes |
-//! | tiles of sums too, and no tiles of 12 rows, whose loop the compiler leaves rolled | 1.1 | 1.06 | yes |
 //! | blocks of 128 rows, panels 64 to 112 deep, again | f16 unpacked half as often | 0.98 to 1.02 | no |
-//! | matrix units for linear layers, five products of bf16 | 2 to 3 | 1.9 alone, 1.5 in the step | yes |
-//! | blocks of 256 rows for them, 320 deep; of 128, 1280 | - | 1.65; 1.9 | 128, 1280 |
-//! | values and gates paired in the weight: rows split once | gated layers 1.2 | 1.5 | yes |
+//! | matrix units for linear layers, five products of bf16 | 2 to 3 | 1.4 | yes |
+//! | values and gates paired in the weight, tiles stored in place | gated layers 1.2 | 1.4, gated 1.6 | yes |
+//! | blocks of 128 rows, 1280 deep, for 256, 640; 64 to 512, 160 to 5120 | - | 1.03; 0.8 to 1.0 | yes |
+//! | weights packed in the file's order, memory in large pages by all threads | first step sooner | 7 to 3.6 s made ready | yes |
 //!
 //! On a later day and a slower host (peak 440 to 460), beside another build, in turn with PyTorch 2.15 (channels_last,
 //! 2 threads): guided step 5.14 and 5.16 s (0.70 of the peak) to 8.00 and 8.17 s, a ratio of 0.64; VAE decode 3.99
 //! and 3.77 s (1.4) to 11.00 and 10.33 s, 0.36. With AVX2 only (peak 230 to 250): 0.77 to 0.82 of the peak, VAE
 //! decode 1.7 to 1.85.
+//!
+//! With what the last ten rows tell, on such a host (peak 420 to 477): guided step 3.6 to 4.1 s, 0.96 to 1.1 of the
+//! peak, at 256x256 0.83, VAE decode 4.4 to 5.0 s, 1.2 to 1.4 (3.8 s before: kept kernels served it better, but the
+//! step worse). In turn with PyTorch 2.15: 3.63 and 4.07 s to 8.42 and 8.30 s, a ratio of 0.46; VAE decode 5.02 and
+//! 4.94 s to 11.75 and 11.32 s, 0.43. Without matrix units: step 0.77 to 0.78, 256x256 0.74; with AVX2 only (peak 228
+//! to 250): 0.94 and 0.84, VAE decode 1.5. From 256x256 to 1024x1024 2.6 to 3.0 s per TFLOP; a batch of 4 takes 3.9
+//! times as long as one. The latent of a step, guidance 7, differs by 5.8e-6 of its rms from that by the definition.
 
 mod kernels;
 mod model;
