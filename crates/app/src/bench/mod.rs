@@ -45,7 +45,7 @@
 //! decode 1.7 to 1.85.
 //!
 //! With what the last ten rows tell, on such a host (peak 420 to 477): guided step 3.6 to 4.1 s, 0.96 to 1.1 of the
-//! peak, at 256x256 0.83, VAE decode 4.4 to 5.0 s, 1.2 to 1.4 (3.8 s before: kept kernels served it better, but the
+//! peak, at 256x256 0.71 to 0.83, VAE decode 4.4 to 5.0 s, 1.2 to 1.4 (3.8 s before: kept kernels served it better, but the
 //! step worse). In turn with PyTorch 2.15: 3.63 and 4.07 s to 8.42 and 8.30 s, a ratio of 0.46; VAE decode 5.02 and
 //! 4.94 s to 11.75 and 11.32 s, 0.43. Without matrix units: step 0.77 to 0.78, 256x256 0.74; with AVX2 only (peak 228
 //! to 250): 0.94 and 0.84, VAE decode 1.5. From 256x256 to 1024x1024 2.6 to 3.0 s per TFLOP; a batch of 4 takes 3.9
