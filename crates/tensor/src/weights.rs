@@ -440,7 +440,7 @@ impl Weight {
             self.change(&mut numbers)?;
             self.round(&mut numbers);
         }
-        self.check_finite(numbers.par_chunks(1 << 16).all(|x| x.iter().all(|x| x.is_finite())))?;
+        self.check_finite(all_finite(&numbers))?;
         Ok(numbers)
     }
 
@@ -475,7 +475,7 @@ impl Weight {
         for id in ids {
             numbers.extend(row_of(id)?);
         }
-        self.check_finite(numbers.par_chunks(1 << 16).all(|x| x.iter().all(|x| x.is_finite())))?;
+        self.check_finite(all_finite(&numbers))?;
         Ok(numbers)
     }
 
@@ -550,6 +550,10 @@ impl Weight {
 /// Numbers from `N` bytes each.
 fn each<T, const N: usize>(numbers: &mut [T], bytes: &[u8], number: impl Fn([u8; N]) -> T) {
     numbers.iter_mut().zip(bytes.as_chunks().0).for_each(|(to, bytes)| *to = number(*bytes));
+}
+
+fn all_finite(numbers: &[f32]) -> bool {
+    numbers.par_chunks(1 << 16).all(|piece| piece.iter().all(|x| x.is_finite()))
 }
 
 /// `3 tensors are missing: a, b, c`, of many the first few; `None` if there are none.

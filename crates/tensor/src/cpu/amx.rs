@@ -66,9 +66,8 @@ pub fn pack(weight: &[f32], [n, k]: [usize; 2]) -> Numbers<u16> {
 #[inline(always)]
 fn parts(x: f32) -> [u16; PARTS] {
     let leading = |x: f32| f32::from_bits(x.to_bits() & 0xFFFF_0000);
-    let bits = |x: f32| (x.to_bits() >> 16) as u16;
-    let (rest, last) = (x - leading(x), x - leading(x) - leading(x - leading(x)));
-    [bits(x), bits(rest), bits(last)]
+    let rest = x - leading(x);
+    [x, rest, rest - leading(rest)].map(|x| (x.to_bits() >> 16) as u16)
 }
 
 /// On this thread: `y = a weight^T`, or `y += ..`, for a weight `[n, k]` in tiles; rows of `y` lie `stride`
@@ -319,6 +318,17 @@ mod tests {
         for x in (0..=u16::MAX).map(f16::from_bits).filter(|x| x.is_finite()) {
             assert_eq!(sum(&parts(x.to_f32())[..WEIGHT_PARTS]), x.to_f32());
         }
+    }
+
+    /// What Linux lists it saves, too. Whether it may be used is for the system to say.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    #[test]
+    fn the_units_are_found_where_the_system_lists_them() {
+        let Ok(listed) = std::fs::read_to_string("/proc/cpuinfo") else {
+            return eprintln!("skipped: no /proc/cpuinfo here");
+        };
+        let lists = |flag| listed.split_whitespace().any(|word| word == flag);
+        assert_eq!(units::are_there(), lists("amx_tile") && lists("amx_bf16"));
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 mod amx;
 mod attention;
+mod panels;
 mod peak;
 mod product;
 mod winograd;
 
 pub use attention::Heads;
+pub use panels::{MOST_WIDTH, Packed, Panels};
+use panels::{many_registers, width, width_for};
 pub use peak::Peak;
-pub use product::{MOST_WIDTH, Packed, Panels, Rows, Shared};
-use product::{Strip, many_registers, width, width_for};
+use product::Strip;
+pub use product::{Rows, Shared};
 pub use winograd::Winograd;
 
 use crate::{

@@ -3,7 +3,7 @@
 //!
 //! A tile of 4 by 4 output pixels needs 6 by 6 input pixels. Both it and the kernel are transformed into 36
 //! numbers for each channel; there, the convolution is a product: of matrices, as there are many tiles and
-//! channels. `Y = O^T [(K g K^T) . (I^T d I)] O`, the paper's equation 8.
+//! channels. `Y = A^T [(G g G^T) . (B^T d B)] A`, the paper's equation 8.
 //!
 //! Kernels are transformed anew for each block of tiles, out of the weight as it is kept for any product: that
 //! costs a tenth of the products and spares four times the weight in memory, which would take longer to read.
@@ -389,7 +389,7 @@ fn both_ways<S: Simd, T: Transform<I, O>, const I: usize, const O: usize>(
     numbers
 }
 
-/// I^T, for the points 0, 1, -1, 2, -2 and infinity:
+/// B^T, for the points 0, 1, -1, 2, -2 and infinity:
 /// ```text
 /// 4  0 -5  0  1  0
 /// 0 -4 -4  1  1  0
@@ -417,7 +417,7 @@ impl Transform<PATCH, PATCH> for OfPatch {
     }
 }
 
-/// K:
+/// G:
 /// ```text
 ///  1/4    0    0
 /// -1/6 -1/6 -1/6
@@ -445,7 +445,7 @@ impl Transform<3, PATCH> for OfKernel {
     }
 }
 
-/// O^T:
+/// A^T:
 /// ```text
 /// 1 1  1 1  1 0
 /// 0 1 -1 2 -2 0
@@ -466,5 +466,48 @@ impl Transform<PATCH, TILE> for OfSums {
             s.mul_add_e_f32s(by(4.0), even_2, even),
             s.add_f32s(s.mul_add_e_f32s(by(8.0), odd_2, odd), m5),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The 3x3 convolutions of SD 1.5 at 512x512 that keep the size: input and output channels, the side of
+    /// what they make; those that double the size stand where they arrive.
+    #[rustfmt::skip]
+    const SD15: &[[usize; 3]] = &[
+        // The UNet, from the first level down.
+        [320, 320, 64], [640, 320, 64], [960, 320, 64], [640, 640, 64],
+        [320, 640, 32], [640, 640, 32], [960, 640, 32], [1280, 640, 32], [1920, 640, 32], [1280, 1280, 32],
+        [640, 1280, 16], [1280, 1280, 16], [1920, 1280, 16], [2560, 1280, 16],
+        [1280, 1280, 8], [2560, 1280, 8],
+        // The VAE's decoder; the encoder has no others.
+        [512, 512, 64], [512, 512, 128], [512, 512, 256], [512, 256, 256], [256, 256, 256],
+        [256, 256, 512], [256, 128, 512], [128, 128, 512],
+    ];
+
+    #[test]
+    fn layers_of_stable_diffusion_are_done_with_a_quarter_of_the_multiplications() {
+        let serves = |[c, n, side]: [usize; 3], conv| {
+            Winograd::serves(&[n, c, 3, 3], conv, &[2, side, side, n])
+        };
+        for &[c, n, side] in SD15 {
+            assert!(serves([c, n, side], Conv::same(3)), "{c} to {n} channels, {side}x{side}");
+            let halving = Conv { stride: 2, ..Conv::same(3) };
+            assert!(!serves([c, n, side / 2], halving));
+        }
+        for few in [[4, 320, 64], [320, 4, 64], [4, 512, 64], [128, 3, 512]] {
+            assert!(!serves(few, Conv::same(3)), "{few:?}");
+        }
+    }
+
+    #[test]
+    fn a_picture_of_which_tiles_would_be_mostly_edge_is_done_by_the_definition() {
+        let sides = (1..=9).filter(|side| {
+            Winograd::serves(&[16, 16, 3, 3], Conv::same(3), &[1, *side, *side, 16])
+        });
+        assert_eq!(sides.collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+        assert!(!Winograd::serves(&[16, 16, 3, 3], Conv::same(3), &[1, 1, 8, 16]));
     }
 }
