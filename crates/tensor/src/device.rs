@@ -33,6 +33,12 @@ impl Device {
         Self::Cpu(CpuDevice::new(budget))
     }
 
+    /// The processor, exact to f32: what other devices are compared with.
+    #[cfg(test)]
+    pub(crate) fn twin() -> Self {
+        Self::Cpu(CpuDevice::twin())
+    }
+
     /// Opens a GPU; an error says what it lacks.
     pub fn gpu(adapter: &Adapter, options: GpuOptions) -> Result<Self> {
         Ok(Self::Gpu(Arc::new(adapter.open(options, None)?)))

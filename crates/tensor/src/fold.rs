@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(names, [linear, "attention", linear, linear, linear, linear]);
         let inputs = [testing::numbers(2 * 24 * 8, 1), testing::numbers(16, 2)];
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        let expected = Device::cpu().compile(program()).unwrap().run(&inputs).unwrap();
+        let expected = Device::twin().compile(program()).unwrap().run(&inputs).unwrap();
         for device in testing::devices(1 << 12) {
             let got = device.compile(program().folded()).unwrap().run(&inputs).unwrap();
             testing::assert_close(&got[0], &expected[0], 1e-5);
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(names, ["group_norm", "conv2d", "conv2d"]);
         let inputs = [testing::numbers(2 * 3 * 4 * 8, 1), testing::numbers(16, 2)];
         let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-        let run = |p| Device::cpu().compile(p).unwrap().run(&inputs).unwrap();
+        let run = |p| Device::twin().compile(p).unwrap().run(&inputs).unwrap();
         // The same operations in the same order: only the additions' order may differ.
         testing::assert_close(&run(plain)[0], &run(folded)[0], 1e-5);
     }

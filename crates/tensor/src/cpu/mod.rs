@@ -1,6 +1,6 @@
 //! The CPU device: each operation is a function over prepared weights, parallel with rayon.
 
-mod amx;
+pub mod amx;
 mod attention;
 mod panels;
 mod peak;
@@ -12,7 +12,7 @@ pub use panels::{MOST_WIDTH, Packed, Panels};
 use panels::{many_registers, width, width_for};
 pub use peak::Peak;
 use product::Strip;
-pub use product::{Rows, Shared};
+pub use product::{Ready, Rows, Shared, division};
 pub use winograd::Winograd;
 
 use crate::{
@@ -82,6 +82,8 @@ type Forms = HashMap<(u64, TypeId), Weak<dyn Any + Send + Sync>>;
 /// The processor, with what networks on it share.
 pub struct CpuDevice {
     forms: Mutex<Forms>,
+    /// Whether the processor has matrix units that are used.
+    units: bool,
     pub(crate) memory: Arc<Memory>,
     pub(crate) timings: Timings,
 }
@@ -104,12 +106,18 @@ impl Compiler<'_> {
         self.prepared(weight, 4 * weight.len(), |w| w)
     }
 
-    /// The rows of a matrix in the form for products.
+    /// The rows of a matrix in panels.
     pub fn packed(&self, weight: &Weight) -> Arc<Form<Packed>> {
         let rows = weight.shape().first().map_or(1, |rows| (*rows).max(1));
         let (columns, fits_f16) = (weight.len() / rows, weight.fits_f16());
-        let bytes = Packed::bytes_for_products([rows, columns], fits_f16);
-        self.prepared(weight, bytes, move |w| Packed::for_products(&w, columns, fits_f16))
+        let bytes = Packed::bytes([rows, columns], fits_f16);
+        let units = self.units([rows, columns]);
+        self.prepared(weight, bytes, move |w| Packed::new(&w, columns, fits_f16).by(units))
+    }
+
+    /// Whether matrix units multiply by a weight `[n, k]`.
+    pub fn units(&self, weight: [usize; 2]) -> bool {
+        self.device.units && amx::serves(weight)
     }
 
     /// The numbers in a form of the operation's own, which takes so many bytes: shared by all networks,
@@ -206,7 +214,13 @@ impl CpuDevice {
     /// Holds at most `budget` bytes of weights and values.
     pub(crate) fn new(budget: u64) -> Self {
         let memory = Memory::new("--ram-budget", budget);
-        Self { forms: Mutex::default(), memory, timings: Timings::default() }
+        let units = amx::is_here();
+        Self { forms: Mutex::default(), units, memory, timings: Timings::default() }
+    }
+
+    /// What others are compared with: matrix units, which lose a digit, are not used.
+    pub(crate) fn twin() -> Self {
+        Self { units: false, ..Self::new(u64::MAX) }
     }
 
     pub(crate) fn need(&self, program: &Program) -> Result<Need> {

@@ -1,7 +1,6 @@
-//! Weights as the CPU's matrix product reads them: in panels as wide as its tiles, or in tiles for matrix
-//! units.
+//! Weights as the CPU's matrix product reads them: in panels as wide as its tiles.
 
-use super::{amx, zeros};
+use super::zeros;
 use half::{f16, slice::HalfFloatSliceExt as _};
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
@@ -46,13 +45,12 @@ pub struct Packed {
     numbers: Stored,
     n: usize,
     k: usize,
+    units: bool,
 }
 
 enum Stored {
     F32(super::Numbers<f32>),
     F16(super::Numbers<f16>),
-    /// For matrix units, by tiles.
-    Tiles(super::Numbers<u16>),
 }
 
 impl Packed {
@@ -82,25 +80,12 @@ impl Packed {
             pack(&mut numbers, weight, k, place, <[f32]>::copy_from_slice);
             Stored::F32(numbers)
         };
-        Self { numbers, n, k }
+        Self { numbers, n, k, units: false }
     }
 
-    /// As [`Packed::new`], or in the form for matrix units where there are any: for products alone.
-    pub fn for_products(weight: &[f32], k: usize, fits_f16: bool) -> Self {
-        if !(fits_f16 && amx::is_here()) {
-            return Self::new(weight, k, fits_f16);
-        }
-        let n = weight.len() / k;
-        Self { numbers: Stored::Tiles(amx::pack(weight, [n, k])), n, k }
-    }
-
-    /// Bytes that a weight `[n, k]` takes in that form.
-    pub fn bytes_for_products([n, k]: [usize; 2], fits_f16: bool) -> usize {
-        if fits_f16 && amx::is_here() {
-            2 * amx::packed_len(n, k)
-        } else {
-            Self::bytes([n, k], fits_f16)
-        }
+    /// Multiplied by matrix units, if there are `units`.
+    pub fn by(self, units: bool) -> Self {
+        Self { units, ..self }
     }
 
     /// Bytes that a weight `[n, k]` takes in panels.
@@ -112,9 +97,8 @@ impl Packed {
         let numbers = match &self.numbers {
             Stored::F32(x) => Numbers::F32(x),
             Stored::F16(x) => Numbers::F16(x),
-            Stored::Tiles(x) => Numbers::Tiles(x),
         };
-        Panels { numbers, n: self.n, k: self.k }
+        Panels { numbers, n: self.n, k: self.k, units: self.units }
     }
 }
 
@@ -150,19 +134,20 @@ pub struct Panels<'a> {
     pub(super) numbers: Numbers<'a>,
     pub(super) n: usize,
     pub(super) k: usize,
+    /// Whether matrix units multiply by it.
+    pub units: bool,
 }
 
 #[derive(Clone, Copy)]
 pub(super) enum Numbers<'a> {
     F32(&'a [f32]),
     F16(&'a [f16]),
-    Tiles(&'a [u16]),
 }
 
 impl<'a> Panels<'a> {
     pub fn new(numbers: &'a [f32], [n, k]: [usize; 2]) -> Self {
         assert_eq!(numbers.len(), packed_len(n, k));
-        Self { numbers: Numbers::F32(numbers), n, k }
+        Self { numbers: Numbers::F32(numbers), n, k, units: false }
     }
 
     /// Some of the columns of the product, from the first of a panel on.
@@ -171,11 +156,8 @@ impl<'a> Panels<'a> {
         let numbers = match self.numbers {
             Numbers::F32(x) => Numbers::F32(&x[start..]),
             Numbers::F16(x) => Numbers::F16(&x[start..]),
-            Numbers::Tiles(x) => {
-                Numbers::Tiles(&x[range.start / amx::TILE * amx::column_len(self.k)..])
-            }
         };
-        Self { numbers, n: range.len(), k: self.k }
+        Self { numbers, n: range.len(), ..self }
     }
 
     /// Some rows of the panel that begins at `column`; unpacked into `room` if they are kept as f16.
@@ -188,7 +170,6 @@ impl<'a> Panels<'a> {
                 unpack(&x[place], &mut room[..rows.len() * width]);
                 &room[..rows.len() * width]
             }
-            Numbers::Tiles(_) => unreachable!("tiles are for products alone"),
         }
     }
 }
@@ -279,12 +260,9 @@ mod tests {
                 let bytes = |packed: Packed| match packed.numbers {
                     Stored::F32(x) => size_of_val(&x[..]),
                     Stored::F16(x) => size_of_val(&x[..]),
-                    Stored::Tiles(x) => size_of_val(&x[..]),
                 };
                 let in_panels = bytes(Packed::new(&weight, k, fits_f16));
                 assert_eq!(in_panels, Packed::bytes([n, k], fits_f16), "{n} {k}");
-                let for_products = bytes(Packed::for_products(&weight, k, fits_f16));
-                assert_eq!(for_products, Packed::bytes_for_products([n, k], fits_f16), "{n} {k}");
             }
         }
     }

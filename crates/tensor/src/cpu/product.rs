@@ -7,6 +7,7 @@ use super::{
 };
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Numbers of the common dimension done at once, at most: so deep a panel stays in a core's first cache.
 const DEPTH: usize = 160;
@@ -14,56 +15,49 @@ const DEPTH: usize = 160;
 /// second-level cache, which threads of other programs may share. A multiple of most tiles' rows.
 const BLOCK: usize = 64;
 const COLUMNS: usize = 336;
+/// Fewer rows are not worth the matrix units' tiles of 16.
+const FEW: usize = 8;
 
 impl Panels<'_> {
     /// `y[m, n] = sum_k a[m, k] weight[n, k]` on all threads; `finish` gets whole rows of `y`, with the
     /// number of the first.
     pub fn product(self, a: &[f32], y: &mut [f32], finish: &(dyn Fn(usize, &mut [f32]) + Sync)) {
-        let m = y.len() / self.n.max(1);
-        if m.div_ceil(self.block()) < 3 * rayon::current_num_threads() {
-            self.product_in_parts(a, y);
-            return super::rows(y, self.n, finish);
-        }
-        let block = self.even_rows(m);
-        y.par_chunks_mut(block * self.n).enumerate().for_each(|(i, y)| {
-            let numbers = &a[i * block * self.k..];
-            let rows = Rows { numbers, stride: self.k, step: 1, count: y.len() / self.n };
-            self.add(&rows, y, self.n, false);
-            finish(i * block, y);
-        });
+        let add = |part: Self, rows: Range<usize>, y: &mut [f32]| {
+            let numbers = &a[rows.start * self.k..];
+            let rows = Rows { numbers, stride: self.k, step: 1, count: rows.len() };
+            part.add(&rows, y, self.n, false);
+        };
+        self.in_blocks(y, add, finish);
     }
 
-    /// For few rows: threads share the columns too.
-    fn product_in_parts(self, a: &[f32], y: &mut [f32]) {
-        let m = y.len() / self.n;
-        let blocks = m.div_ceil(self.block());
-        let parts = (4 * rayon::current_num_threads()).div_ceil(blocks);
-        let columns = self.n.div_ceil(parts).next_multiple_of(width());
-        let (rows, parts) = (self.even_rows(m), self.n.div_ceil(columns));
+    /// `add` makes some rows and columns of `y`, whose rows lie `n` apart; `finish` gets whole rows.
+    pub fn in_blocks(
+        self,
+        y: &mut [f32],
+        add: impl Fn(Self, Range<usize>, &mut [f32]) + Sync,
+        finish: &(dyn Fn(usize, &mut [f32]) + Sync),
+    ) {
+        let m = y.len() / self.n.max(1);
+        let (blocks, shares) = division(m, self.units);
+        let rows = m.div_ceil(blocks.max(1));
+        if shares == 1 {
+            y.par_chunks_mut(rows * self.n).enumerate().for_each(|(i, y)| {
+                add(self, i * rows..i * rows + y.len() / self.n, y);
+                finish(i * rows, y);
+            });
+            return;
+        }
+        let columns = self.n.div_ceil(shares).next_multiple_of(width());
+        let shares = self.n.div_ceil(columns);
         let whole = Shared::new(y);
-        (0..parts * blocks).into_par_iter().for_each(|task| {
+        (0..shares * blocks).into_par_iter().for_each(|task| {
             let (column, row) = (task / blocks * columns, task % blocks * rows);
             let part = self.columns(column..self.n.min(column + columns));
-            let count = rows.min(m - row);
             // SAFETY: each task has rows and columns of its own.
             let y = unsafe { whole.from(row * self.n + column) };
-            part.add(
-                &Rows { numbers: &a[row * self.k..], stride: self.k, step: 1, count },
-                y,
-                self.n,
-                false,
-            );
+            add(part, row..m.min(row + rows), y);
         });
-    }
-
-    /// The most rows to be done at once.
-    pub fn block(&self) -> usize {
-        if let Numbers::Tiles(_) = self.numbers { amx::ROWS } else { BLOCK }
-    }
-
-    /// Rows of one block, as even as can be.
-    fn even_rows(&self, m: usize) -> usize {
-        m.div_ceil(m.div_ceil(self.block()))
+        super::rows(y, self.n, finish);
     }
 
     /// On this thread: `y = a weight^T`, or `y += ..`; rows of `y` lie `stride` apart.
@@ -71,14 +65,34 @@ impl Panels<'_> {
         if a.count * self.n == 0 {
             return;
         }
+        if self.units && a.count >= FEW {
+            return amx::add(a, self, y, stride, adds);
+        }
         let unpacked = match self.numbers {
             Numbers::F32(_) => 0,
             Numbers::F16(_) => DEPTH * width(),
-            Numbers::Tiles(tiles) => return amx::add(a, tiles, [self.n, self.k], y, stride, adds),
         };
         super::with_scratch(unpacked, |unpacked| {
             Arch::new().dispatch(Block { a, panels: self, unpacked, y, stride, adds });
         });
+    }
+
+    /// Calls `f` with the rows made ready for products with this weight's columns.
+    pub fn ready(&self, a: &Rows, f: impl FnOnce(Ready)) {
+        let fits = a.count * self.k <= amx::ROWS * amx::SLAB;
+        if fits && a.count >= FEW && self.units {
+            amx::split(a, 0..self.k, |rows| f(Ready::Split(rows)));
+        } else {
+            f(Ready::Rows(a));
+        }
+    }
+
+    /// As [`Panels::add`], of rows made ready.
+    pub fn add_ready(self, a: &Ready, y: &mut [f32], stride: usize, adds: bool) {
+        match a {
+            Ready::Rows(a) => self.add(a, y, stride, adds),
+            Ready::Split(a) => a.add(self, y, stride, adds),
+        }
     }
 }
 
@@ -88,6 +102,23 @@ pub struct Rows<'a> {
     pub stride: usize,
     pub step: usize,
     pub count: usize,
+}
+
+/// How many blocks `m` rows are divided into, and their columns into how many shares: enough tasks for a
+/// quicker thread to take more. For matrix units rows are made ready anew for each share, so that as many
+/// for each thread are enough.
+pub fn division(m: usize, units: bool) -> (usize, usize) {
+    let blocks = m.div_ceil(if units { amx::ROWS } else { BLOCK });
+    let threads = rayon::current_num_threads();
+    let enough = |tasks: usize| tasks >= 3 * threads || units && tasks.is_multiple_of(threads);
+    let shares = (1..3 * threads).find(|shares| enough(shares * blocks));
+    (blocks, shares.unwrap_or(3 * threads))
+}
+
+/// Rows as several products read them.
+pub enum Ready<'a> {
+    Rows(&'a Rows<'a>),
+    Split(&'a amx::Split<'a>),
 }
 
 struct Block<'a> {

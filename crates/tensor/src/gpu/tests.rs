@@ -48,7 +48,7 @@ fn pictures_larger_than_a_binding_are_done_in_pieces() {
         tape.finish(&[&y]).folded()
     };
     let x = testing::numbers(h * w * c, 5);
-    let mut results = [Device::cpu()]
+    let mut results = [Device::twin()]
         .into_iter()
         .chain(gpus().into_iter().take(1))
         .map(|device| device.compile(program()).unwrap().run(&[&x]).unwrap().swap_remove(0));
@@ -76,7 +76,7 @@ fn grids_longer_than_a_line_are_folded() {
         let run = |device: &Device| {
             device.compile(program(numbers)).unwrap().run(&[&x]).unwrap().swap_remove(0)
         };
-        let expected = run(&Device::cpu());
+        let expected = run(&Device::twin());
         gpus().iter().take(1).for_each(|gpu| testing::assert_close(&run(gpu), &expected, 1e-5));
     }
 }
@@ -112,7 +112,7 @@ fn every_tile_makes_the_same_products_checked_and_unchecked() {
     let inputs: Vec<Vec<f32>> =
         lens(&products()).into_iter().map(|len| testing::numbers(len, 7)).collect();
     let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
-    let expected = Device::cpu().compile(products()).unwrap().run(&inputs).unwrap();
+    let expected = Device::twin().compile(products()).unwrap().run(&inputs).unwrap();
     for tile in TileClass::ALL {
         for checked in [true, false] {
             let options = GpuOptions { tile: Some(tile), checked, ..GpuOptions::default() };

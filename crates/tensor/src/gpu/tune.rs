@@ -148,7 +148,7 @@ mod tests {
             let y = tape.input("x", &[1, 300, 64]).linear(&w, None);
             tape.finish(&[&y])
         };
-        let expected = Device::cpu().compile(program()).unwrap().run(&[&x]).unwrap();
+        let expected = Device::twin().compile(program()).unwrap().run(&[&x]).unwrap();
         let tuned_and_made = || {
             let known = adapter.known(folder.path(), GpuOptions::default());
             let gpu = Arc::new(adapter.open(GpuOptions::default(), Some(known)).unwrap());

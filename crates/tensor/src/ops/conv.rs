@@ -2,7 +2,7 @@
 
 use super::{Epilogue, Fusable, Op};
 use crate::{Result, Tensor, Weight, cpu, gpu};
-use std::{array, sync::Arc};
+use std::{array, ops::Range, sync::Arc};
 
 /// How a convolution walks over its picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,9 +59,12 @@ impl Op for Conv2d {
                 weight.panels().product(inputs[0], y, &|first, y| finish.apply(inputs, first, y));
             }));
         }
-        let weight = self.taps_first(cx, [n, c, kh * kw]);
-        if !cpu::Winograd::serves(self.weight.shape(), self.conv, cx.output) {
-            return Ok(direct(weight, finish, Patches::new(cx, [kh, kw], self.conv), n));
+        let winograd = cpu::Winograd::serves(self.weight.shape(), self.conv, cx.output);
+        let units = cx.units([n, kh * kw * c]) && cpu::amx::whole_tiles(c);
+        let weight = self.taps_first(cx, [n, c, kh * kw], units);
+        if units || !winograd {
+            let by = if units { on_units } else { direct };
+            return Ok(by(weight, finish, Patches::new(cx, [kh, kw], self.conv), n));
         }
         let input = array::from_fn(|i| cx.inputs[0][i]);
         let &[_, height, width, _] = cx.output else { unreachable!("a picture has 4 dimensions") };
@@ -92,11 +95,31 @@ impl Conv2d {
         &self,
         cx: &cpu::Compiler,
         [n, c, taps]: [usize; 3],
+        units: bool,
     ) -> Arc<cpu::Form<cpu::Packed>> {
         let fits_f16 = self.weight.fits_f16();
         let bytes = cpu::Packed::bytes([n, taps * c], fits_f16);
-        cx.prepared(&self.weight, bytes, move |w| cpu::Packed::taps_first(&w, [c, taps], fits_f16))
+        let make = move |w: Vec<f32>| cpu::Packed::taps_first(&w, [c, taps], fits_f16).by(units);
+        cx.prepared(&self.weight, bytes, make)
     }
+}
+
+/// By the definition, by matrix units, for which patches are made ready piece by piece.
+fn on_units(
+    weight: Arc<cpu::Form<cpu::Packed>>,
+    finish: cpu::Finish,
+    patches: Patches,
+    n: usize,
+) -> cpu::Kernel {
+    Box::new(move |inputs, y| {
+        let (weight, finish) = (weight.get(), finish.get());
+        let add = |part: cpu::Panels, rows: Range<usize>, y: &mut [f32]| {
+            let rows = PatchRows { of: &patches, x: inputs[0], rows };
+            cpu::amx::add(&rows, part, y, n, false);
+        };
+        let finish = |first, y: &mut [f32]| finish.apply(inputs, first, y);
+        weight.panels().in_blocks(y, add, &finish);
+    })
 }
 
 /// By the definition: patches of the input, in rows, times the weight.
@@ -164,31 +187,57 @@ impl Patches {
 
     /// Fills `a` with patches from output pixel `first` on.
     fn gather(&self, x: &[f32], first: usize, a: &mut [f32]) {
-        let [_, h, w, c] = self.input;
-        let [oh, ow] = self.size;
-        let [kh, kw] = self.kernel;
-        let up = usize::from(self.conv.up2);
+        let c = self.input[3];
         for (i, patch) in a.chunks_exact_mut(self.len()).enumerate() {
-            let (b, oy, ox) = ((first + i) / (oh * ow), (first + i) / ow % oh, (first + i) % ow);
-            let inside = |o: usize, k: usize, pad: usize, n: usize| {
-                (o * self.conv.stride + k)
-                    .checked_sub(pad)
-                    .filter(|p| *p < n << up)
-                    .map(|p| p >> up)
-            };
-            for (t, to) in patch.chunks_exact_mut(c).enumerate() {
-                let y = inside(oy, t / kw, self.conv.pad[0], h);
-                let x_at = inside(ox, t % kw, self.conv.pad[2], w);
-                match (y, x_at) {
-                    (Some(y), Some(x_at)) => {
-                        let from = ((b * h + y) * w + x_at) * c;
-                        to.copy_from_slice(&x[from..from + c]);
-                    }
-                    _ => to.fill(0.0),
+            for (place, to) in self.places(first + i).zip(patch.chunks_exact_mut(c)) {
+                match place {
+                    Some(place) => to.copy_from_slice(&x[place..][..c]),
+                    None => to.fill(0.0),
                 }
             }
-            assert_eq!(kh * kw * c, patch.len());
         }
+    }
+
+    /// Where the pixels that an output pixel sees begin in the input, tap by tap; `None` is one of zeros.
+    fn places(&self, pixel: usize) -> impl Iterator<Item = Option<usize>> {
+        let Self { input: [_, h, w, c], size: [oh, ow], kernel: [kh, kw], conv } = *self;
+        let (b, oy, ox) = (pixel / (oh * ow), pixel / ow % oh, pixel % ow);
+        let up = usize::from(conv.up2);
+        let inside = move |o: usize, k: usize, pad: usize, n: usize| {
+            (o * conv.stride + k).checked_sub(pad).filter(|p| *p < n << up).map(|p| p >> up)
+        };
+        (0..kh * kw).map(move |tap| {
+            let y = inside(oy, tap / kw, conv.pad[0], h)?;
+            let x = inside(ox, tap % kw, conv.pad[2], w)?;
+            Some(((b * h + y) * w + x) * c)
+        })
+    }
+}
+
+/// The patches of some output pixels.
+struct PatchRows<'a> {
+    of: &'a Patches,
+    x: &'a [f32],
+    rows: Range<usize>,
+}
+
+impl cpu::amx::Pieces for PatchRows<'_> {
+    fn count(&self) -> usize {
+        self.rows.len()
+    }
+    fn pieces(&self, row: usize, range: Range<usize>) -> impl Iterator<Item = &[f32]> {
+        static ZEROS: [f32; cpu::amx::SLAB] = [0.0; cpu::amx::SLAB];
+        let c = self.of.input[3];
+        let taps = range.start / c..range.end.div_ceil(c);
+        let places = self.of.places(self.rows.start + row).enumerate();
+        places.skip(taps.start).take(taps.len()).map(move |(tap, place)| {
+            let skipped = range.start.saturating_sub(tap * c);
+            let len = c.min(range.end - tap * c) - skipped;
+            match place {
+                Some(place) => &self.x[place + skipped..][..len],
+                None => &ZEROS[..len],
+            }
+        })
     }
 }
 
@@ -215,6 +264,11 @@ mod tests {
         ([1, 50, 49, 16, 16, 3], Conv { stride: 1, pad: [0, 1, 0, 1], up2: false }),
         ([1, 160, 60, 16, 16, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
         ([2, 11, 9, 160, 176, 3], Conv { stride: 1, pad: [1; 4], up2: false }),
+        // For matrix units, where there are any: in every way to walk, for a part of their tiles.
+        ([2, 9, 7, 32, 130, 3], Conv { stride: 2, pad: [1; 4], up2: false }),
+        ([1, 7, 9, 64, 136, 3], Conv { stride: 1, pad: [1; 4], up2: true }),
+        ([2, 8, 6, 96, 150, 3], Conv { stride: 2, pad: [0, 1, 0, 1], up2: false }),
+        ([1, 20, 20, 32, 144, 5], Conv { stride: 1, pad: [2; 4], up2: false }),
     ];
 
     /// The definition, in f64.
@@ -269,7 +323,7 @@ mod tests {
             let winograd = cpu::Winograd::serves(weight.shape(), conv, output);
             let bound = if winograd { 5e-5 } else { 1e-5 };
             // Small enough that most are cut on the GPU; a single row of the largest is larger.
-            let limit = if c < 160 { 16 << 10 } else { 1 << 20 };
+            let limit = if c * k < 480 { 16 << 10 } else { 1 << 20 };
             testing::check_bound(limit, program, &[&x], &expected, bound);
         }
     }
@@ -290,7 +344,7 @@ mod tests {
         let [row, residual, x] = [b * o, b * h * w * o, b * h * w * c];
         let inputs = [(row, 1), (residual, 2), (x, 3)].map(|(n, seed)| testing::numbers(n, seed));
         let inputs = inputs.each_ref().map(|x| &x[..]);
-        let expected = Device::cpu().compile(program()).unwrap().run(&inputs).unwrap();
+        let expected = Device::twin().compile(program()).unwrap().run(&inputs).unwrap();
         let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
         assert_eq!(program().folded().steps.len(), 1);
         testing::check_bound(1 << 18, || program().folded(), &inputs, &expected, 5e-5);

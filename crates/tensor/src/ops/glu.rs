@@ -73,7 +73,7 @@ mod tests {
             };
             tape.finish(&[&y])
         };
-        let expected = crate::Device::cpu().compile(run(false)).unwrap().run(&[&x]).unwrap();
+        let expected = crate::Device::twin().compile(run(false)).unwrap().run(&[&x]).unwrap();
         let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
         testing::check(|| run(true), &[&x], &expected, 1e-6);
     }

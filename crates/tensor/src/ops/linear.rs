@@ -23,14 +23,14 @@ impl Linear {
     /// Values and gates of some rows and columns are made in a core's cache and go from there into `y`.
     fn gated(&self, cx: &cpu::Compiler) -> cpu::Kernel {
         let [n, k] = [self.weight.shape()[0] / 2, cx.inputs[0][cx.inputs[0].len() - 1]];
-        let fits_f16 = self.weight.fits_f16();
+        let (fits_f16, units) = (self.weight.fits_f16(), cx.units([2 * n, k]));
         let make = move |w: Vec<f32>| {
             let (values, gates) = w.split_at(n * k);
             let parts = values.chunks(PART * k).zip(gates.chunks(PART * k));
             let paired = parts.flat_map(|(v, g)| [v, g]).collect::<Vec<_>>().concat();
-            Paired(cpu::Packed::for_products(&paired, k, fits_f16))
+            Paired(cpu::Packed::new(&paired, k, fits_f16).by(units))
         };
-        let bytes = cpu::Packed::bytes_for_products([2 * n, k], fits_f16);
+        let bytes = cpu::Packed::bytes([2 * n, k], fits_f16);
         let weight = cx.prepared(&self.weight, bytes, make);
         let bias = self.epilogue.bias.as_ref().map(|b| cx.weight(b));
         Box::new(move |inputs, y| {
@@ -51,20 +51,29 @@ struct Gated<'a> {
 
 impl Gated<'_> {
     fn run(&self, x: &[f32], y: &mut [f32]) {
-        let (m, block, parts) = (y.len() / self.n, self.panels.block(), self.n.div_ceil(PART));
+        let (m, parts) = (y.len() / self.n, self.n.div_ceil(PART));
+        let (blocks, shares) = cpu::division(m, self.panels.units);
+        let (block, at_once) = (m.div_ceil(blocks), parts.div_ceil(shares));
+        let shares = parts.div_ceil(at_once);
         let y = cpu::Shared::new(y);
-        (0..m.div_ceil(block) * parts).into_par_iter().for_each(|task| {
-            let (row, column) = (task / parts * block, task % parts * PART);
+        (0..blocks * shares).into_par_iter().for_each(|task| {
+            let (row, first) = (task / shares * block, task % shares * at_once);
             let rows = row..m.min(row + block);
-            self.part(&x[row * self.k..], rows, column..self.n.min(column + PART), y);
+            let numbers = &x[row * self.k..];
+            let x = cpu::Rows { numbers, stride: self.k, step: 1, count: rows.len() };
+            self.panels.ready(&x, |x| {
+                for part in first..parts.min(first + at_once) {
+                    let columns = part * PART..self.n.min((part + 1) * PART);
+                    self.part(&x, rows.clone(), columns, y);
+                }
+            });
         });
     }
 
-    /// Some rows and columns of `y`, from those rows of `x` on.
-    fn part(&self, x: &[f32], rows: Range<usize>, columns: Range<usize>, y: cpu::Shared) {
+    /// Some rows and columns of `y`, from those rows of `x`.
+    fn part(&self, x: &cpu::Ready, rows: Range<usize>, columns: Range<usize>, y: cpu::Shared) {
         let wide = 2 * columns.len();
         cpu::with_scratch(rows.len() * wide, |made| {
-            let x = cpu::Rows { numbers: x, stride: self.k, step: 1, count: rows.len() };
             if let Some(bias) = self.bias {
                 let [values, gates] = [0, self.n].map(|half| &bias[half..][columns.clone()]);
                 for row in made.chunks_exact_mut(wide) {
@@ -73,7 +82,7 @@ impl Gated<'_> {
                 }
             }
             let paired = self.panels.columns(2 * columns.start..2 * columns.end);
-            paired.add(&x, made, wide, self.bias.is_some());
+            paired.add_ready(x, made, wide, self.bias.is_some());
             for (row, made) in rows.zip(made.chunks_exact(wide)) {
                 // SAFETY: each task has rows and columns of its own.
                 let y = unsafe { y.from(row * self.n + columns.start) };
@@ -165,6 +174,9 @@ mod tests {
             (2, 320, 1280),
             (150, 700, 24),
             (1301, 350, 24),
+            // For matrix units, where there are any.
+            (300, 200, 264),
+            (39, 150, 700),
         ] {
             let weights = testing::weights(&[("w", &[n, k]), ("b", &[n])]);
             // f16 weights have a kernel of their own.
@@ -186,24 +198,27 @@ mod tests {
         }
     }
 
-    /// In several blocks of rows and columns, and past the last panel.
+    /// In several blocks of rows and columns, and past the last panel; where there are matrix units, by
+    /// vectors, by units that make the rows ready once, and that do so for each part.
     #[test]
     fn a_gated_layer_is_the_layer_and_then_the_gate() {
-        let (m, n, k) = (150, 500, 24);
-        let weights = testing::weights(&[("w", &[2 * n, k]), ("b", &[2 * n])]);
-        let x = testing::numbers(m * k, 3);
-        for (stored, bias) in [(weights.rounded_to_f16(), false), (weights, true)] {
-            let bias = bias.then(|| stored.get("b").unwrap());
-            let program = || {
-                let tape = Tape::new();
-                let x = tape.input("x", &[1, m, k]);
-                let wide = x.linear(&stored.get("w").unwrap(), bias.as_ref());
-                tape.finish(&[&wide.geglu()])
-            };
-            assert_eq!(program().folded().steps.len(), 1);
-            let expected = Device::cpu().compile(program()).unwrap().run(&[&x]).unwrap();
-            let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
-            testing::check_bound(1 << 17, || program().folded(), &[&x], &expected, 1e-5);
+        for (m, n, k, bound) in [(150, 500, 24, 1e-5), (150, 500, 264, 3e-5), (600, 130, 280, 3e-5)]
+        {
+            let weights = testing::weights(&[("w", &[2 * n, k]), ("b", &[2 * n])]);
+            let x = testing::numbers(m * k, 3);
+            for (stored, bias) in [(weights.rounded_to_f16(), false), (weights, true)] {
+                let bias = bias.then(|| stored.get("b").unwrap());
+                let program = || {
+                    let tape = Tape::new();
+                    let x = tape.input("x", &[1, m, k]);
+                    let wide = x.linear(&stored.get("w").unwrap(), bias.as_ref());
+                    tape.finish(&[&wide.geglu()])
+                };
+                assert_eq!(program().folded().steps.len(), 1);
+                let expected = Device::twin().compile(program()).unwrap().run(&[&x]).unwrap();
+                let expected: Vec<f64> = expected[0].iter().map(|x| f64::from(*x)).collect();
+                testing::check_bound(1 << 20, || program().folded(), &[&x], &expected, bound);
+            }
         }
     }
 }
