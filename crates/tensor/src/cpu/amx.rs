@@ -403,7 +403,7 @@ mod units {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cpu::Packed, testing};
+    use crate::{Conv, Device, Tape, Tensor, Weight, cpu::Packed, testing};
     use half::f16;
 
     #[test]
@@ -431,6 +431,35 @@ mod tests {
         };
         let lists = |flag| listed.split_whitespace().any(|word| word == flag);
         assert_eq!(units::are_there(), lists("amx_tile") && lists("amx_bf16"));
+    }
+
+    /// Told by the digit that is lost.
+    #[test]
+    fn large_layers_are_made_by_the_units_and_small_ones_are_exact() {
+        if !is_here() {
+            return eprintln!("skipped: this processor has no matrix units for bf16");
+        }
+        let differ = |record: &dyn Fn(&Tensor, &Weight) -> Tensor, shape: &[usize]| {
+            let weight = testing::weights(&[("w", shape)]).get("w").unwrap();
+            let x = testing::numbers(8 * 8 * shape[1], 1);
+            let [units, twin] = [Device::cpu(), Device::twin()].map(|device| {
+                let tape = Tape::new();
+                let y = record(&tape.input("x", &[1, 8, 8, shape[1]]), &weight);
+                let program = tape.finish(&[&y]).folded();
+                device.compile(program).unwrap().run(&[&x]).unwrap()
+            });
+            units != twin
+        };
+        let linear = |x: &Tensor, w: &Weight| x.linear(w, None);
+        let gated = |x: &Tensor, w: &Weight| x.linear(w, None).geglu();
+        let conv2d = |x: &Tensor, w: &Weight| x.conv2d(w, None, Conv::same(3));
+        for (large, small) in [([160, 256], [128, 256]), ([160, 256], [160, 224])] {
+            assert!(differ(&linear, &large) && !differ(&linear, &small));
+            assert!(differ(&gated, &large) && !differ(&gated, &small));
+        }
+        assert!(differ(&conv2d, &[160, 32, 3, 3]));
+        // Few columns, and pixels that are no whole tiles.
+        assert!(!differ(&conv2d, &[128, 32, 3, 3]) && !differ(&conv2d, &[160, 48, 3, 3]));
     }
 
     #[test]
