@@ -63,8 +63,9 @@ impl Op for Conv2d {
         let units = cx.units([n, kh * kw * c]) && cpu::amx::whole_tiles(c);
         let weight = self.taps_first(cx, [n, c, kh * kw], units);
         if units || !winograd {
-            let by = if units { on_units } else { direct };
-            return Ok(by(weight, finish, Patches::new(cx, [kh, kw], self.conv), n));
+            let direct =
+                Direct { weight, finish, patches: Patches::new(cx, [kh, kw], self.conv), n };
+            return Ok(if units { direct.on_units() } else { direct.by_vectors() });
         }
         let input = array::from_fn(|i| cx.inputs[0][i]);
         let &[_, height, width, _] = cx.output else { unreachable!("a picture has 4 dimensions") };
@@ -104,43 +105,43 @@ impl Conv2d {
     }
 }
 
-/// By the definition, by matrix units, for which patches are made ready piece by piece.
-fn on_units(
+/// A convolution by the definition: patches of the input, in rows, times the weight.
+struct Direct {
     weight: Arc<cpu::Form<cpu::Packed>>,
     finish: cpu::Finish,
     patches: Patches,
     n: usize,
-) -> cpu::Kernel {
-    Box::new(move |inputs, y| {
-        let (weight, finish) = (weight.get(), finish.get());
-        let add = |part: cpu::Panels, rows: Range<usize>, y: &mut [f32]| {
-            let rows = PatchRows { of: &patches, x: inputs[0], rows };
-            cpu::amx::add(&rows, part, y, n, false);
-        };
-        let finish = |first, y: &mut [f32]| finish.apply(inputs, first, y);
-        weight.panels().in_blocks(y, add, &finish);
-    })
 }
 
-/// By the definition: patches of the input, in rows, times the weight.
-fn direct(
-    weight: Arc<cpu::Form<cpu::Packed>>,
-    finish: cpu::Finish,
-    patches: Patches,
-    n: usize,
-) -> cpu::Kernel {
-    Box::new(move |inputs, y| {
-        let (weight, finish) = (weight.get(), finish.get());
-        let rows = patches.rows();
-        y.chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
-            let first = block * rows;
-            cpu::with_scratch(y.len() / n * patches.len(), |a| {
-                cpu::rows(a, patches.len(), |row, a| patches.gather(inputs[0], first + row, a));
-                let finish = |row, y: &mut [f32]| finish.apply(inputs, first + row, y);
-                weight.panels().product(a, y, &finish);
+impl Direct {
+    /// By matrix units, for which patches are made ready piece by piece.
+    fn on_units(self) -> cpu::Kernel {
+        Box::new(move |inputs, y| {
+            let (weight, finish) = (self.weight.get(), self.finish.get());
+            let add = |part: cpu::Panels, rows: Range<usize>, y: &mut [f32]| {
+                let rows = PatchRows { of: &self.patches, x: inputs[0], rows };
+                cpu::amx::add(&rows, part, y, self.n, false);
+            };
+            let finish = |first, y: &mut [f32]| finish.apply(inputs, first, y);
+            weight.panels().in_blocks(y, add, &finish);
+        })
+    }
+
+    fn by_vectors(self) -> cpu::Kernel {
+        Box::new(move |inputs, y| {
+            let Self { patches, n, .. } = &self;
+            let (weight, finish) = (self.weight.get(), self.finish.get());
+            let rows = patches.rows();
+            y.chunks_mut(rows * n).enumerate().for_each(|(block, y)| {
+                let first = block * rows;
+                cpu::with_scratch(y.len() / n * patches.len(), |a| {
+                    cpu::rows(a, patches.len(), |row, a| patches.gather(inputs[0], first + row, a));
+                    let finish = |row, y: &mut [f32]| finish.apply(inputs, first + row, y);
+                    weight.panels().product(a, y, &finish);
+                });
             });
-        });
-    })
+        })
+    }
 }
 
 impl Tensor {
