@@ -103,8 +103,23 @@ pub fn run(setup: Setup) -> Result<()> {
     eframe::run_native("weft", options, Box::new(open)).map_err(|error| anyhow!("{error}"))
 }
 
+/// The triangles of a large graph are megabytes, made in every frame and given back after it. Getting their
+/// pages from the system anew was nearly half of a frame's cost; with these bounds the C library keeps them.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn keep_freed_pages() {
+    // SAFETY: both are mere numbers of the allocator, the highest that it comes to by itself (mallopt(3)).
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 20);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn keep_freed_pages() {}
+
 impl App {
     pub fn new(setup: Setup, session: Box<dyn Session>, ctx: &Context) -> Self {
+        keep_freed_pages();
         egui_material_icons::initialize(ctx);
         // Zooming is the canvas's business.
         ctx.options_mut(|o| o.zoom_with_keyboard = false);

@@ -57,7 +57,8 @@ impl App {
     /// The picture that a node loads.
     fn loaded(&self, id: Id) -> Option<Picture> {
         let doc = self.tab().history.doc();
-        canvas::images::loaded(doc, doc.node(id)?, &self.catalog)
+        let input = self.catalog.picture_input(&doc.node(id)?.class)?;
+        canvas::images::loaded(input, &widgets(doc, id, &self.catalog.contract))
     }
 
     /// Lets the frame of a node be dragged around the picture that it pads.

@@ -304,7 +304,7 @@ impl Canvas {
         let first = sockets.next()?;
         let open = std::iter::once(first)
             .chain(sockets)
-            .find(|s| s.output || !self.scene.linked.contains(s));
+            .find(|s| s.output || !self.scene.linked.contains_key(s));
         open.or(Some(first))
     }
 
@@ -344,7 +344,7 @@ impl Canvas {
                 self.rename = Some(super::rename::Rename::new(super::rename::Target::Group(group)));
             }
             Hit::Body(id) => {
-                if let Some(image) = self.picture_at(id, at, file.doc(), cx) {
+                if let Some(image) = self.picture_at(id, at, file, cx) {
                     events.push(Event::OpenImage(id, image));
                 } else if file.subgraph_name(id).is_some() {
                     events.push(Event::EnterSubgraph(id));
@@ -358,10 +358,10 @@ impl Canvas {
         }
     }
 
-    fn picture_at(&self, id: Id, at: Pos2, doc: &Doc, cx: &CanvasContext) -> Option<usize> {
+    fn picture_at(&self, id: Id, at: Pos2, file: &File, cx: &CanvasContext) -> Option<usize> {
         let placed = self.scene.get(id)?;
         let area = placed.layout.picture?.translate(placed.pos.to_vec2());
-        let images = super::images::Images::of(doc, doc.node(id)?, cx);
+        let images = self.images(file, placed, cx);
         images.grid(area).iter().position(|(rect, _)| rect.contains(at))
     }
 

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    doc::{self, Doc, Node},
+    doc::{Node, Widget},
     pictures::Picture,
     thumbnails::Thumbnail,
 };
@@ -44,16 +44,15 @@ pub fn has_place(node: &Node, catalog: &Catalog) -> bool {
 /// The height from which on a node has room for a picture.
 const ROOM: f32 = 200.0;
 
-/// The picture of the input folder that a node loads.
-pub fn loaded(doc: &Doc, node: &Node, catalog: &Catalog) -> Option<Picture> {
-    let input = catalog.picture_input(&node.class)?;
-    let all = doc::widgets(doc, node.id, &catalog.contract);
-    let widget = all.into_iter().find(|widget| widget.name == input && !widget.linked)?;
+/// The picture of the input folder that a node loads, by the widget with this name.
+pub fn loaded(input: &str, widgets: &[Widget]) -> Option<Picture> {
+    let widget = widgets.iter().find(|widget| widget.name == input && !widget.linked)?;
     widget.value.as_str().filter(|name| !name.is_empty()).map(Picture::input)
 }
 
 impl Images {
-    pub fn of(doc: &Doc, node: &Node, cx: &CanvasContext) -> Self {
+    /// `widgets` are the node's; most nodes can do without.
+    pub fn of<'a>(node: &Node, widgets: impl FnOnce() -> &'a [Widget], cx: &CanvasContext) -> Self {
         let thumbnails = &cx.runs.thumbnails;
         if let Some(state) = cx.runs.node(node.id).filter(|state| !state.images.is_empty()) {
             let first = state.pictures.first().filter(|_| !state.running);
@@ -63,7 +62,9 @@ impl Images {
             };
             return Self { textures: state.images.clone(), caption, fault: None };
         }
-        match loaded(doc, node, cx.catalog).map(|picture| thumbnails.get(&picture)) {
+        let input = cx.catalog.picture_input(&node.class);
+        let loaded = input.and_then(|input| loaded(input, widgets()));
+        match loaded.map(|picture| thumbnails.get(&picture)) {
             Some(Thumbnail::Ready(texture, size)) => {
                 Self { textures: vec![texture], caption: caption(size, 1), fault: None }
             }

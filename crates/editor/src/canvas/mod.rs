@@ -44,7 +44,7 @@ pub use view::View;
 
 use crate::{
     catalog::Catalog,
-    doc::{History, Id, Node, Part, RerouteId},
+    doc::{History, Id, Part, RerouteId},
     runs::Runs,
     theme::Theme,
 };
@@ -86,8 +86,6 @@ pub struct Canvas {
     focus: Option<Id>,
     /// The node that has the focus itself, and its name in egui.
     focused: Option<(Id, egui::Id)>,
-    /// The nodes that have a place for pictures of their own, as of a revision of the document.
-    places: (Option<u64>, BTreeSet<Id>),
     /// To be shown whole as soon as the size of the screen is known; empty for everything.
     fit: Option<BTreeSet<Id>>,
     pointed: Option<point::Pointed>,
@@ -160,7 +158,6 @@ impl Default for Canvas {
             markdown: notes::Markdown::default(),
             focus: None,
             focused: None,
-            places: (None, BTreeSet::new()),
             fit: Some(BTreeSet::new()),
             pointed: None,
             gestures: 0,
@@ -239,12 +236,11 @@ impl Canvas {
         });
         self.navigate(&ui);
         self.follow_level(history.file());
-        let pictures = self.with_pictures(history, cx);
         self.scene.update(
             history.file(),
             history.revision(),
-            &cx.catalog.contract,
-            pictures,
+            cx.catalog,
+            cx.runs.with_pictures(),
             self.link_style,
         );
         self.reroutes.retain(|id| history.doc().reroutes.contains_key(id));
@@ -279,19 +275,6 @@ impl Canvas {
             self.focus = None;
             ui.memory_mut(|m| m.move_focus(egui::FocusDirection::Next));
         }
-    }
-
-    /// The nodes that need a place for pictures. Which have one of their own is looked up only when the
-    /// graph has changed.
-    fn with_pictures(&mut self, history: &History, cx: &CanvasContext) -> BTreeSet<Id> {
-        let ids = |with: &dyn Fn(&Node) -> bool| {
-            history.doc().nodes().filter(|node| with(node)).map(|node| node.id).collect()
-        };
-        let revision = Some(history.revision());
-        if self.places.0 != revision {
-            self.places = (revision, ids(&|node| images::has_place(node, cx.catalog)));
-        }
-        cx.runs.with_pictures().union(&self.places.1).copied().collect()
     }
 
     fn under_pointer(&self, ui: &Ui) -> Hit {

@@ -3,14 +3,16 @@
 //! Made anew only when the document changes; panning and zooming just look at it.
 
 use super::{
+    images,
     layout::{Kind, Layout},
     route::{Route, Style},
 };
 use crate::{
+    catalog::Catalog,
     doc::{self, Doc, File, Id, LinkId, Node, RerouteId, Widget},
     theme::TITLE,
 };
-use ahash::{AHasher, HashMap, HashSet};
+use ahash::{AHasher, HashMap};
 use egui::{Pos2, Rect, Vec2, pos2, vec2};
 use graph::Contract;
 use std::{
@@ -42,6 +44,9 @@ pub struct Placed {
     pub node: Arc<Node>,
     pub pos: Pos2,
     pub layout: Arc<Layout>,
+    /// Whether it has a place for pictures before there are any.
+    place: bool,
+    /// Whether it has one now.
     picture: bool,
     /// Of all that the layout depends on.
     key: u64,
@@ -105,8 +110,8 @@ pub struct Scene {
     pub links: Vec<Wire>,
     pub reroutes: Vec<Dot>,
     pub groups: Vec<Rect>,
-    /// Sockets that have a link.
-    pub linked: HashSet<Socket>,
+    /// Sockets that have a link, and the node at its other end: with several links, of one of them.
+    pub linked: HashMap<Socket, Id>,
     /// Around everything.
     pub bounds: Option<Rect>,
     index: HashMap<Id, usize>,
@@ -145,27 +150,28 @@ impl Placed {
 }
 
 impl Scene {
-    /// Makes the scene anew if the document is another one than last time. `pictures` are the nodes
-    /// that show some.
+    /// Makes the scene anew if the document is another one than last time. `showing` are the nodes
+    /// that show pictures which a run has made.
     pub fn update(
         &mut self,
         file: &File,
         revision: u64,
-        contract: &Contract,
-        pictures: BTreeSet<Id>,
+        catalog: &Catalog,
+        showing: BTreeSet<Id>,
         style: Style,
     ) {
-        let made_for = Some((revision, pictures, style));
+        let made_for = Some((revision, showing, style));
         if self.made_for == made_for {
             return;
         }
-        let pictures = made_for.as_ref().map(|(_, p, _)| p.clone()).unwrap_or_default();
+        let showing = made_for.as_ref().map(|(_, ids, _)| ids.clone()).unwrap_or_default();
         self.made_for = made_for;
         let doc = file.doc();
-        let ends =
-            |l: &doc::Link| [socket(l.from, l.from_slot, true), socket(l.to, l.to_slot, false)];
+        let ends = |l: &doc::Link| {
+            [(socket(l.from, l.from_slot, true), l.to), (socket(l.to, l.to_slot, false), l.from)]
+        };
         self.linked = doc.links.values().flat_map(|l| ends(l)).collect();
-        let placed = |node| self.placed(file, node, contract, &pictures);
+        let placed = |node| self.placed(file, node, catalog, &showing);
         self.nodes = doc.shared_nodes().iter().map(placed).collect();
         self.index = self.nodes.iter().enumerate().map(|(i, n)| (n.id, i)).collect();
         let wire = |(id, link): (&LinkId, &Arc<doc::Link>)| self.wire(doc, *id, link, style);
@@ -181,16 +187,18 @@ impl Scene {
         &self,
         file: &File,
         node: &Arc<Node>,
-        contract: &Contract,
-        pictures: &BTreeSet<Id>,
+        catalog: &Catalog,
+        showing: &BTreeSet<Id>,
     ) -> Placed {
-        let picture = pictures.contains(&node.id);
+        let contract = &catalog.contract;
         let old = self.get(node.id);
+        let same = old.filter(|old| Arc::ptr_eq(&old.node, node));
+        let place = same.map_or_else(|| images::has_place(node, catalog), |old| old.place);
+        let picture = place || showing.contains(&node.id);
         // What an instance shows depends on its subgraph too.
-        let instance = file.subgraph_name(node.id).is_some();
+        let instance = file.subgraph_of(node).is_some();
         let promoted = if instance { file.widgets(node.id, contract) } else { Vec::new() };
-        let unchanged = old.filter(|old| Arc::ptr_eq(&old.node, node) && old.picture == picture);
-        let key = match unchanged.filter(|_| !instance) {
+        let key = match same.filter(|old| old.picture == picture && !instance) {
             Some(old) => old.key,
             None => key(node, picture, &promoted),
         };
@@ -199,11 +207,20 @@ impl Scene {
             None => Arc::new(Layout::new(node, &self.widgets_of(file, node, contract), picture)),
         };
         let (id, pos) = (node.id, Pos2::from(node.pos));
-        Placed { id, node: node.clone(), pos, layout, picture, key, widgets: OnceCell::new() }
+        Placed {
+            id,
+            node: node.clone(),
+            pos,
+            layout,
+            place,
+            picture,
+            key,
+            widgets: OnceCell::new(),
+        }
     }
 
     fn widgets_of(&self, file: &File, node: &Node, contract: &Contract) -> Vec<Widget> {
-        let fed = |slot| self.linked.contains(&socket(node.id, slot, false));
+        let fed = |slot| self.linked.contains_key(&socket(node.id, slot, false));
         file.widgets_fed(node.id, contract, fed)
     }
 

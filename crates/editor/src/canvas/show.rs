@@ -101,13 +101,13 @@ impl Canvas {
         cx: &CanvasContext<'a>,
     ) -> Look<'a> {
         let node = &*placed.node;
-        let subgraph = file.subgraph_name(placed.id);
+        let subgraph = file.subgraph_of(node);
         let own = doc::EDITORS_OWN.iter().any(|own| own.class == node.class) || node.is_border();
         Look {
             node,
             placed,
             state: cx.runs.node(placed.id),
-            images: Images::of(file.doc(), node, cx),
+            images: self.images(file, placed, cx),
             title: levels::title(node, subgraph, cx.catalog),
             known: own || cx.catalog.get(&node.class).is_some() || subgraph.is_some(),
             unread: file.why_unread(&node.class),
@@ -115,9 +115,14 @@ impl Canvas {
         }
     }
 
+    pub(super) fn images(&self, file: &File, placed: &Placed, cx: &CanvasContext) -> Images {
+        Images::of(&placed.node, || self.scene.widgets(file, placed, &cx.catalog.contract), cx)
+    }
+
     /// How a node's sockets stand: linked or not, and lit unless a link in hand does not fit.
     pub(super) fn sockets(&self, node: Id) -> Sockets<'_> {
-        let linked = move |slot, output| self.scene.linked.contains(&Socket { node, slot, output });
+        let linked =
+            move |slot, output| self.scene.linked.contains_key(&Socket { node, slot, output });
         let lit = move |slot, output| match &self.gesture {
             Gesture::Link(pending) => pending.may_end(&self.scene, Socket { node, slot, output }),
             _ => true,
@@ -175,13 +180,22 @@ impl Canvas {
             for row in &look.placed.layout.widgets {
                 let Some(widget) = widgets.get(row.widget) else { continue };
                 let rect = row.rect.translate(look.placed.pos.to_vec2());
-                let field = field(ui, look, widget, rect, file, cx);
+                let source = widget.linked.then(|| self.source(file, look.node, &widget.name, cx));
+                let field = field(ui, look, widget, rect, source.flatten(), cx);
                 let told = field.show(ui, brush);
                 if told.wish.is_some() || told.settled {
                     shown.wishes.push((look.node.id, widget.name.clone(), told));
                 }
             }
         });
+    }
+
+    /// The title of the node that feeds a widget.
+    fn source(&self, file: &File, node: &Node, widget: &str, cx: &CanvasContext) -> Option<String> {
+        let slot = node.inputs.iter().position(|slot| slot.is_for(widget))?;
+        let from = *self.scene.linked.get(&Socket { node: node.id, slot, output: false })?;
+        let from = file.doc().node(from)?;
+        Some(levels::title(from, file.subgraph_of(from), cx.catalog).to_owned())
     }
 
     /// Does what people want of widgets.
@@ -227,7 +241,7 @@ fn field<'a>(
     look: &'a Look,
     widget: &'a Widget,
     rect: Rect,
-    file: &File,
+    source: Option<String>,
     cx: &CanvasContext<'a>,
 ) -> Field<'a> {
     let (class, catalog) = (&widget.class, cx.catalog);
@@ -250,22 +264,12 @@ fn field<'a>(
         pictures: pictures.then_some(&cx.runs.thumbnails),
         embeddings: &catalog.embeddings,
         fault: None,
-        source: source(file, look.node, &widget.name, cx).filter(|_| widget.linked),
+        source,
         upload: spec.is_some_and(|s| s.upload),
     };
     let own = field.own_fault(class, cx).filter(|_| !widget.linked);
     field.fault = faults::complaint(look.state, widget).or(own);
     field
-}
-
-/// The title of the node that feeds a widget.
-fn source(file: &File, node: &Node, widget: &str, cx: &CanvasContext) -> Option<String> {
-    let doc = file.doc();
-    let stands_for = |slot: &doc::Slot| slot.widget.as_deref().unwrap_or(&slot.name) == widget;
-    let slot = node.inputs.iter().position(stands_for)?;
-    let link = doc.links.values().find(|link| link.to == node.id && link.to_slot == slot)?;
-    let from = doc.node(link.from)?;
-    Some(levels::title(from, file.subgraph_name(from.id), cx.catalog).to_owned())
 }
 
 /// What a socket takes or gives.

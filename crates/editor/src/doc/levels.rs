@@ -1,6 +1,6 @@
 //! A file: its graph, the subgraphs in it, and which of them is open.
 
-use super::{Doc, Id};
+use super::{Doc, Id, Node};
 use anyhow::Result;
 use graph::Contract;
 use serde_json::{Map, Value as Json};
@@ -182,7 +182,12 @@ impl File {
 
     /// The name of the subgraph that a node of the open level is an instance of, if it is one.
     pub fn subgraph_name(&self, id: Id) -> Option<&str> {
-        Some(&self.definition(&self.doc().node(id)?.class)?.name)
+        self.subgraph_of(self.doc().node(id)?)
+    }
+
+    /// The same for who has the node at hand.
+    pub fn subgraph_of(&self, node: &Node) -> Option<&str> {
+        Some(&self.definition(&node.class)?.name)
     }
 
     /// From the outermost level to the open one, without the former: node and name of each.

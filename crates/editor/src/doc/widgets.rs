@@ -100,7 +100,8 @@ fn default(spec: Option<&WidgetSpec>) -> Json {
 }
 
 impl super::Slot {
-    fn is_for(&self, widget: &str) -> bool {
+    /// Whether it is the socket of a widget.
+    pub fn is_for(&self, widget: &str) -> bool {
         self.widget.as_deref().unwrap_or(&self.name) == widget
     }
 }
