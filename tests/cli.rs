@@ -1,6 +1,6 @@
 //! The command line as people use it.
 
-use crate::common::{command, root, text, weft, weft_fails, weft_ok};
+use crate::common::{command, gpu, root, text, weft, weft_fails, weft_ok};
 use serde_json::Value;
 use std::{
     io::{BufRead as _, BufReader},
@@ -223,20 +223,23 @@ fn every_command_answers() {
 fn bench_tells_each_part_and_the_peak_it_is_measured_by() {
     let file = root().join("crates/builtin/weights/weft-tiny.safetensors");
     let (file, folder) = (file.to_str().unwrap(), Path::new("."));
-    let args =
-        ["bench", "model", file, "--size", "128", "--steps", "1", "--device", "cpu", "--json"];
-    let told: Value = serde_json::from_str(&weft_ok(folder, &args)).unwrap();
-    let peak = told["peak_gflops"].as_f64().unwrap();
-    assert!(peak > 0.0 && told["bandwidth_gbs"].as_f64().unwrap() > 0.0);
-    for part in ["text_encode", "step", "vae_decode", "vae_encode"] {
-        let number = |key: &str| told[part][key].as_f64().unwrap();
-        let fraction = number("gflop") / number("seconds") / peak;
-        assert!((number("fraction") / fraction - 1.0).abs() < 1e-6, "{part}: {told}");
-        assert!(["arithmetic", "memory"].contains(&told[part]["bound_by"].as_str().unwrap()));
+    for device in ["cpu", "gpu"].into_iter().take(1 + usize::from(gpu().is_some())) {
+        let args =
+            ["bench", "model", file, "--size", "128", "--steps", "1", "--device", device, "--json"];
+        let told: Value = serde_json::from_str(&weft_ok(folder, &args)).unwrap();
+        let peak = told["peak_gflops"].as_f64().unwrap();
+        assert!(peak > 0.0 && told["bandwidth_gbs"].as_f64().unwrap() > 0.0);
+        assert_eq!(told["threads"].is_null(), device == "gpu", "a GPU has a peak of its own");
+        for part in ["text_encode", "step", "vae_decode", "vae_encode"] {
+            let number = |key: &str| told[part][key].as_f64().unwrap();
+            let fraction = number("gflop") / number("seconds") / peak;
+            assert!((number("fraction") / fraction - 1.0).abs() < 1e-6, "{part}: {told}");
+            assert!(["arithmetic", "memory"].contains(&told[part]["bound_by"].as_str().unwrap()));
+        }
+        // A decoder's work is known: 18.4 GFLOP at this size, however it is done.
+        assert!((told["vae_decode"]["gflop"].as_f64().unwrap() - 18.387).abs() < 0.001, "{told}");
+        assert!(told["step"]["ops"].as_array().unwrap().iter().any(|op| op["op"] == "attention"));
     }
-    // A decoder's work is known: 18.4 GFLOP at this size, however it is done.
-    assert!((told["vae_decode"]["gflop"].as_f64().unwrap() - 18.387).abs() < 0.001, "{told}");
-    assert!(told["step"]["ops"].as_array().unwrap().iter().any(|op| op["op"] == "attention"));
     assert!(weft_fails(folder, &["bench", "kernels", "nosuch"]).contains("conv2d"));
     assert!(weft_fails(folder, &["bench", "model", file, "--only", "x"]).contains("vae_decode"));
 }

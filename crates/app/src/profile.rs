@@ -47,7 +47,10 @@ impl Profiles {
         if profile.nodes.is_empty() {
             return Ok(());
         }
-        let peak = *self.peak.get_or_insert_with(Peak::measure);
+        let peak = match self.peak {
+            Some(peak) => peak,
+            None => *self.peak.insert(device.peak()?),
+        };
         let mut json = profile.json(graph, device, &peak);
         if let Some(file) = &self.file {
             self.lines += &format!("{json}\n");

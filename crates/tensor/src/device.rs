@@ -1,7 +1,7 @@
 //! Where programs run.
 
 use crate::{
-    Adapter, GpuOptions, Memory, Need, Program, Result, Time, Timings,
+    Adapter, GpuOptions, Memory, Need, Peak, Program, Result, Time, Timings,
     cpu::{CpuDevice, CpuNetwork},
     dry::{DryNetwork, Ledger},
     gpu::{Created, GpuDevice, GpuNetwork},
@@ -79,6 +79,14 @@ impl Device {
     /// The numbers that networks are computed in.
     pub fn precision(&self) -> &'static str {
         "f32"
+    }
+
+    /// What it can do at most, measured now; takes about a second. A dry device has the processor's.
+    pub fn peak(&self) -> Result<Peak> {
+        match self {
+            Self::Cpu(_) | Self::Dry(_) => Ok(CpuDevice::peak()),
+            Self::Gpu(gpu) => gpu.peak(),
+        }
     }
 
     /// Lets runs be timed from now on. A GPU times only when asked, as that slows it a little; the CPU

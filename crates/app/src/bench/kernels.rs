@@ -182,7 +182,7 @@ pub fn kernels(args: &KernelsArgs) -> Result<()> {
     ensure!(!cases.is_empty(), "no operation is called so; there are {names}");
     let device = devices::open(args.device)?;
     device.start_timing();
-    let peak = Peak::measure();
+    let peak = device.peak()?;
     let mut out = std::io::stdout().lock();
     if !args.json {
         header(&mut out, &device, &peak)?;

@@ -110,10 +110,8 @@ fn best_of(runs: u64, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
 
 fn header(out: &mut impl Write, device: &Device, peak: &Peak) -> Result<()> {
     let Peak { threads, gflops, bandwidth_gbs } = peak;
+    let threads = threads.map_or(String::new(), |threads| format!(" with {threads} threads"));
     writeln!(out, "computing on {}", device.name())?;
-    writeln!(
-        out,
-        "this processor's peak, measured now with {threads} threads: {gflops:.0} GFLOP/s, {bandwidth_gbs:.1} GB/s"
-    )?;
+    writeln!(out, "its peak, measured now{threads}: {gflops:.0} GFLOP/s, {bandwidth_gbs:.1} GB/s")?;
     Ok(())
 }

@@ -136,7 +136,7 @@ pub fn model(args: &ModelArgs) -> Result<()> {
     let tasks = tasks.collect::<Result<Vec<_>>>()?;
     let device = args.device.open()?;
     device.start_timing();
-    let peak = Peak::measure();
+    let peak = device.peak()?;
     let mut out = std::io::stdout().lock();
     if !args.json {
         header(&mut out, &device, &peak)?;

@@ -10,7 +10,6 @@ mod winograd;
 pub use attention::Heads;
 pub use panels::{MOST_WIDTH, Packed, Panels};
 use panels::{many_registers, width, width_for};
-pub use peak::Peak;
 use product::Strip;
 pub use product::{Ready, Rows, Shared, division};
 pub use winograd::Winograd;

@@ -1,30 +1,22 @@
-//! What this machine's processor can do at most, measured: the yardstick for kernels.
+//! What this machine's processor can do at most, measured.
 
-use crate::ops::lanes_sum;
+use super::CpuDevice;
+use crate::{
+    ops::lanes_sum,
+    peak::{Peak, TRIES},
+};
 use multiversion::multiversion;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::{hint::black_box, time::Instant};
 
-/// What all threads together reach, doing nothing else.
-#[derive(Clone, Copy, Debug)]
-pub struct Peak {
-    pub threads: usize,
-    /// Floating-point operations per nanosecond: fused multiply-adds in registers, each two.
-    pub gflops: f64,
-    /// Bytes per nanosecond, read from memory.
-    pub bandwidth_gbs: f64,
-}
-
-/// Times, of which the best counts: others may use the machine too.
-const TRIES: usize = 5;
 const ROUNDS: usize = 2_000_000;
 /// More than any cache holds.
 const NUMBERS: usize = 64 << 20;
 
-impl Peak {
-    /// Takes about a second.
-    pub fn measure() -> Self {
+impl CpuDevice {
+    /// What all threads together reach. Takes about a second.
+    pub(crate) fn peak() -> Peak {
         let threads = rayon::current_num_threads();
         let flops = best(|| {
             let done = (0..threads).into_par_iter().map(|_| Arch::new().dispatch(MultiplyAdds));
@@ -36,7 +28,7 @@ impl Peak {
             black_box(parts.map(sum).sum::<f32>());
             4 * NUMBERS
         });
-        Self { threads, gflops: flops, bandwidth_gbs: bytes }
+        Peak { threads: Some(threads), gflops: flops, bandwidth_gbs: bytes }
     }
 }
 

@@ -10,6 +10,7 @@ mod known;
 mod matmul;
 mod network;
 mod pace;
+mod peak;
 mod recording;
 mod self_test;
 mod stopwatch;
