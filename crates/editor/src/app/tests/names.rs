@@ -55,6 +55,13 @@ const SCREENS: &[Screen] = &[
         },
         "FancyNode",
     ),
+    (
+        "widgets with links",
+        |app| {
+            app.open_json("fed", &fed()).unwrap();
+        },
+        "Empty Latent Image: height, from How high",
+    ),
     ("weights", |app| app.open_path("a.safetensors".as_ref()), "a checkpoint"),
     ("viewer", |app| app.view(vec![Picture::input("house.png")], 0), "Edit the mask"),
     (
@@ -79,6 +86,20 @@ fn lacking() -> graph::Json {
         {"id": 2, "type": "CheckpointLoaderSimple", "pos": [0, 200], "size": [300, 100],
             "widgets_values": ["weft-tiny.safetensor"]},
     ], "links": []})
+}
+
+/// Two widgets of a node have their values from two others.
+fn fed() -> graph::Json {
+    let number = |id: u32, title: &str| {
+        json!({"id": id, "type": "PrimitiveInt", "title": title, "pos": [0, 200 * id],
+            "size": [200, 100], "widgets_values": [128],
+            "outputs": [{"name": "INT", "type": "INT", "links": [id]}]})
+    };
+    let size = |name: &str, link: u32| json!({"name": name, "type": "INT", "widget": {"name": name}, "link": link});
+    json!({"nodes": [number(1, "How wide"), number(2, "How high"), {"id": 3, "type": "EmptyLatentImage",
+        "pos": [400, 0], "size": [300, 200], "inputs": [size("width", 1), size("height", 2)],
+        "widgets_values": [64, 64, 1]}],
+        "links": [[1, 1, 0, 3, 0, "INT"], [2, 2, 0, 3, 1, "INT"]]})
 }
 
 /// A window with a run that is over, one that failed, one that runs and one that waits.
