@@ -45,6 +45,8 @@
 //! | blocks of 128 to 512 rows, 320 to 1280 deep, for 256, 640 | - | 0.75 to 1.0 | no |
 //! | weights of the next columns prefetched meanwhile; results, rows prefetched | 1.15 | 0.95 to 1.05 | no |
 //! | four rows of a panel in one turn of the innermost loop | 1.1 | 0.95 to 1.0: in the first cache it reaches 0.87 either way | no |
+//! | blocks of 512 rows where a weight is 320 deep | taken apart half as often | linear layers 1.03, of a batch of 4 0.98 | no |
+//! | convolutions: the next channels prefetched; tasks by columns where the weight is larger | a batch of 4 1.1 | 1.02; 0.99 | no |
 //! | attention by 48 to 192 keys at once for 128 | 1.1 | 0.95 to 1.05 | no |
 //!
 //! On a later day and a slower host (peak 440 to 460), beside another build, in turn with PyTorch 2.15 (channels_last,
@@ -65,6 +67,11 @@
 //! PyTorch 3.64 and 4.02 s to 8.74 and 7.92 s, a ratio of 0.46; VAE decode 4.23 and 4.65 s (1.2 to 1.4) to 11.76 and
 //! 14.62 s, 0.34. 2.5 to 2.7 s per TFLOP from 256x256 to 1024x1024; 2.9 GB. The UNet's result differs by 7.4e-6 of its
 //! rms from that by the definition (1.1e-6 before), the latent of a step with guidance 7 by 4.4e-5.
+//!
+//! The same program on a quieter host (memory 19 to 23 GB/s, peak 418 to 486): 2.65 to 3.24 s, 1.11 to 1.3; 256x256
+//! 0.63 to 0.73 s, 1.09 to 1.25; VAE decode 3.95 to 4.3 s, 1.4; weights of f32 3.27 s, 1.08; SD 2.1 3.38 s, 1.14.
+//! A batch of 4 in turn with one: 10.55, 11.70, 11.95 s to 2.65, 2.79, 2.83 s, 3.98 to 4.2 times: of its work next to
+//! nothing is shared but the weights' way from memory. Without matrix units 0.81, 256x256 0.73.
 
 mod kernels;
 mod model;
