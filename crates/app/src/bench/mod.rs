@@ -71,7 +71,8 @@
 //! The same program on a quieter host (memory 19 to 23 GB/s, peak 418 to 486): 2.65 to 3.24 s, 1.11 to 1.3; 256x256
 //! 0.63 to 0.73 s, 1.09 to 1.25; VAE decode 3.95 to 4.3 s, 1.4; weights of f32 3.27 s, 1.08; SD 2.1 3.38 s, 1.14.
 //! A batch of 4 in turn with one: 10.55, 11.70, 11.95 s to 2.65, 2.79, 2.83 s, 3.98 to 4.2 times: of its work next to
-//! nothing is shared but the weights' way from memory. Without matrix units 0.81, 256x256 0.73.
+//! nothing is shared but the weights' way from memory. Without matrix units 0.81, 256x256 0.73. An hour later, while
+//! neighbours left 12 GB/s of the memory: 3.9 to 4.8 s, 0.80 to 0.93, and a batch of 4 3.4 to 3.8 times one.
 
 mod kernels;
 mod model;
